@@ -1,0 +1,52 @@
+# Finds what the brief names and says what it found and what it did not.
+find_package(PkgConfig REQUIRED)
+find_package(OpenMP REQUIRED COMPONENTS C)
+find_package(Threads REQUIRED)
+find_package(HDF5 REQUIRED COMPONENTS C)
+pkg_check_modules(CJSON REQUIRED IMPORTED_TARGET libcjson)
+
+find_path(OPENBLAS_INCLUDE cblas.h
+  PATH_SUFFIXES x86_64-linux-gnu/openblas-openmp aarch64-linux-gnu/openblas-openmp openblas-openmp openblas)
+find_library(OPENBLAS_LIBRARY openblas
+  PATH_SUFFIXES x86_64-linux-gnu/openblas-openmp aarch64-linux-gnu/openblas-openmp openblas-openmp)
+if(NOT OPENBLAS_INCLUDE OR NOT OPENBLAS_LIBRARY)
+  message(FATAL_ERROR "OpenBLAS was not found. Debian: apt-get install libopenblas-openmp-dev")
+endif()
+
+# One line per optional part: its state, and how to get it where it is missing.
+function(lt_report name state hint)
+  if(state)
+    message(STATUS "longtake: ${name}: yes")
+  else()
+    message(STATUS "longtake: ${name}: no (${hint})")
+  endif()
+endfunction()
+
+function(lt_optional variable found hint)
+  if(${variable} STREQUAL "on" AND NOT found)
+    message(FATAL_ERROR "${variable}=on, but it was not found: ${hint}")
+  endif()
+  if(${variable} STREQUAL "off" OR NOT found)
+    set(LT_WITH_${variable} OFF PARENT_SCOPE)
+  else()
+    set(LT_WITH_${variable} ON PARENT_SCOPE)
+  endif()
+endfunction()
+
+pkg_check_modules(FFMPEG QUIET IMPORTED_TARGET libavformat libavcodec libavutil libswscale)
+find_package(MPI QUIET COMPONENTS C)
+find_program(LT_NVCC nvcc HINTS /usr/local/cuda/bin)
+find_program(LT_GNUPLOT gnuplot)
+lt_optional(LT_FFMPEG "${FFMPEG_FOUND}" "apt-get install libavformat-dev libavcodec-dev libavutil-dev libswscale-dev")
+lt_optional(LT_MPI "${MPI_C_FOUND}" "apt-get install libopenmpi-dev openmpi-bin")
+set(LT_CUDA_FOUND FALSE)
+if(LT_NVCC)
+  set(LT_CUDA_FOUND TRUE)
+endif()
+lt_optional(LT_CUDA "${LT_CUDA_FOUND}" "install the CUDA Toolkit and put nvcc on PATH")
+
+message(STATUS "longtake: HDF5 ${HDF5_VERSION}, cJSON ${CJSON_VERSION}, OpenBLAS ${OPENBLAS_LIBRARY}")
+lt_report("FFmpeg libraries (ingest, mp4)" "${LT_WITH_LT_FFMPEG}" "apt-get install libavformat-dev libavcodec-dev libavutil-dev libswscale-dev")
+lt_report("MPI (several processes)" "${LT_WITH_LT_MPI}" "apt-get install libopenmpi-dev openmpi-bin")
+lt_report("CUDA compiler" "${LT_WITH_LT_CUDA}" "install the CUDA Toolkit and put nvcc on PATH")
+lt_report("gnuplot (plots in reports)" "${LT_GNUPLOT}" "apt-get install gnuplot-nox")

@@ -1,0 +1,91 @@
+# A room is a folder and a static library lt_ROOM. A room sees only the rooms above it in DESIGN section 2.
+# Files named test*.c are test programs; every other .c below the folder belongs to the room.
+
+add_library(lt_flags INTERFACE)
+target_include_directories(lt_flags INTERFACE ${CMAKE_SOURCE_DIR})
+target_compile_definitions(lt_flags INTERFACE _GNU_SOURCE LT_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
+  $<$<BOOL:${LT_WITH_LT_MPI}>:LT_WITH_MPI> $<$<BOOL:${LT_WITH_LT_FFMPEG}>:LT_WITH_FFMPEG>
+  $<$<BOOL:${LT_WITH_LT_CUDA}>:LT_WITH_NVCC>)
+target_compile_options(lt_flags INTERFACE -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wno-missing-field-initializers
+  -ffp-contract=off -fno-math-errno -fno-trapping-math
+  $<$<BOOL:${LT_WERROR}>:-Werror> $<$<BOOL:${LT_NATIVE}>:-march=native>)
+target_link_libraries(lt_flags INTERFACE OpenMP::OpenMP_C Threads::Threads m)
+if(LT_SANITIZE)
+  target_compile_options(lt_flags INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
+  target_link_options(lt_flags INTERFACE -fsanitize=address,undefined)
+endif()
+if(LT_COVERAGE)
+  target_compile_options(lt_flags INTERFACE --coverage)
+  target_link_options(lt_flags INTERFACE --coverage)
+endif()
+
+enable_testing()
+
+# lt_room(name dependency...): the library and its test programs.
+function(lt_room name)
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${name}/*.c)
+  set(tests ${sources})
+  list(FILTER sources EXCLUDE REGEX "/test[^/]*\\.c$")
+  list(FILTER tests INCLUDE REGEX "/test[^/]*\\.c$")
+  if(NOT sources)
+    return()
+  endif()
+  add_library(lt_${name} STATIC ${sources})
+  target_link_libraries(lt_${name} PUBLIC lt_flags)
+  foreach(dependency ${ARGN})
+    if(TARGET lt_${dependency})
+      target_link_libraries(lt_${name} PUBLIC lt_${dependency})
+    endif()
+  endforeach()
+  foreach(test ${tests})
+    lt_test(${test} lt_${name})
+  endforeach()
+endfunction()
+
+# lt_test(file library): core/test_rng.c -> core_test_rng.
+function(lt_test file library)
+  file(RELATIVE_PATH target ${CMAKE_SOURCE_DIR} ${file})
+  string(REGEX REPLACE "\\.c$" "" target ${target})
+  string(REPLACE "/" "_" target ${target})
+  add_executable(${target} ${file})
+  target_link_libraries(${target} PRIVATE ${library})
+  add_test(NAME ${target} COMMAND ${target} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+  set_tests_properties(${target} PROPERTIES TIMEOUT 600)
+endfunction()
+
+lt_room(core)
+target_link_libraries(lt_core PUBLIC PkgConfig::CJSON)
+target_include_directories(lt_core PRIVATE ${OPENBLAS_INCLUDE})
+target_link_libraries(lt_core PUBLIC ${OPENBLAS_LIBRARY})
+if(LT_WITH_LT_MPI)
+  target_link_libraries(lt_core PUBLIC MPI::MPI_C)
+endif()
+
+lt_room(kernels core)
+target_include_directories(lt_kernels PRIVATE ${OPENBLAS_INCLUDE})
+file(GLOB_RECURSE fast_kernels CONFIGURE_DEPENDS kernels/cpu.c kernels/*/cpu*.c)
+set_source_files_properties(${fast_kernels} PROPERTIES COMPILE_OPTIONS "-O3;-ffp-contract=fast;-fno-signed-zeros;-mprefer-vector-width=512")
+
+lt_room(autograd kernels core)
+lt_room(data core)
+if(TARGET lt_data)
+  target_include_directories(lt_data PRIVATE ${HDF5_C_INCLUDE_DIRS})
+  target_link_libraries(lt_data PUBLIC ${HDF5_C_LIBRARIES})
+  if(LT_WITH_LT_FFMPEG)
+    target_link_libraries(lt_data PUBLIC PkgConfig::FFMPEG)
+  endif()
+endif()
+lt_room(model autograd kernels data core)
+lt_room(infer model data autograd kernels core)
+lt_room(train infer model data autograd kernels core)
+lt_room(experiments train infer model data autograd kernels core)
+
+if(TARGET lt_experiments AND EXISTS ${CMAKE_SOURCE_DIR}/main.c)
+  add_executable(longtake main.c)
+  target_link_libraries(longtake PRIVATE lt_experiments)
+endif()
+
+file(GLOB end_to_end CONFIGURE_DEPENDS tests/test*.c)
+foreach(test ${end_to_end})
+  lt_test(${test} lt_experiments)
+endforeach()

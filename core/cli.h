@@ -1,0 +1,80 @@
+/* Command-line options as table rows, so that parsing and help cannot disagree.
+ *
+ *     static const char *out; static int64_t steps = 20; static bool resume;
+ *     static const lt_option options[] = {
+ *         {"out", LT_OPT_STRING, &out, "DIR", "where the run goes", .required = true},
+ *         {"steps", LT_OPT_INT, &steps, "N", "sampler steps per block", .min = 1, .max = 1000},
+ *         {"resume", LT_OPT_FLAG, &resume, NULL, "go on from the latest checkpoint"},
+ *         {NULL}};
+ *
+ * "--name value" and "--name=value" are both accepted. Unknown options are LT_USAGE with the nearest known one.
+ */
+#ifndef LT_CORE_CLI_H
+#define LT_CORE_CLI_H
+
+#include "core/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum lt_option_type { LT_OPT_FLAG, LT_OPT_INT, LT_OPT_FLOAT, LT_OPT_STRING, LT_OPT_STRINGS } lt_option_type;
+
+/* Values of a repeatable option, in the order given. */
+typedef struct lt_strings {
+    const char *items[256];
+    int count;
+} lt_strings;
+
+typedef struct lt_option {
+    const char *name; /* without the dashes */
+    lt_option_type type;
+    void *value;       /* bool, int64_t, double, const char * or lt_strings; holds the default before parsing */
+    const char *hint;  /* what to call the value in the help: "DIR", "N" */
+    const char *help;
+    bool required;
+    double min, max;   /* of numbers; both 0: any */
+    const char *choices; /* "a|b|c" for strings; NULL: any */
+} lt_option;
+
+/* What all commands share: --device --threads --seed --precision --json -v -q -h. Parsed with the command's own. */
+typedef struct lt_globals {
+    const char *device;    /* "cpu" */
+    int64_t threads;       /* 0: all cores */
+    int64_t seed;          /* -1: from the config, or 0 */
+    const char *precision; /* "auto" */
+    bool json, verbose, quiet;
+} lt_globals;
+extern lt_globals lt_global;
+
+/* One subcommand: a row of the table in main.c. */
+typedef struct lt_command {
+    const char *name;
+    const char *summary;   /* one line for `longtake help` */
+    const char *usage;     /* what follows the name: "--out D.h5 --size WxH ..." */
+    const char *details;   /* paragraphs for `longtake help NAME`; examples included */
+    const lt_option *options; /* ends with {NULL} */
+    const char *positional;   /* "RUN [RUN]" or NULL when it takes none */
+    int min_positional, max_positional;
+    lt_status (*run)(int positional_count, const char *const *positional);
+} lt_command;
+
+/* Parses argv[2..] for `command`, sets option values and globals, checks ranges, choices and required options. `-h`
+ * prints the help to stdout and sets *done. */
+lt_status lt_cli_parse(const lt_command *command, int argc, char **argv, const char **positional, int *count,
+                       bool *done);
+void lt_cli_help(const lt_command *command);
+
+/* A progress line on stderr: rewritten in place on a terminal, one plain line every 10 s otherwise; silent with -q.
+ * `done` of `total` units; shows rate and time left. Call with done == total to end it. */
+void lt_progress(const char *what, int64_t done, int64_t total, const char *unit);
+
+/* "16GiB", "60MiB", "1024" -> bytes. LT_USAGE otherwise. */
+lt_status lt_parse_bytes(const char *text, int64_t *out);
+/* "24.3 GiB" into `text`; returns `text`. */
+char *lt_format_bytes(int64_t bytes, char text[32]);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

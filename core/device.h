@@ -1,0 +1,101 @@
+/* Where memory lives and in what order work happens there: a table of functions per device.
+ *
+ *     cpu           host memory; work happens at once, streams and events are formalities
+ *     null          no memory at all: pointers are addresses that nothing may read, kernels are not run. Whole
+ *                   training and inference graphs run on it to measure shapes, FLOPs and bytes (`longtake plan`).
+ *                   "null:h100" gives it the memory and rates of a named GPU.
+ *     cuda          added by core/device_cuda.c where the build has it
+ *
+ * Adding a device is one file and one row of the table in core/device.c.
+ */
+#ifndef LT_CORE_DEVICE_H
+#define LT_CORE_DEVICE_H
+
+#include "core/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Which column of the kernel table serves a context (kernels/op.h). A device has one default backend; `naive`
+ * is the float64 reference and runs in host memory. */
+typedef enum lt_backend {
+    LT_BACKEND_NAIVE,
+    LT_BACKEND_CPU,
+    LT_BACKEND_NULL,
+    LT_BACKEND_CUDA,
+    LT_BACKEND_COUNT
+} lt_backend;
+
+/* What the planner and the cost model need to know about a machine. */
+typedef struct lt_target {
+    char name[64];
+    int64_t memory_bytes;      /* device memory; 0 = unknown */
+    int64_t context_bytes;     /* taken by the driver before the first allocation */
+    double matrix_flops;       /* measured or published peak of a matrix product, FLOP/s; 0 = unknown */
+    double bandwidth;          /* bytes/s, read + write; 0 = unknown */
+    int matrix_dtype_bytes;    /* bytes per element that products read: 4 on the CPU, 2 for bf16 */
+} lt_target;
+
+typedef struct lt_device lt_device;
+typedef struct lt_stream lt_stream; /* opaque; NULL is the device's one stream on cpu and null, never used on cuda */
+typedef struct lt_event lt_event;
+
+typedef enum lt_copy_kind { LT_COPY_TO_DEVICE, LT_COPY_TO_HOST, LT_COPY_ON_DEVICE } lt_copy_kind;
+
+typedef struct lt_device_ops {
+    const char *name;
+    lt_backend backend;
+    lt_status (*open)(lt_device *device, const char *variant); /* variant: what follows "name:", or NULL */
+    void (*close)(lt_device *device);
+    lt_status (*allocate)(lt_device *device, size_t bytes, void **out); /* at least 256-byte aligned */
+    void (*release)(lt_device *device, void *memory);
+    lt_status (*copy)(lt_device *device, lt_stream *stream, void *to, const void *from, size_t bytes,
+                      lt_copy_kind kind);
+    lt_status (*fill)(lt_device *device, lt_stream *stream, void *to, int byte, size_t bytes);
+    /* The rest is optional: NULL means that work is complete when the call that asked for it returns. */
+    lt_status (*stream_create)(lt_device *device, lt_stream **out);
+    void (*stream_destroy)(lt_device *device, lt_stream *stream);
+    lt_status (*synchronize)(lt_device *device, lt_stream *stream);
+    lt_status (*event_create)(lt_device *device, lt_event **out);
+    void (*event_destroy)(lt_device *device, lt_event *event);
+    lt_status (*event_record)(lt_device *device, lt_event *event, lt_stream *stream);
+    lt_status (*event_wait)(lt_device *device, lt_event *event, lt_stream *stream);
+} lt_device_ops;
+
+struct lt_device {
+    const lt_device_ops *ops;
+    lt_target target;
+    void *state;            /* the device's own */
+    int64_t allocated_bytes; /* now */
+    int64_t peak_bytes;
+};
+
+/* Opens "cpu", "null", "null:NAME" or "cuda". LT_UNAVAILABLE, with the reason, where the build or machine has none.
+ * The caller closes it. */
+lt_status lt_device_open(const char *spec, lt_device **out);
+void lt_device_close(lt_device *device);
+
+/* Rows of the device table, in order; NULL past the end. For `longtake list devices`. */
+const lt_device_ops *lt_device_at(int index);
+/* Names that "null:NAME" accepts, in order; NULL past the end. */
+const lt_target *lt_target_at(int index);
+
+/* Allocation with accounting. LT_FAILED names the bytes asked for and what is already held. */
+lt_status lt_device_allocate(lt_device *device, size_t bytes, void **out);
+void lt_device_release(lt_device *device, void *memory, size_t bytes);
+
+lt_status lt_device_copy(lt_device *device, lt_stream *stream, void *to, const void *from, size_t bytes,
+                         lt_copy_kind kind);
+lt_status lt_device_fill(lt_device *device, lt_stream *stream, void *to, int byte, size_t bytes);
+lt_status lt_device_synchronize(lt_device *device, lt_stream *stream);
+
+/* True where tensors have no storage: callers that would read values on the host must skip that. */
+static inline bool lt_device_is_null(const lt_device *device) { return device->ops->backend == LT_BACKEND_NULL; }
+/* True where device pointers can be read by the host directly. */
+static inline bool lt_device_is_host(const lt_device *device) { return device->ops->backend == LT_BACKEND_CPU; }
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,20 @@
+/* Loops shared by threads, with chunks that depend on the problem only: a reduction gives the same bits whatever the
+ * number of threads. OpenMP underneath; the fast CPU kernels may also use its pragmas directly.
+ */
+#ifndef LT_CORE_PARALLEL_H
+#define LT_CORE_PARALLEL_H
+
+#include "core/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Threads that parallel loops and BLAS use; 0 = all cores this process may run on. */
+void lt_set_threads(int count);
+int lt_threads(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

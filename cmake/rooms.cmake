@@ -62,7 +62,9 @@ if(LT_WITH_LT_MPI)
 endif()
 
 lt_room(kernels core)
-target_include_directories(lt_kernels PRIVATE ${OPENBLAS_INCLUDE})
+if(TARGET lt_kernels)
+  target_include_directories(lt_kernels PRIVATE ${OPENBLAS_INCLUDE})
+endif()
 file(GLOB_RECURSE fast_kernels CONFIGURE_DEPENDS kernels/cpu.c kernels/*/cpu*.c)
 set_source_files_properties(${fast_kernels} PROPERTIES COMPILE_OPTIONS "-O3;-ffp-contract=fast;-fno-signed-zeros;-mprefer-vector-width=512")
 

@@ -1,0 +1,65 @@
+#include "core/log.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct log_output {
+    lt_log_sink sink;
+    void *user;
+} log_output;
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static log_output outputs[2]; /* the program's, and a run's log file */
+static lt_log_level highest = LT_LOG_INFO;
+
+void lt_log_init(lt_log_sink sink, void *user, lt_log_level level) {
+    pthread_mutex_lock(&lock);
+    outputs[0] = (log_output){sink, user};
+    highest = level;
+    pthread_mutex_unlock(&lock);
+}
+
+void lt_log_tee(lt_log_sink sink, void *user) {
+    pthread_mutex_lock(&lock);
+    outputs[1] = (log_output){sink, user};
+    pthread_mutex_unlock(&lock);
+}
+
+/* Sinks receive single lines, so a message with line breaks becomes several. */
+static void emit_lines(lt_log_level level, char *text) {
+    char *line = text;
+    while (line) {
+        char *end = strchr(line, '\n');
+        if (end) *end = '\0';
+        if (*line || !end)
+            for (int i = 0; i < 2; i++)
+                if (outputs[i].sink) outputs[i].sink(level, line, outputs[i].user);
+        line = end && end[1] ? end + 1 : NULL;
+    }
+}
+
+void lt_log(lt_log_level level, const char *fmt, ...) {
+    if (level > highest || (!outputs[0].sink && !outputs[1].sink)) return;
+    char small[1024], *text = small;
+    va_list args;
+    va_start(args, fmt);
+    int length = vsnprintf(small, sizeof small, fmt, args);
+    va_end(args);
+    if (length < 0) return;
+    if ((size_t)length >= sizeof small) {
+        text = malloc((size_t)length + 1);
+        if (text) {
+            va_start(args, fmt);
+            vsnprintf(text, (size_t)length + 1, fmt, args);
+            va_end(args);
+        } else {
+            text = small; /* out of memory: the beginning of the line is better than none */
+        }
+    }
+    pthread_mutex_lock(&lock);
+    emit_lines(level, text);
+    pthread_mutex_unlock(&lock);
+    if (text != small) free(text);
+}

@@ -1,0 +1,104 @@
+#include "core/arena.h"
+
+#include "core/cli.h"
+#include <stdlib.h>
+#include <string.h>
+
+lt_status lt_arena_init(lt_arena *arena, lt_device *device, size_t capacity, const char *role) {
+    *arena = (lt_arena){.device = device, .role = role};
+    bool counts_only = lt_device_is_null(device);
+    void *base;
+    lt_status status = lt_device_allocate(device, counts_only ? 0 : capacity, &base);
+    if (status != LT_OK) return lt_fail_in(status, "memory for %s", role);
+    arena->base = base;
+    arena->capacity = counts_only ? SIZE_MAX : capacity;
+    return LT_OK;
+}
+
+void lt_arena_free(lt_arena *arena) {
+    if (!arena->base) return;
+    lt_device_release(arena->device, arena->base, lt_device_is_null(arena->device) ? 0 : arena->capacity);
+    *arena = (lt_arena){0};
+}
+
+static lt_status arena_full(const lt_arena *arena, size_t bytes) {
+    char asked[32], left[32], capacity[32];
+    return lt_fail(LT_FAILED, "memory for %s: asked for %s (%zu bytes), %s left of %s", arena->role,
+                   lt_format_bytes(bytes > INT64_MAX ? INT64_MAX : (int64_t)bytes, asked), bytes,
+                   lt_format_bytes((int64_t)(arena->capacity - arena->used), left),
+                   lt_format_bytes((int64_t)arena->capacity, capacity));
+}
+
+/* Sizes are rounded up, so `used`, and with it every block, stays aligned. */
+lt_status lt_arena_alloc(lt_arena *arena, size_t bytes, void **out) {
+    *out = NULL;
+    LT_CHECK(arena->base, LT_FAILED, "allocation of %zu bytes from an arena that was not initialised", bytes);
+    LT_CHECK(bytes <= (size_t)INT64_MAX - LT_ARENA_ALIGN, LT_FAILED, "memory for %s: %zu bytes is not a size",
+             arena->role, bytes);
+    size_t rounded = (bytes + LT_ARENA_ALIGN - 1) / LT_ARENA_ALIGN * LT_ARENA_ALIGN;
+    size_t left = arena->capacity - arena->used;
+    if (bytes > left) return arena_full(arena, bytes);
+    if (rounded > left)
+        rounded = left; /* the last block of a slab whose size is no multiple of the alignment */
+    void *block = arena->base + arena->used;
+    arena->used += rounded;
+    if (arena->used > arena->peak) arena->peak = arena->used;
+    if (arena->poison) LT_TRY(lt_device_fill(arena->device, NULL, block, 0xFF, rounded));
+    *out = block;
+    return LT_OK;
+}
+
+struct lt_pool_chunk {
+    struct lt_pool_chunk *next;
+    size_t size, used;
+    _Alignas(16) char data[];
+};
+
+enum { POOL_ALIGN = 16, FIRST_CHUNK = 4096 };
+
+/* Chunks at least double what is held, so there are few of them to look through. */
+static struct lt_pool_chunk *pool_grow(lt_pool *pool, size_t bytes) {
+    size_t size = pool->bytes > FIRST_CHUNK ? pool->bytes : FIRST_CHUNK;
+    if (size < bytes) size = bytes;
+    struct lt_pool_chunk *chunk = malloc(sizeof *chunk + size);
+    if (!chunk) return NULL;
+    *chunk = (struct lt_pool_chunk){.next = pool->chunks, .size = size};
+    pool->chunks = chunk;
+    pool->bytes += sizeof *chunk + size;
+    return chunk;
+}
+
+void *lt_pool_alloc(lt_pool *pool, size_t bytes) {
+    struct lt_pool_chunk *chunk = NULL;
+    if (bytes <= PTRDIFF_MAX / 2) {
+        bytes = bytes ? (bytes + POOL_ALIGN - 1) / POOL_ALIGN * POOL_ALIGN : POOL_ALIGN;
+        for (chunk = pool->chunks; chunk && chunk->size - chunk->used < bytes; chunk = chunk->next) continue;
+        if (!chunk) chunk = pool_grow(pool, bytes);
+    }
+    if (!chunk) {
+        lt_fail(LT_FAILED, "out of host memory: asked for %zu bytes beside %zu held", bytes, pool->bytes);
+        return NULL;
+    }
+    void *block = chunk->data + chunk->used;
+    chunk->used += bytes;
+    return memset(block, 0, bytes);
+}
+
+char *lt_pool_strdup(lt_pool *pool, const char *text) {
+    size_t size = strlen(text) + 1;
+    char *copy = lt_pool_alloc(pool, size);
+    return copy ? memcpy(copy, text, size) : NULL;
+}
+
+void lt_pool_reset(lt_pool *pool) {
+    for (struct lt_pool_chunk *chunk = pool->chunks; chunk; chunk = chunk->next) chunk->used = 0;
+}
+
+void lt_pool_free(lt_pool *pool) {
+    while (pool->chunks) {
+        struct lt_pool_chunk *next = pool->chunks->next;
+        free(pool->chunks);
+        pool->chunks = next;
+    }
+    pool->bytes = 0;
+}

@@ -1,0 +1,34 @@
+/* Softmax attention of video tokens to text tokens: o = softmax(scale q k^T + (1 - mask) * -10000) v. The additive
+ * mask is the published one: with all text masked the softmax is over the raw scores. */
+#ifndef LT_KERNELS_CROSS_ATTENTION_H
+#define LT_KERNELS_CROSS_ATTENTION_H
+
+#include "kernels/op.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct lt_cross_attention_args {
+    lt_tensor q;    /* [B, T, H, D]; [H, D] contiguous */
+    lt_tensor k, v; /* [B, L, H, D]; [H, D] contiguous; typically views of one [B, L, 2, H, D] */
+    lt_tensor mask; /* [B, L] of the compute dtype, 1 = visible, 0 = masked; or empty */
+    double scale;   /* 1 / sqrt(D) */
+    lt_tensor o;    /* [B, T, H, D] */
+    lt_tensor lse;  /* [B, H, T]: log-sum-exp of each row, for the backward pass; or empty */
+} lt_cross_attention_args;
+lt_status lt_cross_attention_forward(lt_ctx *ctx, const lt_cross_attention_args *args);
+
+typedef struct lt_cross_attention_backward_args {
+    lt_tensor q, k, v, mask, o, lse, dout;
+    double scale;
+    lt_tensor dq;     /* or empty */
+    lt_tensor dk, dv; /* strided like k, v; or both empty */
+    bool accumulate_dq, accumulate_dkv;
+} lt_cross_attention_backward_args;
+lt_status lt_cross_attention_backward(lt_ctx *ctx, const lt_cross_attention_backward_args *args);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

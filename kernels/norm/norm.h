@@ -1,0 +1,51 @@
+/* Layer norm with modulation (AdaLN: Peebles & Xie, arXiv 2212.09748; AdaLN-single: PixArt-alpha, arXiv 2310.00426) and
+ * RMS norm (Zhang & Sennrich, arXiv 1910.07467). Statistics are recomputed in the backward pass: nothing is saved. */
+#ifndef LT_KERNELS_NORM_H
+#define LT_KERNELS_NORM_H
+
+#include "kernels/op.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* y = (x - mean) / sqrt(variance + eps) * (1 + scale) + shift, over the last dimension; a group shares its modulation. */
+typedef struct lt_norm_modulate_args {
+    lt_tensor x;            /* [G, T, C] contiguous */
+    lt_tensor shift, scale; /* [G, C], rows may be strided; both empty: plain layer norm */
+    lt_tensor y;            /* [G, T, C] contiguous */
+    double eps;
+} lt_norm_modulate_args;
+lt_status lt_norm_modulate_forward(lt_ctx *ctx, const lt_norm_modulate_args *args);
+
+typedef struct lt_norm_modulate_backward_args {
+    lt_tensor dy, x, scale;
+    lt_tensor dx;             /* [G, T, C] or empty */
+    lt_tensor dshift, dscale; /* [G, C], rows may be strided, or both empty */
+    double eps;
+    bool accumulate_dx, accumulate_dmod;
+} lt_norm_modulate_backward_args;
+lt_status lt_norm_modulate_backward(lt_ctx *ctx, const lt_norm_modulate_backward_args *args);
+
+/* y = x / sqrt(mean(x^2) + eps) * weight, over the last dimension (all heads together). */
+typedef struct lt_rms_norm_args {
+    lt_tensor x;      /* [..., C], rows may be strided */
+    lt_tensor weight; /* [C] */
+    lt_tensor y;      /* [..., C], rows may be strided */
+    double eps;
+} lt_rms_norm_args;
+lt_status lt_rms_norm_forward(lt_ctx *ctx, const lt_rms_norm_args *args);
+
+typedef struct lt_rms_norm_backward_args {
+    lt_tensor dy, x, weight;
+    lt_tensor dx;      /* [..., C], rows may be strided, or empty */
+    lt_tensor dweight; /* [C] or empty */
+    double eps;
+    bool accumulate_dx, accumulate_dweight;
+} lt_rms_norm_backward_args;
+lt_status lt_rms_norm_backward(lt_ctx *ctx, const lt_rms_norm_backward_args *args);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,33 @@
+/* Temporal aggregation of the Mix-FFN: y_f = x_f + w_0 x_{f-1} + w_1 x_f + w_2 x_{f+1}, per pixel, as three accumulating
+ * matrix products. Block-causal boundary: at a block's first frame the left tap reads `tail` (the last frame of the
+ * block before, zero when absent); at its last frame the right tap is zero. */
+#ifndef LT_KERNELS_TEMPORAL_CONV_H
+#define LT_KERNELS_TEMPORAL_CONV_H
+
+#include "kernels/op.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct lt_temporal_conv_args {
+    lt_tensor x;    /* [G, F, P, C] contiguous: G blocks of F frames of P pixels */
+    lt_tensor tail; /* [G, P, C], [P, C] contiguous, or empty: zero */
+    lt_tensor w;    /* [3, C, C]: tap, output, input; the published [C, C, 3, 1] with the tap first */
+    lt_tensor y;    /* [G, F, P, C] contiguous; not x */
+} lt_temporal_conv_args;
+lt_status lt_temporal_conv_forward(lt_ctx *ctx, const lt_temporal_conv_args *args);
+
+typedef struct lt_temporal_conv_backward_args {
+    lt_tensor dy, x, tail, w;
+    lt_tensor dx;    /* [G, F, P, C] contiguous or empty */
+    lt_tensor dtail; /* [G, P, C], [P, C] contiguous, or empty */
+    lt_tensor dw;    /* [3, C, C] or empty */
+    bool accumulate_dx, accumulate_dtail, accumulate_dw;
+} lt_temporal_conv_backward_args;
+lt_status lt_temporal_conv_backward(lt_ctx *ctx, const lt_temporal_conv_backward_args *args);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,111 @@
+/* Checking an op: the same call on float64 naive, then on float32 cpu with 1 and with 2 threads. For tests
+ * only.
+ *
+ *     lt_check c;
+ *     for (lt_check_begin(&c, 7); lt_check_next(&c);) {                  the body runs once per pass
+ *         lt_linear_args f = {.x = LT_IN(&c, 63, 17), .w = LT_IN(&c, 500, 17), .y = LT_OUT(&c, 63, 500)};
+ *         LT_CHECK_RUN(&c, lt_linear_forward(&c.ctx, &f));
+ *         ... a backward call; lt_check_gradient(...) ...
+ *     }
+ *     CHECK_OK(lt_check_end(&c));
+ *
+ * Operands are known by the order in which a pass makes them, so every pass must make the same ones. Their
+ * values are equal in all passes (normals rounded to float32). What is checked: outputs against naive, within
+ * the bound; cpu outputs bit-equal for 1 and 2 threads; every output element written; nothing written before
+ * or after any operand; inputs unchanged; workspace read only after it was written (the scratch arena is
+ * poisoned).
+ */
+#ifndef LT_KERNELS_CHECK_H
+#define LT_KERNELS_CHECK_H
+
+#include "kernels/op.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The one table of bounds (DESIGN section 10). */
+typedef enum lt_tolerance {
+    LT_TOL_CPU,            /* CPU float32 vs naive float64, per op */
+    LT_TOL_DIFFERENCES,    /* gradients vs central differences in float64 */
+    LT_TOL_CUDA_F32,       /* CUDA float32 vs naive */
+    LT_TOL_BF16_FORWARD,   /* CUDA bf16 vs float64 on the same bf16 inputs */
+    LT_TOL_BF16_ATTENTION, /* ... the attention op, forward */
+    LT_TOL_BF16_GRADIENT,  /* ... gradients */
+    LT_TOL_PARITY_FORWARD, /* published implementation, float32 */
+    LT_TOL_PARITY_GRADIENT,
+    LT_TOL_FP8_MODEL, /* fp8 vs bf16, whole model */
+    LT_TOL_COUNT
+} lt_tolerance;
+double lt_tolerance_bound(lt_tolerance tolerance);
+
+/* error = RMS(found - wanted) / RMS(wanted) over two host tensors of one shape, any strides, f32 or f64.
+ * `worst` is the largest RMS of the difference over one row (last dimension), in the same unit. LT_FAILED,
+ * naming `what`, when error exceeds the bound, a row exceeds ten times the bound, NaN or Inf disagree, or a
+ * zero `wanted` is not met by zeros. */
+lt_status lt_compare(const char *what, const lt_tensor *found, const lt_tensor *wanted,
+                     lt_tolerance tolerance);
+
+enum { LT_CHECK_OPERANDS = 64, LT_CHECK_PASSES = 3 };
+
+typedef enum lt_check_role { LT_CHECK_INPUT, LT_CHECK_OUTPUT, LT_CHECK_PARTLY, LT_CHECK_BOTH } lt_check_role;
+
+typedef struct lt_check_operand {
+    lt_check_role role;
+    lt_tensor tensor; /* contiguous, inside `slab` */
+    char *slab;       /* guard words, values, guard words */
+    uint64_t sum;     /* of an input's bytes, before the call */
+} lt_check_operand;
+
+typedef struct lt_check {
+    lt_ctx ctx;              /* of the current pass: give it to the op */
+    lt_tolerance tolerance;  /* LT_TOL_CPU; change it after lt_check_begin */
+    bool threads_may_differ; /* set it for ops on BLAS: 2 threads need only be within the bound */
+    int pass;                /* 0 naive, 1 and 2 cpu with that many threads */
+    /* Its own: */
+    uint64_t seed;
+    int threads_before;
+    lt_arena scratch;
+    lt_status status;
+    char message[512];
+    int count[LT_CHECK_PASSES];
+    lt_check_operand operands[LT_CHECK_PASSES][LT_CHECK_OPERANDS];
+} lt_check;
+
+void lt_check_begin(lt_check *check, uint64_t seed);
+/* Closes the pass before, opens the next; false after the last one or the first failure. */
+bool lt_check_next(lt_check *check);
+/* Frees everything; the first failure and its message, or LT_OK. */
+lt_status lt_check_end(lt_check *check);
+
+/* New contiguous operand in the pass's dtype. Take views of it (lt_slice, lt_split) for strided operands. */
+lt_tensor lt_check_operand_new(lt_check *check, lt_check_role role, int ndim, const int64_t *shape);
+#define LT_IN(check, ...)    lt_check_operand_new((check), LT_CHECK_INPUT, LT_DIMS(__VA_ARGS__))
+#define LT_OUT(check, ...)   lt_check_operand_new((check), LT_CHECK_OUTPUT, LT_DIMS(__VA_ARGS__))
+#define LT_INOUT(check, ...) lt_check_operand_new((check), LT_CHECK_BOTH, LT_DIMS(__VA_ARGS__))
+/* An output of which the op sees only a view: what lies outside must stay untouched. */
+#define LT_OUT_PARTLY(check, ...) lt_check_operand_new((check), LT_CHECK_PARTLY, LT_DIMS(__VA_ARGS__))
+/* int32 input, uniform in [0, bound). */
+lt_tensor lt_check_ids(lt_check *check, int bound, int ndim, const int64_t *shape);
+
+/* Element access in row-major order through any strides (f32, f64, i32); a value set is rounded to float32
+ * first. */
+double lt_check_get(const lt_tensor *t, int64_t index);
+void lt_check_set(lt_tensor *t, int64_t index, double value);
+/* t = scale * t + offset, for operands that should not be standard normals. */
+void lt_check_affine(lt_tensor *t, double scale, double offset);
+
+#define LT_CHECK_RUN(check, call) (lt_check_before(check), lt_check_after((check), (call)))
+void lt_check_before(lt_check *check);
+void lt_check_after(lt_check *check, lt_status status);
+
+/* Central differences of L = sum_o <dy_o, y_o>, where the op `forward` with `args` writes the `outputs`
+ * tensors y, against dx, for every element of x (a tensor of args, perturbed in place and restored). Only
+ * pass 0 does it. */
+void lt_check_gradient(lt_check *check, const char *what, lt_op_id forward, const void *args, int outputs,
+                       const lt_tensor *y, const lt_tensor *dy, lt_tensor x, const lt_tensor *dx);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -64,7 +64,7 @@ lt_status lt_gated_residual_backward(lt_ctx *ctx, const lt_gated_residual_backwa
 /* y (+)= scale * x for any strides, up to 6 dimensions, and any pair of floating dtypes: copy, cast, scale, add. */
 typedef struct lt_copy_args {
     lt_tensor x, y; /* same shape */
-    double scale;   /* 1 copies bits when dtypes agree and accumulate is false */
+    double scale;   /* 1 copies bits when dtypes agree; 0 writes zeros (or adds nothing) without reading x */
     bool accumulate;
 } lt_copy_args;
 lt_status lt_copy(lt_ctx *ctx, const lt_copy_args *args);

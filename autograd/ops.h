@@ -1,0 +1,81 @@
+/* Differentiable operations: each runs its kernel, returns a new var and records how to walk back. Shapes and
+ * mathematics are those of the kernel headers. `out` receives a var of the tape; weights are vars the caller
+ * keeps (model/params.h). Where an operation writes into a var given by the caller, it says so.
+ */
+#ifndef LT_AUTOGRAD_OPS_H
+#define LT_AUTOGRAD_OPS_H
+
+#include "autograd/tape.h"
+#include "kernels/attention/attention.h"
+#include "kernels/elementwise/elementwise.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* x [..., K], w [M, K], b [M] or NULL -> [..., M]. */
+lt_status lt_ag_linear(lt_tape *tape, lt_var *x, lt_var *w, lt_var *b, lt_var **out);
+
+/* x [G, T, C], shift and scale [G, C] or both NULL -> [G, T, C]. */
+lt_status lt_ag_norm_modulate(lt_tape *tape, lt_var *x, lt_var *shift, lt_var *scale, double eps,
+                              lt_var **out);
+
+/* x [..., C], weight [C] -> contiguous [..., C]. */
+lt_status lt_ag_rms_norm(lt_tape *tape, lt_var *x, lt_var *weight, double eps, lt_var **out);
+
+lt_status lt_ag_unary(lt_tape *tape, lt_unary kind, lt_var *x, lt_var **out);
+
+/* a [M, C] + b [G, M or 1, C] -> [G, M, C]. */
+lt_status lt_ag_add_broadcast(lt_tape *tape, lt_var *a, lt_var *b, lt_var **out);
+
+/* x + gate * h for x, h [G, T, C], gate [G, C] or NULL. *out NULL: a new var; otherwise the result goes into
+ * that var (of the same shape, not x). The gradient buffer of the result becomes x's. */
+lt_status lt_ag_gated_residual(lt_tape *tape, lt_var *x, lt_var *h, lt_var *gate, lt_var **out);
+
+/* A contiguous copy of a view; its gradient adds into the view's. */
+lt_status lt_ag_copy(lt_tape *tape, lt_var *x, lt_var **out);
+
+/* Writes `x` into memory the caller owns (a slice of a larger var's value): *out is a var on that memory. */
+lt_status lt_ag_copy_into(lt_tape *tape, lt_var *x, lt_tensor to, lt_var **out);
+
+/* k, v [G, T, H, D] -> the state of each segment: S and z receive G * E vars [H, D, D] and [H, D],
+ * block-major. rope->first_frame must stay valid until the tape is reset. */
+lt_status lt_ag_attn_state(lt_tape *tape, lt_var *k, lt_var *v, const lt_rope *rope, lt_segment_box box,
+                           lt_var **S, lt_var **z);
+
+/* Left fold of `count` states; the first `weighted` of them by `weights` [weighted, H] (NULL: all 1). The
+ * result goes into out_S [H, D, D], out_z [H, D], memory the caller owns (all_S and all_z of
+ * lt_ag_attn_output, or a slot). */
+lt_status lt_ag_attn_combine(lt_tape *tape, int count, lt_var *const *S, lt_var *const *z, int weighted,
+                             lt_var *weights, lt_tensor out_S, lt_tensor out_z, lt_var **sum_S,
+                             lt_var **sum_z);
+
+/* q [G, T, H, D] and one state per block: vars S[g], z[g] whose values are the slices g of all_S [G, H, D, D]
+ * and all_z [G, H, D] -> o [G, T, H, D], and r [G, H, D], through which no gradient flows. */
+lt_status lt_ag_attn_output(lt_tape *tape, lt_var *q, lt_var *const *S, lt_var *const *z, lt_tensor all_S,
+                            lt_tensor all_z, const lt_rope *rope, lt_var **o, lt_tensor *r);
+
+/* q [B, T, H, D], k, v [B, L, H, D], mask [B, L] or empty -> o [B, T, H, D]. */
+lt_status lt_ag_cross_attention(lt_tape *tape, lt_var *q, lt_var *k, lt_var *v, lt_tensor mask, lt_var **o);
+
+/* x [N, height, width, 2R], w [3, 3, 2R], b [2R] -> [N, height, width, R]. */
+lt_status lt_ag_glu_depthwise(lt_tape *tape, lt_var *x, lt_var *w, lt_var *b, lt_var **out);
+
+/* x [G, F, P, C], tail [G, P, C] or NULL, w [3, C, C] -> [G, F, P, C]. */
+lt_status lt_ag_temporal_conv(lt_tape *tape, lt_var *x, lt_var *tail, lt_var *w, lt_var **out);
+
+/* latent [N, F, H, W, C] <-> tokens [N, T, pt * ph * pw * C]. */
+lt_status lt_ag_patchify(lt_tape *tape, lt_var *latent, const int patch[3], lt_var **tokens);
+lt_status lt_ag_unpatchify(lt_tape *tape, lt_var *tokens, const int patch[3], const int64_t grid[3],
+                           lt_var **latent);
+
+/* ids [N] int32, table [V, C] -> [N, C]. */
+lt_status lt_ag_embedding(lt_tape *tape, lt_tensor ids, lt_var *table, lt_var **out);
+
+/* prediction [G, N], target [G, N] -> loss [G]: mean squares. */
+lt_status lt_ag_mse(lt_tape *tape, lt_var *prediction, lt_tensor target, lt_var **loss);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,115 @@
+/* The tape: records what ran forward so that it can be walked backward.
+ *
+ * A var is a tensor and, once something flows into it, its gradient. Operations (autograd/ops.h) allocate
+ * their output from the step arena, run the kernel and, when the tape records and an input needs a gradient,
+ * push a node. Without recording the same calls are plain inference: one model forward serves both.
+ *
+ * Gradients are written by the first consumer and added to by the later ones, so nothing is cleared
+ * beforehand. A residual connection hands its gradient buffer on instead of copying it, so a residual stream
+ * owns one.
+ *
+ * A segment (a transformer block) bounds memory: without recording its intermediate values are released when
+ * it ends; with recomputation they are released too and computed again, bit for bit, in the backward pass.
+ */
+#ifndef LT_AUTOGRAD_TAPE_H
+#define LT_AUTOGRAD_TAPE_H
+
+#include "kernels/op.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct lt_var lt_var;
+struct lt_var {
+    lt_tensor value;
+    lt_tensor grad; /* empty until written or assigned; same shape and strides as value */
+    bool needs_grad;
+    bool has_grad; /* grad holds a sum: the next writer adds to it */
+    lt_var *base;  /* of a view: whose memory this is; else NULL */
+    bool alias;    /* a view of the same elements: shares base's grad state */
+};
+
+typedef struct lt_tape lt_tape;
+typedef lt_status (*lt_backward_fn)(lt_tape *tape, void *saved);
+
+typedef struct lt_node {
+    struct lt_node *previous;
+    lt_backward_fn backward;
+    void *saved;
+} lt_node;
+
+struct lt_tape {
+    lt_ctx *ctx;
+    lt_arena *step;   /* values and gradients */
+    size_t base_mark; /* where the step arena stood at init */
+    lt_pool pool;     /* nodes and vars */
+    lt_node *last;
+    bool recording;
+};
+
+/* The tape borrows ctx and arena. It starts empty and not recording. */
+void lt_tape_init(lt_tape *tape, lt_ctx *ctx, lt_arena *step);
+/* Forgets nodes and vars and gives the step arena back to where it was at init. Vars from before are invalid.
+ */
+void lt_tape_reset(lt_tape *tape);
+void lt_tape_free(lt_tape *tape);
+
+/* A var around a tensor the caller keeps alive until the tape is reset. */
+lt_status lt_tape_var(lt_tape *tape, lt_tensor value, bool needs_grad, lt_var **out);
+/* A var with a new, uninitialised value. */
+lt_status lt_tape_new(lt_tape *tape, lt_dtype dtype, bool needs_grad, lt_var **out, int ndim,
+                      const int64_t *shape);
+/* The same elements under another shape (contiguous). Gradients go to the base. */
+lt_status lt_tape_reshape(lt_tape *tape, lt_var *var, lt_var **out, int ndim, const int64_t *shape);
+#define LT_AG_RESHAPE(tape, var, out, ...) lt_tape_reshape((tape), (var), (out), LT_DIMS(__VA_ARGS__))
+/* Views that cut dimension `dim` into `count` parts of these sizes, which cover it. `var` itself must then
+ * not be used by any other operation. */
+lt_status lt_tape_split(lt_tape *tape, lt_var *var, int dim, int count, const int64_t *sizes, lt_var **parts);
+/* For operations that hand out parts of one output: completes the whole's gradient once all parts are done.
+ * Parts that nobody wrote become zero; *any is false, and nothing was done, when no part has a gradient. */
+lt_status lt_tape_join(lt_tape *tape, lt_var *whole, int count, lt_var *const *parts, bool *any);
+/* A part of `whole`: a view with a gradient state of its own. */
+lt_status lt_tape_part(lt_tape *tape, lt_var *whole, lt_tensor view, lt_var **out);
+/* Stops the gradient: the same value, which needs none. */
+lt_status lt_tape_detach(lt_tape *tape, const lt_var *var, lt_var **out);
+
+/* For operations. True when a node should be pushed for these inputs (NULLs are skipped). */
+bool lt_tape_wants(const lt_tape *tape, int count, lt_var *const *inputs);
+/* Zeroed memory that lives as long as the node. */
+void *lt_tape_saved(lt_tape *tape, size_t bytes);
+lt_status lt_tape_push(lt_tape *tape, lt_backward_fn backward, void *saved);
+/* Where an operation's backward writes the gradient of `var`, and whether it adds. Empty when var is NULL or
+ * needs none. */
+lt_status lt_tape_grad_slot(lt_tape *tape, lt_var *var, lt_tensor *grad, bool *accumulate);
+/* The gradient that reached an operation's output; empty when none did (then there is nothing to do). */
+lt_tensor lt_tape_grad_of(lt_var *var);
+/* Makes `grad`, memory that lives as long as the step, the gradient of `var`; adds it where `var` has one
+ * already. */
+lt_status lt_tape_grad_give(lt_tape *tape, lt_var *var, lt_tensor grad);
+/* Gives the gradient of `from` to `to` without a copy where it can; `from` has none afterwards. */
+lt_status lt_tape_grad_move(lt_tape *tape, lt_var *from, lt_var *to);
+
+/* Sets dL/dvar. */
+lt_status lt_tape_seed(lt_tape *tape, lt_var *var, lt_tensor grad);
+/* Walks all nodes backward, once. */
+lt_status lt_tape_backward(lt_tape *tape);
+
+/* A segment: `run` reads its inputs from `user` and writes its results into `outputs`, whose memory exists
+ * before. `inputs` lists every var from outside that may need a gradient (parameters excepted: their
+ * gradients have memory). `carried` is the index of the input whose gradient arrives through residual
+ * connections from outputs[0], or -1. */
+typedef lt_status (*lt_segment_fn)(lt_tape *tape, void *user);
+typedef struct lt_segment {
+    lt_segment_fn run;
+    void *user; /* must live until the tape is reset: lt_tape_saved */
+    int input_count, output_count, carried;
+    lt_var **inputs, **outputs;
+    bool recompute;
+} lt_segment;
+lt_status lt_tape_segment(lt_tape *tape, const lt_segment *segment);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

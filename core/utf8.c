@@ -1,0 +1,22 @@
+#include "core/json.h"
+
+/* Bytes of the sequence that starts at `at`, 0 when it is not valid. */
+static size_t sequence(const unsigned char *at, size_t left) {
+    if (at[0] < 0x80) return 1;
+    size_t length = at[0] >= 0xf0 ? 4 : at[0] >= 0xe0 ? 3 : 2;
+    if (at[0] < 0xc2 || at[0] > 0xf4 || left < length) return 0;
+    for (size_t i = 1; i < length; i++)
+        if ((at[i] & 0xc0) != 0x80) return 0;
+    bool overlong = (at[0] == 0xe0 && at[1] < 0xa0) || (at[0] == 0xf0 && at[1] < 0x90);
+    bool surrogate = at[0] == 0xed && at[1] > 0x9f, too_high = at[0] == 0xf4 && at[1] > 0x8f;
+    return overlong || surrogate || too_high ? 0 : length;
+}
+
+bool lt_utf8_valid(const char *text, size_t size) {
+    for (size_t at = 0; at < size;) {
+        size_t length = sequence((const unsigned char *)text + at, size - at);
+        if (!length) return false;
+        at += length;
+    }
+    return true;
+}

@@ -62,21 +62,17 @@ static int remove_one(const char *path, const struct stat *info, int kind, struc
     return lt_fail(LT_FAILED, "%s: cannot remove: %s", path, strerror(errno));
 }
 
-/* Whether the path names "/", "." or "..", however it is written: "", "//", "a/..", "./". */
-static bool is_protected(const char *path) {
-    size_t end = strlen(path);
-    while (end && path[end - 1] == '/') end--;
-    size_t start = end;
-    while (start && path[start - 1] != '/') start--;
-    size_t length = end - start;
-    return length == 0 || (length <= 2 && strncmp(path + start, "..", length) == 0);
-}
-
-/* Links are removed, never followed. */
+/* Links are removed, never followed; so a slash after a link's name, which would follow it, is taken off. */
 lt_status lt_remove_tree(const char *path) {
-    LT_CHECK(!is_protected(path), LT_USAGE, "refusing to remove \"%s\"", path);
+    char plain[LT_PATH_MAX];
+    LT_TRY(lt_path_join(plain, path, ""));
+    size_t end = strlen(plain);
+    while (end && plain[end - 1] == '/') plain[--end] = '\0';
+    const char *base = lt_path_base(plain);
+    LT_CHECK(*base && strcmp(base, ".") != 0 && strcmp(base, "..") != 0, LT_USAGE,
+             "refusing to remove \"%s\"", path);
     enum { OPEN_FOLDERS = 16 };
-    int result = nftw(path, remove_one, OPEN_FOLDERS, FTW_DEPTH | FTW_PHYS);
+    int result = nftw(plain, remove_one, OPEN_FOLDERS, FTW_DEPTH | FTW_PHYS);
     if (result == -1 && errno == ENOENT) return LT_OK;
     LT_CHECK(result != -1, LT_FAILED, "%s: cannot remove: %s", path, strerror(errno));
     return (lt_status)result;

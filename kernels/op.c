@@ -111,3 +111,16 @@ lt_status lt_expect_rows(const char *op, const char *operand, const lt_tensor *t
         "op %s: operand %s %s is not rows of %d contiguous dimension%s at one distance; copy it first", op,
         operand, lt_tensor_text(t, found, sizeof found), inner, inner == 1 ? "" : "s");
 }
+
+lt_status lt_expect_matrix(const char *op, const char *operand, const lt_tensor *t, lt_dtype dtype,
+                           bool optional, int64_t rows, int64_t columns) {
+    if (optional && lt_is_empty(t)) return LT_OK;
+    bool fits = !lt_is_empty(t) && t->dtype == dtype && t->ndim >= 1 && t->shape[t->ndim - 1] == columns;
+    if (fits && rows >= 0) fits = lt_numel(t) == rows * columns;
+    if (fits) return lt_expect_rows(op, operand, t, 1);
+    char found[160] = "an empty tensor", wanted[32] = "any number of";
+    if (!lt_is_empty(t)) lt_tensor_text(t, found, sizeof found);
+    if (rows >= 0) snprintf(wanted, sizeof wanted, "%lld", (long long)rows);
+    return lt_fail(LT_FAILED, "op %s: operand %s is %s, expected %s[...,%lld] with %s rows", op, operand,
+                   found, lt_dtype_name(dtype), (long long)columns, wanted);
+}

@@ -79,6 +79,9 @@ lt_status lt_expect(const char *op, const char *operand, const lt_tensor *t, lt_
     lt_expect((op), (operand), (t), (dtype), (optional), LT_DIMS(__VA_ARGS__))
 /* LT_FAILED unless the tensor collapses to rows with unit column stride (lt_as_rows with `inner`). */
 lt_status lt_expect_rows(const char *op, const char *operand, const lt_tensor *t, int inner);
+/* Both at once for [..., columns]: `rows` rows in all (-1: any), at one distance. */
+lt_status lt_expect_matrix(const char *op, const char *operand, const lt_tensor *t, lt_dtype dtype, bool optional,
+                           int64_t rows, int64_t columns);
 
 #ifdef __cplusplus
 }

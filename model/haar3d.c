@@ -1,0 +1,177 @@
+#include "model/haar3d.h"
+
+#include <math.h>
+#include <string.h>
+
+enum {
+    T = LT_HAAR3D_T,
+    H = LT_HAAR3D_H,
+    W = LT_HAAR3D_W,
+    PLANE = T * H * W, /* a cell is [colour][frame][row][column] */
+    CELL = LT_HAAR3D_CELL,
+    PARALLEL_CELLS = 4096 /* below, starting threads costs more than it saves */
+};
+
+static const float r2 = 0.70710678118654752f; /* 1 / sqrt(2) */
+static const float r3 = 0.57735026918962576f; /* 1 / sqrt(3) */
+static const float r6 = 0.40824829046386302f; /* 1 / sqrt(6) */
+
+/* Channel -> coefficient {colour, frame, row, column}, each part from coarse to fine. The index along rows
+ * and columns is 0 mean, 1 coarse difference, 2 and 3 fine differences. */
+static const uint8_t kept[LT_HAAR3D_KEPT][4] = {
+    {0, 0, 0, 0},                                                         /* grey, level 0 */
+    {0, 0, 0, 1}, {0, 0, 1, 0}, {0, 1, 0, 0},                             /* level 1 */
+    {0, 0, 0, 2}, {0, 0, 0, 3}, {0, 0, 2, 0}, {0, 0, 3, 0},               /* level 2 */
+    {0, 0, 1, 1}, {0, 1, 0, 1}, {0, 1, 1, 0},                             /* level 2 */
+    {0, 0, 1, 2}, {0, 0, 1, 3}, {0, 0, 2, 1}, {0, 0, 3, 1},               /* level 3 */
+    {0, 1, 0, 2}, {0, 1, 0, 3}, {0, 1, 2, 0}, {0, 1, 3, 0}, {0, 1, 1, 1}, /* level 3 */
+    {1, 0, 0, 0}, {1, 0, 0, 1}, {1, 0, 1, 0},                             /* red - blue */
+    {2, 0, 0, 0},                                                         /* green - magenta */
+};
+
+static int index_of(const uint8_t at[4]) { return at[0] * PLANE + at[1] * H * W + at[2] * W + at[3]; }
+
+/* One level of Haar over the pair (a, b): mean and difference, each scaled to length 1. */
+static inline void pair(float *a, float *b) {
+    float sum = (*a + *b) * r2, difference = (*a - *b) * r2;
+    *a = sum;
+    *b = difference;
+}
+
+/* Two levels over 4 values `stride` apart: mean, coarse difference, fine differences. */
+static inline void split4(float *x, int stride) {
+    float *a = x, *b = x + stride, *c = x + 2 * stride, *d = x + 3 * stride;
+    pair(a, b);
+    pair(c, d);
+    float fine = *b;
+    *b = *c;
+    *c = fine;
+    pair(a, b);
+}
+
+static inline void join4(float *x, int stride) {
+    float *a = x, *b = x + stride, *c = x + 2 * stride, *d = x + 3 * stride;
+    pair(a, b);
+    float second = *b;
+    *b = *c;
+    *c = second;
+    pair(a, b);
+    pair(c, d);
+}
+
+static void forward(float cell[CELL]) {
+    for (float *plane = cell; plane < cell + CELL; plane += H * W) {
+        for (int h = 0; h < H; h++) split4(plane + h * W, 1);
+        for (int w = 0; w < W; w++) split4(plane + w, W);
+    }
+    for (int c = 0; c < 3; c++)
+        for (int i = 0; i < H * W; i++) pair(&cell[c * PLANE + i], &cell[c * PLANE + H * W + i]);
+}
+
+static void inverse(float cell[CELL]) {
+    for (int c = 0; c < 3; c++)
+        for (int i = 0; i < H * W; i++) pair(&cell[c * PLANE + i], &cell[c * PLANE + H * W + i]);
+    for (float *plane = cell; plane < cell + CELL; plane += H * W) {
+        for (int w = 0; w < W; w++) join4(plane + w, W);
+        for (int h = 0; h < H; h++) join4(plane + h * W, 1);
+    }
+}
+
+/* `rgb` is the cell's first byte, rows are `row` bytes and frames `frame` bytes apart. */
+static void load(const uint8_t *rgb, int64_t frame, int64_t row, float cell[CELL]) {
+    for (int i = 0; i < PLANE; i++) {
+        const uint8_t *p = rgb + i / (H * W) * frame + i / W % H * row + i % W * 3;
+        float r = p[0] / 127.5f - 1, g = p[1] / 127.5f - 1, b = p[2] / 127.5f - 1;
+        cell[i] = (r + g + b) * r3;
+        cell[PLANE + i] = (r - b) * r2;
+        cell[2 * PLANE + i] = (2 * g - r - b) * r6;
+    }
+}
+
+static uint8_t to_byte(float value) {
+    float scaled = (value + 1) * 127.5f;
+    return scaled > 0 ? (uint8_t)(fminf(scaled, 255) + 0.5f) : 0; /* NaN is not > 0 */
+}
+
+static void store(const float cell[CELL], int64_t frame, int64_t row, uint8_t *rgb) {
+    for (int i = 0; i < PLANE; i++) {
+        uint8_t *p = rgb + i / (H * W) * frame + i / W % H * row + i % W * 3;
+        float grey = cell[i] * r3, red_blue = cell[PLANE + i] * r2, green = cell[2 * PLANE + i] * r6;
+        p[0] = to_byte(grey + red_blue - green);
+        p[1] = to_byte(grey + 2 * green);
+        p[2] = to_byte(grey - red_blue - green);
+    }
+}
+
+static void encode_row(int64_t width, int64_t frame, const uint8_t *rgb, bool full, float *out) {
+    float cell[CELL];
+    for (int64_t w = 0; w < width; w++, rgb += 3 * W) {
+        load(rgb, frame, width * W * 3, cell);
+        forward(cell);
+        if (full) memcpy(out, cell, sizeof(cell)), out += CELL;
+        else
+            for (int i = 0; i < LT_HAAR3D_KEPT; i++) *out++ = cell[index_of(kept[i])];
+    }
+}
+
+static void decode_row(int64_t width, int64_t frame, const float *in, bool full, uint8_t *rgb) {
+    float cell[CELL];
+    for (int64_t w = 0; w < width; w++, rgb += 3 * W) {
+        memset(cell, 0, sizeof(cell));
+        if (full) memcpy(cell, in, sizeof(cell)), in += CELL;
+        else
+            for (int i = 0; i < LT_HAAR3D_KEPT; i++) cell[index_of(kept[i])] = *in++;
+        inverse(cell);
+        store(cell, frame, width * W * 3, rgb);
+    }
+}
+
+static lt_status encode(int64_t frames, int64_t height, int64_t width, const uint8_t *rgb, bool full,
+                        float *latents) {
+    int channels = full ? CELL : LT_HAAR3D_KEPT;
+    int64_t row = H * width * W * 3, frame = row * height;
+#pragma omp parallel for schedule(static) if (frames * height * width >= PARALLEL_CELLS)
+    for (int64_t i = 0; i < frames * height; i++)
+        encode_row(width, frame, rgb + i / height * T * frame + i % height * row, full,
+                   latents + i * width * channels);
+    return LT_OK;
+}
+
+static lt_status decode(int64_t frames, int64_t height, int64_t width, const float *latents, bool full,
+                        uint8_t *rgb) {
+    int channels = full ? CELL : LT_HAAR3D_KEPT;
+    int64_t row = H * width * W * 3, frame = row * height;
+#pragma omp parallel for schedule(static) if (frames * height * width >= PARALLEL_CELLS)
+    for (int64_t i = 0; i < frames * height; i++)
+        decode_row(width, frame, latents + i * width * channels, full,
+                   rgb + i / height * T * frame + i % height * row);
+    return LT_OK;
+}
+
+static lt_status encode_kept(int64_t frames, int64_t height, int64_t width, const uint8_t *rgb,
+                             float *latents) {
+    return encode(frames, height, width, rgb, false, latents);
+}
+
+static lt_status decode_kept(int64_t frames, int64_t height, int64_t width, const float *latents,
+                             uint8_t *rgb) {
+    return decode(frames, height, width, latents, false, rgb);
+}
+
+static lt_status encode_full(int64_t frames, int64_t height, int64_t width, const uint8_t *rgb,
+                             float *latents) {
+    return encode(frames, height, width, rgb, true, latents);
+}
+
+static lt_status decode_full(int64_t frames, int64_t height, int64_t width, const float *latents,
+                             uint8_t *rgb) {
+    return decode(frames, height, width, latents, true, rgb);
+}
+
+const lt_codec lt_haar3d = {
+    "haar3d",   "fixed 3D Haar transform, 24 of 96 coefficients", LT_HAAR3D_KEPT, T, H, W, encode_kept,
+    decode_kept};
+
+const lt_codec lt_haar3d_full = {
+    "haar3d-full", "fixed 3D Haar transform, every coefficient (exact)", CELL, T, H, W, encode_full,
+    decode_full};

@@ -35,6 +35,7 @@ typedef struct lt_clip {
         recipe_hash; /* of the options that shaped the clip; a source is skipped when both hashes are known */
     uint32_t flags;  /* lt_clip_flag bits */
     int32_t repeated;  /* frames that repeat their predecessor */
+    int32_t part;      /* which clip of its source this is, from 0 */
     int32_t cut_count; /* known cuts inside the clip (scenes); real footage is split at its cuts and has 0 */
     int32_t
         cut_frame[LT_CLIP_CUTS]; /* first frame of the shot after the cut, counted from the clip's start */
@@ -45,7 +46,7 @@ typedef struct lt_clip {
     char group[128];                 /* one source video, or related ones */
     char source[256];                /* path of the source as it was given, its end if longer */
     char caption[1024];              /* "" when there is none */
-} lt_clip;
+} lt_clip;                           /* without padding: its bytes are hashed */
 
 /* "train", "val" and "test" are roles. */
 bool lt_role_valid(const char *role);

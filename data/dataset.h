@@ -18,7 +18,7 @@
  *     LT_TRY(lt_dataset_commit(set));
  *     lt_dataset_close(set);
  *
- * All functions may be called from several threads: a file takes one caller at a time. Errors name the file.
+ * Reading may be done from several threads at once; appending is one thread's. Errors name the file.
  * LT_INPUT: not a dataset, another schema version, damaged; LT_FAILED: a write failed (the message has the
  * system's reason) and what was not committed is gone: only lt_dataset_rollback and lt_dataset_close do
  * anything after that.
@@ -101,7 +101,7 @@ lt_status lt_dataset_feature_create(lt_dataset *set, lt_feature feature, const l
 /* NULL when the file has none. */
 const lt_feature_spec *lt_dataset_feature_spec(const lt_dataset *set, lt_feature feature);
 /* Rows of one clip; 0 when they have not been written. */
-int64_t lt_dataset_feature_rows(const lt_dataset *set, lt_feature feature, int64_t clip);
+int64_t lt_dataset_feature_rows(lt_dataset *set, lt_feature feature, int64_t clip);
 /* Appends the rows of a clip, f16[rows][shape...] as IEEE half bits (lt_f32_to_f16); permanent at the next
  * commit. */
 lt_status lt_dataset_feature_write(lt_dataset *set, lt_feature feature, int64_t clip, const uint16_t *f16,

@@ -1,0 +1,361 @@
+#include "core/io.h"
+#include "core/rng.h"
+#include "core/tensor.h"
+#include "data/dataset.h"
+#include "data/h5.h"
+#include "tests/harness.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define W     20
+#define H     12
+#define FRAME (W * H * 3)
+
+static char folder[LT_PATH_MAX];
+static char path[LT_PATH_MAX + 32];
+
+static const lt_dataset_spec spec = {W, H, 16, false};
+
+static void fresh(const char *name) {
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    lt_remove_tree(path);
+    char journal[LT_PATH_MAX + 64];
+    snprintf(journal, sizeof journal, "%s.journal", path);
+    unlink(journal);
+}
+
+/* The bytes of frame `frame` of clip `clip`, so that a reader knows what must be there. */
+static void paint(int clip, int frame, uint8_t *rgb) {
+    for (int i = 0; i < FRAME; i++) rgb[i] = (uint8_t)(clip * 37 + frame * 11 + i * 3 + (i * i >> 5));
+}
+
+static lt_clip make_clip(int index) {
+    lt_clip clip = {.fps = 16, .content_hash = (uint64_t)index + 1};
+    strcpy(clip.domain, "calm");
+    strcpy(clip.role, index % 3 ? "train" : "test");
+    snprintf(clip.group, sizeof clip.group, "group %d", index);
+    snprintf(clip.source, sizeof clip.source, "source %d", index);
+    snprintf(clip.caption, sizeof clip.caption, "a caption with \xc3\xa4, %d", index);
+    return clip;
+}
+
+static int frames_of(int index) { return 5 + index * 7 % 40; }
+
+static lt_status add(lt_dataset *set, int index) {
+    static uint8_t rgb[64][FRAME];
+    int frames = frames_of(index), first = frames / 2;
+    for (int f = 0; f < frames; f++) paint(index, f, rgb[f]);
+    LT_TRY(lt_dataset_append_frames(set, rgb[0], NULL, first));
+    LT_TRY(lt_dataset_append_frames(set, rgb[first], NULL, frames - first));
+    lt_clip clip = make_clip(index);
+    return lt_dataset_add_clip(set, &clip);
+}
+
+static bool clip_is_whole(lt_dataset *set, int index) {
+    static uint8_t got[64][FRAME];
+    uint8_t want[FRAME];
+    const lt_clip *clip = lt_dataset_clip(set, index);
+    lt_clip expected = make_clip(index);
+    if (clip->frames != frames_of(index) || strcmp(clip->caption, expected.caption) != 0) return false;
+    if (lt_dataset_read_frames(set, index, 0, clip->frames, got[0]) != LT_OK) return false;
+    for (int f = 0; f < clip->frames; f++) {
+        paint(index, f, want);
+        if (memcmp(want, got[f], FRAME) != 0) return false;
+    }
+    return true;
+}
+
+static lt_status write_clips(int count) {
+    lt_dataset *set;
+    LT_TRY(lt_dataset_create(path, &spec, &set));
+    lt_status status = LT_OK;
+    for (int i = 0; i < count && status == LT_OK; i++) {
+        status = add(set, i);
+        if (status == LT_OK) status = lt_dataset_commit(set);
+    }
+    lt_dataset_close(set);
+    return status;
+}
+
+static void what_was_written_is_read(void) {
+    lt_dataset *set;
+    fresh("written.h5");
+    CHECK_OK(write_clips(7));
+    CHECK_OK(lt_dataset_open(path, &set));
+    CHECK(lt_dataset_clip_count(set) == 7);
+    CHECK(lt_dataset_get_spec(set)->width == W && lt_dataset_get_spec(set)->fps == 16);
+    for (int i = 0; i < 7; i++) CHECK(clip_is_whole(set, i));
+    uint8_t one[FRAME], want[FRAME];
+    CHECK_OK(lt_dataset_read_frames(set, 3, 4, 1, one));
+    paint(3, 4, want);
+    CHECK(memcmp(one, want, FRAME) == 0);
+    CHECK_FAILS(lt_dataset_read_frames(set, 3, 20, 10, one), LT_USAGE, "clip 3");
+    CHECK_FAILS(lt_dataset_read_frames(set, 7, 0, 1, one), LT_USAGE, "clip 7 of 7");
+    CHECK_OK(lt_dataset_check(set, NULL, NULL, NULL));
+    lt_dataset_close(set);
+}
+
+static void uncommitted_clips_vanish(void) {
+    lt_dataset *set;
+    uint8_t rgb[FRAME] = {0};
+    fresh("rollback.h5");
+    CHECK_OK(write_clips(3));
+    CHECK_OK(lt_dataset_open_append(path, &set));
+    uint64_t hash = lt_dataset_hash(set);
+    CHECK_OK(add(set, 3));
+    CHECK_OK(lt_dataset_append_frames(set, rgb, NULL, 1));
+    CHECK_FAILS(lt_dataset_commit(set), LT_USAGE, "belong to no clip");
+    CHECK(lt_dataset_pending_frames(set) == 1);
+    CHECK_OK(lt_dataset_rollback(set));
+    CHECK(lt_dataset_clip_count(set) == 3 && lt_dataset_hash(set) == hash);
+    CHECK_OK(add(set, 3));
+    CHECK_OK(lt_dataset_append_frames(set, rgb, NULL, 1));
+    CHECK_OK(lt_dataset_drop_frames(set));
+    CHECK_OK(lt_dataset_commit(set));
+    CHECK_OK(add(set, 4));
+    lt_dataset_close(set);
+    CHECK_OK(lt_dataset_open(path, &set));
+    CHECK(lt_dataset_clip_count(set) == 4 && lt_dataset_hash(set) != hash);
+    for (int i = 0; i < 4; i++) CHECK(clip_is_whole(set, i));
+    CHECK_OK(lt_dataset_check(set, NULL, NULL, NULL));
+    lt_dataset_close(set);
+}
+
+static void a_group_has_one_role(void) {
+    lt_dataset *set;
+    uint8_t rgb[FRAME] = {0};
+    fresh("group.h5");
+    CHECK_OK(write_clips(2));
+    CHECK_OK(lt_dataset_open_append(path, &set));
+    CHECK_OK(lt_dataset_append_frames(set, rgb, NULL, 1));
+    lt_clip clip = make_clip(1);
+    strcpy(clip.role, "val");
+    CHECK_FAILS(lt_dataset_add_clip(set, &clip), LT_USAGE, "group \"group 1\" has role train");
+    strcpy(clip.role, "trian");
+    CHECK_FAILS(lt_dataset_add_clip(set, &clip), LT_USAGE, "role is \"trian\"");
+    lt_dataset_close(set);
+}
+
+static void true_flow_is_kept_to_half_precision(void) {
+    lt_dataset *set;
+    lt_dataset_spec with = {W, H, 8, true};
+    static float flow[3][H][W][2], got[3][H][W][2];
+    static uint8_t rgb[3][FRAME];
+    fresh("flow.h5");
+    for (int i = 0; i < 3 * H * W * 2; i++) (&flow[0][0][0][0])[i] = (float)(i % 97) / 8 - 5;
+    CHECK_OK(lt_dataset_create(path, &with, &set));
+    lt_clip real = make_clip(0), scene = make_clip(1);
+    scene.flags = LT_CLIP_HAS_FLOW | LT_CLIP_SYNTHETIC;
+    CHECK_OK(lt_dataset_append_frames(set, rgb[0], NULL, 3));
+    CHECK_OK(lt_dataset_add_clip(set, &real));
+    CHECK_OK(lt_dataset_append_frames(set, rgb[0], &flow[0][0][0][0], 3));
+    CHECK_OK(lt_dataset_add_clip(set, &scene));
+    CHECK_OK(lt_dataset_commit(set));
+    CHECK_OK(lt_dataset_read_flow(set, 1, 0, 3, &got[0][0][0][0]));
+    CHECK(memcmp(flow, got, sizeof flow) == 0);
+    CHECK_FAILS(lt_dataset_read_flow(set, 0, 0, 3, &got[0][0][0][0]), LT_INPUT, "no true flow");
+    CHECK_OK(lt_dataset_check(set, NULL, NULL, NULL));
+    lt_dataset_close(set);
+}
+
+static void features_are_rows_per_clip(void) {
+    lt_dataset *set;
+    fresh("features.h5");
+    CHECK_OK(write_clips(3));
+    CHECK_OK(lt_dataset_open_append(path, &set));
+    lt_feature_spec latents = {"haar3d", 3, {2, 3, 4}}, text = {"utf8", 1, {5}};
+    uint16_t rows[4][24], got[24];
+    for (int i = 0; i < 96; i++) rows[i / 24][i % 24] = lt_f32_to_f16((float)i / 4);
+    CHECK_FAILS(lt_dataset_feature_read(set, LT_LATENTS, 0, 0, 1, got), LT_INPUT, "longtake encode");
+    CHECK_OK(lt_dataset_feature_create(set, LT_LATENTS, &latents));
+    CHECK_OK(lt_dataset_feature_create(set, LT_TEXT, &text));
+    CHECK_OK(lt_dataset_feature_write(set, LT_LATENTS, 2, rows[0], 3));
+    CHECK_OK(lt_dataset_feature_write(set, LT_LATENTS, 0, rows[3], 1));
+    CHECK_OK(lt_dataset_commit(set));
+    lt_dataset_close(set);
+    CHECK_OK(lt_dataset_open(path, &set));
+    CHECK(strcmp(lt_dataset_feature_spec(set, LT_LATENTS)->producer, "haar3d") == 0);
+    CHECK(lt_dataset_feature_spec(set, LT_LATENTS)->shape[2] == 4);
+    CHECK(lt_dataset_feature_rows(set, LT_LATENTS, 2) == 3 &&
+          lt_dataset_feature_rows(set, LT_LATENTS, 1) == 0);
+    CHECK(lt_dataset_feature_rows(set, LT_TEXT, 2) == 0);
+    CHECK_OK(lt_dataset_feature_read(set, LT_LATENTS, 2, 1, 1, got));
+    CHECK(memcmp(got, rows[1], sizeof got) == 0);
+    CHECK_OK(lt_dataset_feature_read(set, LT_LATENTS, 0, 0, 1, got));
+    CHECK(memcmp(got, rows[3], sizeof got) == 0);
+    CHECK_OK(lt_dataset_check(set, NULL, NULL, NULL));
+    lt_dataset_close(set);
+    CHECK_OK(lt_dataset_open_append(path, &set));
+    CHECK_OK(lt_dataset_feature_create(set, LT_LATENTS, &latents)); /* again: replaced */
+    CHECK(lt_dataset_feature_rows(set, LT_LATENTS, 2) == 0);
+    CHECK_OK(lt_dataset_commit(set));
+    lt_dataset_close(set);
+}
+
+static void wrong_files_are_refused(void) {
+    lt_dataset *set;
+    lt_h5 *h5;
+    fresh("absent.h5");
+    CHECK_FAILS(lt_dataset_open(path, &set), LT_INPUT, "No such file");
+    fresh("text.h5");
+    CHECK_OK(lt_write_file(path, "not an HDF5 file, only text", 27));
+    CHECK_FAILS(lt_dataset_open(path, &set), LT_INPUT, "HDF5");
+    CHECK_FAILS(lt_dataset_create(path, &spec, &set), LT_USAGE, "exists");
+    CHECK_FAILS(lt_dataset_open(folder, &set), LT_INPUT, "");
+    fresh("other.h5");
+    CHECK_OK(lt_h5_create(path, &h5));
+    CHECK_OK(lt_h5_commit(h5));
+    lt_h5_close(h5);
+    CHECK_FAILS(lt_dataset_open(path, &set), LT_INPUT, "not a longtake dataset");
+    fresh("version.h5");
+    CHECK_OK(write_clips(1));
+    CHECK_OK(lt_h5_open(path, true, &h5));
+    CHECK_OK(lt_h5_set_int(h5, "/", "schema_version", 2));
+    CHECK_OK(lt_h5_commit(h5));
+    lt_h5_close(h5);
+    CHECK_FAILS(lt_dataset_open(path, &set), LT_INPUT, "schema version 2");
+    CHECK_FAILS(lt_dataset_open_append(path, &set), LT_INPUT, "schema version 2");
+}
+
+static void one_writer_at_a_time(void) {
+    lt_dataset *writer, *other;
+    fresh("lock.h5");
+    CHECK_OK(write_clips(1));
+    CHECK_OK(lt_dataset_open_append(path, &writer));
+    CHECK_FAILS(lt_dataset_open(path, &other), LT_INPUT, "in use");
+    lt_dataset_close(writer);
+    CHECK_OK(lt_dataset_open(path, &other));
+    CHECK_OK(lt_dataset_open(path, &writer));
+    lt_dataset_close(writer);
+    lt_dataset_close(other);
+}
+
+static void count_line(const char *line, void *user) {
+    int *lines = user;
+    (*lines)++;
+    CHECK(strstr(line, "/frames") && strstr(line, "clips 1 to 2"));
+}
+
+/* Flips one byte inside the frames of clip 2: found by its bytes in the file. */
+static void a_flipped_byte_is_found(void) {
+    lt_dataset *set;
+    fresh("flipped.h5");
+    CHECK_OK(write_clips(5));
+    char *bytes;
+    size_t size, at = 0;
+    uint8_t want[FRAME];
+    paint(2, 3, want);
+    CHECK_OK(lt_read_file(path, &bytes, &size));
+    while (at + FRAME <= size && memcmp(bytes + at, want, FRAME) != 0) at++;
+    CHECK(at + FRAME <= size);
+    bytes[at + 10] ^= 1;
+    CHECK_OK(lt_write_file(path, bytes, size));
+    free(bytes);
+    CHECK_OK(lt_dataset_open(path, &set));
+    uint8_t got[FRAME];
+    CHECK_FAILS(lt_dataset_read_frames(set, 2, 3, 1, got), LT_INPUT, "/frames");
+    int lines = 0;
+    CHECK_FAILS(lt_dataset_check(set, count_line, NULL, &lines), LT_INPUT, "1 fault");
+    CHECK(lines == 1);
+    lt_dataset_close(set);
+}
+
+/* A file system that is full, as far as this process can tell: a limit on the size of files. */
+static void a_full_disk_keeps_what_was_committed(void) {
+    lt_dataset *set;
+    struct rlimit old, small;
+    fresh("full.h5");
+    CHECK_OK(write_clips(2));
+    struct stat info;
+    CHECK(stat(path, &info) == 0);
+    getrlimit(RLIMIT_FSIZE, &old);
+    signal(SIGXFSZ, SIG_IGN);
+    for (int extra = 0; extra < 60000; extra += 4000) {
+        small = old;
+        small.rlim_cur = (rlim_t)(info.st_size + extra);
+        setrlimit(RLIMIT_FSIZE, &small);
+        lt_status status = lt_dataset_open_append(path, &set);
+        CHECK(status == LT_OK);
+        if (status != LT_OK) break;
+        for (int i = 2; i < 9 && status == LT_OK; i++) status = add(set, i);
+        if (status == LT_OK) status = lt_dataset_commit(set);
+        CHECK(status == LT_FAILED && strstr(lt_error(), "File too large"));
+        CHECK_FAILS(lt_dataset_commit(set), LT_FAILED, "");
+        lt_dataset_close(set);
+        setrlimit(RLIMIT_FSIZE, &old);
+        CHECK_OK(lt_dataset_open(path, &set));
+        CHECK(lt_dataset_clip_count(set) == 2 && clip_is_whole(set, 0) && clip_is_whole(set, 1));
+        CHECK_OK(lt_dataset_check(set, NULL, NULL, NULL));
+        lt_dataset_close(set);
+    }
+    signal(SIGXFSZ, SIG_DFL);
+    setrlimit(RLIMIT_FSIZE, &old);
+}
+
+/* Writes clips until it is killed, and says after each commit how many there are. */
+static void write_until_killed(int report) {
+    lt_dataset *set;
+    if (lt_dataset_open_append(path, &set) != LT_OK) _exit(9);
+    for (int i = (int)lt_dataset_clip_count(set); i < 100000; i++) {
+        if (add(set, i) != LT_OK || lt_dataset_commit(set) != LT_OK) _exit(8);
+        int committed = i + 1;
+        if (write(report, &committed, sizeof committed) != sizeof committed) _exit(7);
+    }
+    _exit(6);
+}
+
+static void a_killed_writer_loses_nothing_finished(void) {
+    int kills = getenv("LT_TEST_KILLS") ? atoi(getenv("LT_TEST_KILLS")) : 60;
+    fresh("killed.h5");
+    CHECK_OK(write_clips(0));
+    lt_rng_key key = {.seed = 7, .purpose = LT_RNG_TEST};
+    int known = 0;
+    for (int k = 0; k < kills && !test_bad; k++) {
+        int pipes[2];
+        if (pipe(pipes) != 0) return;
+        pid_t child = fork();
+        if (child == 0) write_until_killed(pipes[1]);
+        close(pipes[1]);
+        usleep((useconds_t)(2000 + lt_rng_below(&key, (uint64_t)k, 30000)));
+        kill(child, SIGKILL);
+        int state;
+        waitpid(child, &state, 0);
+        CHECK(WIFSIGNALED(state));
+        for (int last; read(pipes[0], &last, sizeof last) == sizeof last;) known = last;
+        close(pipes[0]);
+        lt_dataset *set;
+        lt_status status = lt_dataset_open(path, &set);
+        CHECK_OK(status);
+        if (status != LT_OK) break;
+        int64_t count = lt_dataset_clip_count(set);
+        CHECK(count == known || count == known + 1); /* it may die between the commit and the report */
+        known = (int)count;
+        CHECK_OK(lt_dataset_check(set, NULL, NULL, NULL));
+        for (int i = (int)count - 1; i >= 0 && i >= count - 20; i--) CHECK(clip_is_whole(set, i));
+        lt_dataset_close(set);
+    }
+    printf("  %d kills, %d clips committed between them\n", kills, known);
+    CHECK(known > 0);
+}
+
+int main(int argc, char **argv) {
+    snprintf(folder, sizeof folder, "%s/lt_dataset_XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
+    if (!mkdtemp(folder)) return 1;
+    RUN(what_was_written_is_read);
+    RUN(uncommitted_clips_vanish);
+    RUN(a_group_has_one_role);
+    RUN(true_flow_is_kept_to_half_precision);
+    RUN(features_are_rows_per_clip);
+    RUN(wrong_files_are_refused);
+    RUN(one_writer_at_a_time);
+    RUN(a_flipped_byte_is_found);
+    RUN(a_full_disk_keeps_what_was_committed);
+    RUN(a_killed_writer_loses_nothing_finished);
+    lt_remove_tree(folder);
+    return test_end();
+}

@@ -104,10 +104,6 @@ static lt_status store(parser *p, int index, const char *text) {
     const lt_option *option = p->options[index];
     bool again = p->seen[index];
     p->seen[index] = true;
-    if (option->type == LT_OPT_FLAG) {
-        *(bool *)option->value = true;
-        return LT_OK;
-    }
     LT_CHECK(!again || option->type == LT_OPT_STRINGS, LT_USAGE,
              "--%s is given more than once; it takes one value", option->name);
     if (option->type == LT_OPT_INT) return parse_int(option, text);
@@ -165,7 +161,10 @@ static lt_status parse_option(parser *p, int argc, char **argv, int *i) {
     const lt_option *option = p->options[index];
     if (option->type == LT_OPT_FLAG) {
         LT_CHECK(!value, LT_USAGE, "--%s takes no value, got \"%s\"", name, value);
-    } else if (!value) {
+        *(bool *)option->value = p->seen[index] = true;
+        return LT_OK;
+    }
+    if (!value) {
         LT_CHECK(*i + 1 < argc && is_value(argv[*i + 1]), LT_USAGE, "--%s needs a value: --%s %s", name, name,
                  option->hint ? option->hint : "VALUE");
         value = argv[++*i];

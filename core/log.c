@@ -42,24 +42,20 @@ static void emit_lines(lt_log_level level, char *text) {
 
 void lt_log(lt_log_level level, const char *fmt, ...) {
     if (level > highest || (!outputs[0].sink && !outputs[1].sink)) return;
-    char small[1024], *text = small;
+    char small[1024], *large = NULL;
     va_list args;
     va_start(args, fmt);
     int length = vsnprintf(small, sizeof small, fmt, args);
     va_end(args);
     if (length < 0) return;
-    if ((size_t)length >= sizeof small) {
-        text = malloc((size_t)length + 1);
-        if (text) {
-            va_start(args, fmt);
-            vsnprintf(text, (size_t)length + 1, fmt, args);
-            va_end(args);
-        } else {
-            text = small; /* out of memory: the beginning of the line is better than none */
-        }
+    if ((size_t)length >= sizeof small) large = malloc((size_t)length + 1);
+    if (large) {
+        va_start(args, fmt);
+        vsnprintf(large, (size_t)length + 1, fmt, args);
+        va_end(args);
     }
     pthread_mutex_lock(&lock);
-    emit_lines(level, text);
+    emit_lines(level, large ? large : small); /* out of memory: the beginning is better than nothing */
     pthread_mutex_unlock(&lock);
-    if (text != small) free(text);
+    free(large);
 }

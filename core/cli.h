@@ -7,7 +7,9 @@
  *         {"resume", LT_OPT_FLAG, &resume, NULL, "go on from the latest checkpoint"},
  *         {NULL}};
  *
- * "--name value" and "--name=value" are both accepted. Unknown options are LT_USAGE with the nearest known one.
+ * "--name value" and "--name=value" are both accepted; a value that starts with a dash and is no number needs the
+ * second form. Only LT_OPT_STRINGS may be repeated. A number without an upper end has max = INFINITY. What follows a
+ * bare "--" is positional. Unknown options are LT_USAGE with the nearest known one.
  */
 #ifndef LT_CORE_CLI_H
 #define LT_CORE_CLI_H

@@ -1,0 +1,279 @@
+#include "data/loader.h"
+
+#include "core/io.h"
+#include "core/rng.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_AHEAD = 64 };
+
+/* One batch in the ring. Filled by the reader while `ready` is false, read by the owner while it is true. */
+typedef struct place {
+    lt_batch batch;
+    lt_sample *samples;
+    uint8_t *rgb;
+    bool ready;
+    lt_status status;
+    char message[1024];
+} place;
+
+struct lt_loader {
+    lt_dataset *set;
+    lt_loader_spec spec; /* role and domains are not kept */
+    int64_t *clips, count;
+    int64_t *order, order_epoch; /* permutation of the epoch last asked for */
+    pthread_mutex_t order_lock;  /* lt_loader_plan and the reader both ask */
+    place ring[MAX_AHEAD + 1];   /* one more than is read ahead: the one the owner holds */
+    int places;
+    int64_t first_step, next_step; /* next_step: of the next lt_loader_next */
+    double waited;
+    pthread_t reader;
+    bool reader_runs, stop;
+    pthread_mutex_t lock; /* ready, stop */
+    pthread_cond_t changed;
+};
+
+static bool in_domains(const lt_clip_filter *filter, const char *domain) {
+    if (filter->domain_count == 0) return true;
+    for (int i = 0; i < filter->domain_count; i++)
+        if (strcmp(filter->domains[i], domain) == 0) return true;
+    return false;
+}
+
+static bool qualifies(const lt_clip_filter *filter, const lt_clip *clip) {
+    return (!filter->role || strcmp(filter->role, clip->role) == 0) && in_domains(filter, clip->domain) &&
+           clip->frames >= filter->min_frames;
+}
+
+/* "calm/train: 12 clips of up to 96 frames; ...", as far as it fits. */
+static void describe(const lt_dataset *set, char *text, size_t size) {
+    int64_t total = lt_dataset_clip_count(set), first_of_kind = 0;
+    size_t used = 0;
+    snprintf(text, size, "no clips");
+    for (; first_of_kind < total && used + 1 < size; first_of_kind++) {
+        const lt_clip *kind = lt_dataset_clip(set, first_of_kind);
+        int64_t clips = 0, longest = 0;
+        bool seen = false;
+        for (int64_t i = 0; i < total && !seen; i++) {
+            const lt_clip *clip = lt_dataset_clip(set, i);
+            if (strcmp(clip->domain, kind->domain) != 0 || strcmp(clip->role, kind->role) != 0) continue;
+            seen = i < first_of_kind;
+            clips++, longest = clip->frames > longest ? clip->frames : longest;
+        }
+        if (seen) continue;
+        int n = snprintf(text + used, size - used, "%s%s/%s: %" PRId64 " clips of up to %" PRId64 " frames",
+                         used ? "; " : "", kind->domain, kind->role, clips, longest);
+        used += n > 0 ? (size_t)n : 0;
+    }
+}
+
+static lt_status none_found(const lt_dataset *set, const lt_clip_filter *filter, const char *domain) {
+    char held[512];
+    describe(set, held, sizeof held);
+    return lt_fail(
+        LT_INPUT, "%s: no clip of role %s, domain %s, with at least %" PRId64 " frames; it holds %s",
+        lt_dataset_path(set), filter->role ? filter->role : "any", domain, filter->min_frames, held);
+}
+
+lt_status lt_select_clips(const lt_dataset *set, const lt_clip_filter *filter, int64_t **out,
+                          int64_t *count) {
+    int64_t total = lt_dataset_clip_count(set), found = 0;
+    for (int d = 0; d < filter->domain_count; d++) {
+        lt_clip_filter one = *filter;
+        one.domains = filter->domains + d, one.domain_count = 1;
+        bool any = false;
+        for (int64_t i = 0; i < total && !any; i++) any = qualifies(&one, lt_dataset_clip(set, i));
+        if (!any) return none_found(set, filter, filter->domains[d]);
+    }
+    int64_t *list = malloc((size_t)(total + 1) * sizeof *list);
+    LT_CHECK(list, LT_FAILED, "loader: out of memory for %" PRId64 " clips", total);
+    for (int64_t i = 0; i < total; i++)
+        if (qualifies(filter, lt_dataset_clip(set, i))) list[found++] = i;
+    if (found == 0) {
+        free(list);
+        return none_found(set, filter, "any");
+    }
+    *out = list, *count = found;
+    return LT_OK;
+}
+
+/* order_lock is held. */
+static int64_t clip_at(lt_loader *l, int64_t epoch, int64_t slot) {
+    if (l->order_epoch != epoch) {
+        lt_rng_key key = {.seed = l->spec.seed, .purpose = LT_RNG_SHUFFLE, .step = (uint32_t)epoch};
+        lt_rng_permutation(&key, l->count, l->order);
+        l->order_epoch = epoch;
+    }
+    return l->clips[l->order[slot]];
+}
+
+static int64_t window_start(const lt_loader *l, int64_t clip, int64_t epoch, int64_t frames) {
+    lt_rng_key key = {
+        .seed = l->spec.seed, .purpose = LT_RNG_CROP, .clip = (uint64_t)clip, .step = (uint32_t)epoch};
+    int64_t starts = (frames - l->spec.frames) / l->spec.align + 1;
+    return lt_rng_below(&key, 0, starts) * l->spec.align;
+}
+
+void lt_loader_plan(lt_loader *l, int64_t step, lt_sample *samples) {
+    int mine = l->spec.batch / l->spec.ranks;
+    pthread_mutex_lock(&l->order_lock);
+    for (int i = 0; i < mine; i++) {
+        int64_t position = step * l->spec.batch + l->spec.rank * mine + i;
+        lt_sample *s = &samples[i];
+        s->epoch = position / l->count;
+        s->clip = clip_at(l, s->epoch, position % l->count);
+        s->row = lt_dataset_clip(l->set, s->clip);
+        s->first_frame = window_start(l, s->clip, s->epoch, s->row->frames);
+    }
+    pthread_mutex_unlock(&l->order_lock);
+}
+
+static bool stopping(lt_loader *l) {
+    pthread_mutex_lock(&l->lock);
+    bool stop = l->stop;
+    pthread_mutex_unlock(&l->lock);
+    return stop;
+}
+
+static lt_status read_samples(lt_loader *l, place *p) {
+    const lt_dataset_spec *file = lt_dataset_get_spec(l->set);
+    size_t bytes = 3 * (size_t)file->width * (size_t)file->height * (size_t)l->spec.frames;
+    for (int i = 0; i < p->batch.count && !stopping(l); i++) {
+        const lt_sample *s = &p->samples[i];
+        lt_status status = lt_dataset_read_frames(l->set, s->clip, s->first_frame, l->spec.frames,
+                                                  p->rgb + bytes * (size_t)i);
+        if (status != LT_OK)
+            return lt_fail_in(status, "clip %" PRId64 " (%s, frames from %" PRId64 ")", s->clip,
+                              s->row->source, s->first_frame);
+    }
+    return LT_OK;
+}
+
+static void fill_place(lt_loader *l, place *p, int64_t step) {
+    p->batch.step = step;
+    lt_loader_plan(l, step, p->samples);
+    p->status = read_samples(l, p);
+    if (p->status != LT_OK) snprintf(p->message, sizeof p->message, "%s", lt_error());
+}
+
+/* Fills the ring in step order and stops after a failure, which every later call reports. */
+static void *read_ahead(void *user) {
+    lt_loader *l = user;
+    for (int64_t step = l->first_step;; step++) {
+        place *p = &l->ring[(step - l->first_step) % l->places];
+        pthread_mutex_lock(&l->lock);
+        while (p->ready && !l->stop) pthread_cond_wait(&l->changed, &l->lock);
+        bool stop = l->stop;
+        pthread_mutex_unlock(&l->lock);
+        if (stop) return NULL;
+        fill_place(l, p, step);
+        pthread_mutex_lock(&l->lock);
+        p->ready = true;
+        pthread_cond_broadcast(&l->changed);
+        pthread_mutex_unlock(&l->lock);
+        if (p->status != LT_OK) return NULL;
+    }
+}
+
+lt_status lt_loader_next(lt_loader *l, const lt_batch **out) {
+    int64_t turn = l->next_step - l->first_step;
+    place *p = &l->ring[turn % l->places];
+    double start = lt_seconds();
+    pthread_mutex_lock(&l->lock);
+    /* The batch handed out last is free again, so the reader may fill its place. */
+    if (turn > 0) l->ring[(turn - 1) % l->places].ready = false, pthread_cond_broadcast(&l->changed);
+    while (!p->ready) pthread_cond_wait(&l->changed, &l->lock);
+    pthread_mutex_unlock(&l->lock);
+    l->waited += lt_seconds() - start;
+    LT_CHECK(p->status == LT_OK, p->status, "%s", p->message);
+    l->next_step++;
+    *out = &p->batch;
+    return LT_OK;
+}
+
+static lt_status check_spec(const lt_loader_spec *s, int64_t step) {
+    LT_CHECK(s->ranks >= 1 && s->rank >= 0 && s->rank < s->ranks, LT_USAGE, "loader: rank %d of %d", s->rank,
+             s->ranks);
+    LT_CHECK(s->batch >= 1 && s->batch % s->ranks == 0, LT_USAGE,
+             "loader: a batch of %d clips cannot be split evenly among %d ranks", s->batch, s->ranks);
+    LT_CHECK(s->frames >= 1, LT_USAGE, "loader: windows of %" PRId64 " frames", s->frames);
+    LT_CHECK(s->align >= 0 && s->ahead >= 0 && s->ahead <= MAX_AHEAD && step >= 0, LT_USAGE,
+             "loader: align %" PRId64 ", ahead %d (0 to %d), step %" PRId64 ": out of range", s->align,
+             s->ahead, MAX_AHEAD, step);
+    return LT_OK;
+}
+
+static lt_status take_memory(lt_loader *l) {
+    const lt_dataset_spec *file = lt_dataset_get_spec(l->set);
+    int mine = l->spec.batch / l->spec.ranks;
+    size_t bytes = 3 * (size_t)file->width * (size_t)file->height * (size_t)l->spec.frames * (size_t)mine;
+    l->order = malloc((size_t)l->count * sizeof *l->order);
+    bool ok = l->order != NULL;
+    for (int i = 0; i < l->places; i++) {
+        place *p = &l->ring[i];
+        p->rgb = malloc(bytes), p->samples = malloc((size_t)mine * sizeof *p->samples);
+        ok = ok && p->rgb && p->samples;
+        p->batch = (lt_batch){.count = mine,
+                              .frames = l->spec.frames,
+                              .height = file->height,
+                              .width = file->width,
+                              .rgb = p->rgb,
+                              .samples = p->samples};
+    }
+    LT_CHECK(ok, LT_FAILED, "loader: %d batches of %zu bytes are not to be had; use a smaller batch",
+             l->places, bytes);
+    return LT_OK;
+}
+
+static lt_status start(lt_loader *l) {
+    LT_TRY(take_memory(l));
+    int error = pthread_create(&l->reader, NULL, read_ahead, l);
+    LT_CHECK(error == 0, LT_FAILED, "loader: no thread to read ahead: %s", strerror(error));
+    l->reader_runs = true;
+    return LT_OK;
+}
+
+lt_status lt_loader_open(lt_dataset *set, const lt_loader_spec *spec, int64_t step, lt_loader **out) {
+    LT_TRY(check_spec(spec, step));
+    lt_loader *l = calloc(1, sizeof *l);
+    LT_CHECK(l, LT_FAILED, "loader: out of memory");
+    l->set = set, l->spec = *spec, l->order_epoch = -1;
+    l->spec.align = spec->align ? spec->align : 1;
+    l->places = (spec->ahead ? spec->ahead : 2) + 1;
+    l->first_step = l->next_step = step;
+    pthread_mutex_init(&l->lock, NULL);
+    pthread_mutex_init(&l->order_lock, NULL);
+    pthread_cond_init(&l->changed, NULL);
+    lt_clip_filter filter = {spec->role, spec->domains, spec->domain_count, spec->frames};
+    lt_status status = lt_select_clips(set, &filter, &l->clips, &l->count);
+    if (status == LT_OK) status = start(l);
+    if (status != LT_OK) {
+        lt_loader_close(l);
+        return status;
+    }
+    *out = l;
+    return LT_OK;
+}
+
+void lt_loader_close(lt_loader *l) {
+    if (!l) return;
+    pthread_mutex_lock(&l->lock);
+    l->stop = true;
+    pthread_cond_broadcast(&l->changed);
+    pthread_mutex_unlock(&l->lock);
+    if (l->reader_runs) pthread_join(l->reader, NULL);
+    for (int i = 0; i < l->places; i++) free(l->ring[i].rgb), free(l->ring[i].samples);
+    pthread_mutex_destroy(&l->lock);
+    pthread_mutex_destroy(&l->order_lock);
+    pthread_cond_destroy(&l->changed);
+    free(l->clips), free(l->order);
+    free(l);
+}
+
+int64_t lt_loader_clips(const lt_loader *loader) { return loader->count; }
+
+double lt_loader_wait_seconds(const lt_loader *loader) { return loader->waited; }

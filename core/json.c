@@ -72,8 +72,8 @@ static lt_status fail_at(const char *text, const char *at, const char *origin, l
         if (*c == '\n') line++, column = 1;
     }
     char near[24] = "the end";
-    if (*at) snprintf(near, sizeof near, "\"%.16s\"", at);
-    near[strcspn(near, "\r\n")] = 0;
+    const int shown = (int)strcspn(at, "\r\n");
+    if (*at) snprintf(near, sizeof near, "\"%.*s\"", shown < 16 ? shown : 16, at);
     if (!lt_utf8_valid(near, strlen(near))) strcpy(near, "that byte");
     return lt_fail(code, "%s:%d:%d: %s at %s; expected JSON", origin, line, column, wrong, near);
 }

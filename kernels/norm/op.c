@@ -1,0 +1,101 @@
+#include "kernels/norm/norm.h"
+#include "kernels/rows.h"
+
+/* shift and scale, or their gradients: both [G, C] or both absent. */
+static lt_status expect_pair(const char *op, const char *names[2], const lt_tensor *first,
+                             const lt_tensor *second, lt_dtype dtype, int64_t groups, int64_t channels) {
+    LT_CHECK(lt_is_empty(first) == lt_is_empty(second), LT_FAILED,
+             "op %s: operands %s and %s: one is empty; give both or neither", op, names[0], names[1]);
+    LT_TRY(LT_EXPECT(op, names[0], first, dtype, true, groups, channels));
+    LT_TRY(LT_EXPECT(op, names[1], second, dtype, true, groups, channels));
+    LT_TRY(lt_expect_rows(op, names[0], first, 1));
+    return lt_expect_rows(op, names[1], second, 1);
+}
+
+static lt_status expect_dense(const char *op, const char *operand, const lt_tensor *t, lt_dtype dtype,
+                              bool optional, const int64_t *shape) {
+    LT_TRY(lt_expect(op, operand, t, dtype, optional, 3, shape));
+    char text[160];
+    LT_CHECK(lt_is_empty(t) || lt_is_contiguous(t), LT_FAILED, "op %s: operand %s %s is not contiguous", op,
+             operand, lt_tensor_text(t, text, sizeof text));
+    return LT_OK;
+}
+
+lt_status lt_norm_modulate_describe(const lt_ctx *ctx, const void *args, lt_cost *cost) {
+    const lt_norm_modulate_args *a = args;
+    const char *op = "norm_modulate";
+    lt_dtype dtype = lt_ctx_dtype(ctx);
+    LT_TRY(expect_dense(op, "x", &a->x, dtype, false, (const int64_t[]){-1, -1, -1}));
+    LT_TRY(expect_dense(op, "y", &a->y, dtype, false, a->x.shape));
+    LT_TRY(expect_pair(op, (const char *[]){"shift", "scale"}, &a->shift, &a->scale, dtype, a->x.shape[0],
+                       a->x.shape[2]));
+    double elements = (double)lt_numel(&a->x);
+    cost->flops = 8 * elements;
+    cost->bytes = 2 * elements * (double)lt_dtype_size(dtype);
+    return LT_OK;
+}
+
+lt_status lt_norm_modulate_backward_describe(const lt_ctx *ctx, const void *args, lt_cost *cost) {
+    const lt_norm_modulate_backward_args *a = args;
+    const char *op = "norm_modulate_backward";
+    lt_dtype dtype = lt_ctx_dtype(ctx);
+    LT_TRY(expect_dense(op, "x", &a->x, dtype, false, (const int64_t[]){-1, -1, -1}));
+    LT_TRY(expect_dense(op, "dy", &a->dy, dtype, false, a->x.shape));
+    LT_TRY(expect_dense(op, "dx", &a->dx, dtype, true, a->x.shape));
+    int64_t groups = a->x.shape[0], rows = a->x.shape[1], channels = a->x.shape[2];
+    LT_TRY(LT_EXPECT(op, "scale", &a->scale, dtype, true, groups, channels));
+    LT_TRY(lt_expect_rows(op, "scale", &a->scale, 1));
+    LT_TRY(expect_pair(op, (const char *[]){"dshift", "dscale"}, &a->dshift, &a->dscale, dtype, groups,
+                       channels));
+    double elements = (double)lt_numel(&a->x);
+    cost->flops = 20 * elements;
+    cost->bytes = (lt_is_empty(&a->dx) ? 2 : 3) * elements * (double)lt_dtype_size(dtype);
+    if (!lt_is_empty(&a->dshift) && ctx->backend != LT_BACKEND_NAIVE)
+        cost->workspace = (size_t)(groups * lt_pieces(rows, LT_ROW_PIECE) * 2 * channels) * sizeof(float);
+    return LT_OK;
+}
+
+lt_status lt_rms_norm_describe(const lt_ctx *ctx, const void *args, lt_cost *cost) {
+    const lt_rms_norm_args *a = args;
+    lt_dtype dtype = lt_ctx_dtype(ctx);
+    LT_TRY(LT_EXPECT("rms_norm", "weight", &a->weight, dtype, false, -1));
+    int64_t channels = a->weight.shape[0];
+    LT_TRY(lt_expect_matrix("rms_norm", "x", &a->x, dtype, false, -1, channels));
+    LT_TRY(lt_expect_matrix("rms_norm", "y", &a->y, dtype, false, lt_rows_of(&a->x, 1).rows, channels));
+    double elements = (double)lt_numel(&a->x);
+    cost->flops = 4 * elements;
+    cost->bytes = 2 * elements * (double)lt_dtype_size(dtype);
+    return LT_OK;
+}
+
+lt_status lt_rms_norm_backward_describe(const lt_ctx *ctx, const void *args, lt_cost *cost) {
+    const lt_rms_norm_backward_args *a = args;
+    const char *op = "rms_norm_backward";
+    lt_dtype dtype = lt_ctx_dtype(ctx);
+    LT_TRY(LT_EXPECT(op, "weight", &a->weight, dtype, false, -1));
+    int64_t channels = a->weight.shape[0];
+    LT_TRY(lt_expect_matrix(op, "x", &a->x, dtype, false, -1, channels));
+    int64_t rows = lt_rows_of(&a->x, 1).rows;
+    LT_TRY(lt_expect_matrix(op, "dy", &a->dy, dtype, false, rows, channels));
+    LT_TRY(lt_expect_matrix(op, "dx", &a->dx, dtype, true, rows, channels));
+    LT_TRY(LT_EXPECT(op, "dweight", &a->dweight, dtype, true, channels));
+    double elements = (double)lt_numel(&a->x);
+    cost->flops = 12 * elements;
+    cost->bytes = (lt_is_empty(&a->dx) ? 2 : 3) * elements * (double)lt_dtype_size(dtype);
+    if (!lt_is_empty(&a->dweight) && ctx->backend != LT_BACKEND_NAIVE)
+        cost->workspace = (size_t)(lt_pieces(rows, LT_ROW_PIECE) * channels) * sizeof(float);
+    return LT_OK;
+}
+
+lt_status lt_norm_modulate_forward(lt_ctx *ctx, const lt_norm_modulate_args *args) {
+    return lt_op_run(ctx, LT_OP_NORM_MODULATE, args);
+}
+lt_status lt_norm_modulate_backward(lt_ctx *ctx, const lt_norm_modulate_backward_args *args) {
+    return lt_op_run(ctx, LT_OP_NORM_MODULATE_BACKWARD, args);
+}
+lt_status lt_rms_norm_forward(lt_ctx *ctx, const lt_rms_norm_args *args) {
+    return lt_op_run(ctx, LT_OP_RMS_NORM, args);
+}
+lt_status lt_rms_norm_backward(lt_ctx *ctx, const lt_rms_norm_backward_args *args) {
+    return lt_op_run(ctx, LT_OP_RMS_NORM_BACKWARD, args);
+}

@@ -20,11 +20,13 @@ const char *lt_comm_name(const lt_comm *comm); /* "none", "mpi" */
 int lt_comm_rank(const lt_comm *comm);
 int lt_comm_size(const lt_comm *comm);
 
-/* Host buffers, in place. The sum is taken in rank order on every rank, so all ranks hold the same bits. */
+/* Host buffers, in place; all ranks must call with the same count. The sum is taken in float64 in rank order and rounded
+ * once, so all ranks hold the same bits in every run. */
 lt_status lt_comm_sum_f32(lt_comm *comm, float *values, int64_t count);
 lt_status lt_comm_sum_f64(lt_comm *comm, double *values, int64_t count);
 lt_status lt_comm_broadcast(lt_comm *comm, void *bytes, int64_t count, int root);
-/* The worst status of all ranks, so that one rank's failure stops all of them at the same place. */
+/* The worst status of all ranks, so that one rank's failure stops all of them at the same place. Other ranks get the
+ * message of the (first) rank that has it. An interruption is milder than every failure. */
 lt_status lt_comm_agree(lt_comm *comm, lt_status mine);
 lt_status lt_comm_barrier(lt_comm *comm);
 

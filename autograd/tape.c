@@ -173,29 +173,36 @@ lt_status lt_tape_join(lt_tape *tape, lt_var *whole, int count, lt_var *const *p
     return LT_OK;
 }
 
-typedef struct split_saved {
+typedef struct views_saved {
     lt_var *whole;
     int count;
     lt_var **parts;
-} split_saved;
+} views_saved;
 
 /* Runs after every consumer of the parts. */
-static lt_status split_backward(lt_tape *tape, void *memory) {
-    split_saved *saved = memory;
+static lt_status views_backward(lt_tape *tape, void *memory) {
+    views_saved *saved = memory;
     bool any;
     return lt_tape_join(tape, saved->whole, saved->count, saved->parts, &any);
 }
 
-lt_status lt_tape_split(lt_tape *tape, lt_var *var, int dim, int count, const int64_t *sizes,
-                        lt_var **parts) {
-    int64_t start = 0;
-    for (int i = 0; i < count; start += sizes[i++])
-        LT_TRY(lt_tape_part(tape, var, lt_slice(var->value, dim, start, sizes[i]), &parts[i]));
-    LT_CHECK(start == var->value.shape[dim], LT_FAILED, "split: the parts do not cover the dimension");
+lt_status lt_tape_views(lt_tape *tape, lt_var *var, int count, const lt_tensor *views, lt_var **parts) {
+    int64_t covered = 0;
+    for (int i = 0; i < count; covered += lt_numel(&views[i++]))
+        LT_TRY(lt_tape_part(tape, var, views[i], &parts[i]));
+    LT_CHECK(covered == lt_numel(&var->value), LT_FAILED, "views: the parts do not cover the var");
     if (!lt_tape_wants(tape, 1, &var)) return LT_OK;
-    split_saved *saved = lt_tape_saved(tape, sizeof *saved + count * sizeof *parts);
+    views_saved *saved = lt_tape_saved(tape, sizeof *saved + count * sizeof *parts);
     if (!saved) return LT_FAILED;
-    *saved = (split_saved){var, count, (lt_var **)(saved + 1)};
+    *saved = (views_saved){var, count, (lt_var **)(saved + 1)};
     memcpy(saved->parts, parts, count * sizeof *parts);
-    return lt_tape_push(tape, split_backward, saved);
+    return lt_tape_push(tape, views_backward, saved);
+}
+
+lt_status lt_tape_unstack(lt_tape *tape, lt_var *var, int dim, lt_var **parts) {
+    lt_tensor views[64];
+    int count = (int)var->value.shape[dim];
+    LT_CHECK(count <= 64, LT_FAILED, "unstack: %d parts, at most 64", count);
+    for (int i = 0; i < count; i++) views[i] = lt_select(var->value, dim, i);
+    return lt_tape_views(tape, var, count, views, parts);
 }

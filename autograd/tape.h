@@ -63,9 +63,11 @@ lt_status lt_tape_new(lt_tape *tape, lt_dtype dtype, bool needs_grad, lt_var **o
 /* The same elements under another shape (contiguous). Gradients go to the base. */
 lt_status lt_tape_reshape(lt_tape *tape, lt_var *var, lt_var **out, int ndim, const int64_t *shape);
 #define LT_AG_RESHAPE(tape, var, out, ...) lt_tape_reshape((tape), (var), (out), LT_DIMS(__VA_ARGS__))
-/* Views that cut dimension `dim` into `count` parts of these sizes, which cover it. `var` itself must then
- * not be used by any other operation. */
-lt_status lt_tape_split(lt_tape *tape, lt_var *var, int dim, int count, const int64_t *sizes, lt_var **parts);
+/* `count` views of `var` that together cover it, without overlap, as vars. `var` itself must then not be used
+ * by any other operation. */
+lt_status lt_tape_views(lt_tape *tape, lt_var *var, int count, const lt_tensor *views, lt_var **parts);
+/* The slices var[..., i, ...] of dimension `dim`, as such views. */
+lt_status lt_tape_unstack(lt_tape *tape, lt_var *var, int dim, lt_var **parts);
 /* For operations that hand out parts of one output: completes the whole's gradient once all parts are done.
  * Parts that nobody wrote become zero; *any is false, and nothing was done, when no part has a gradient. */
 lt_status lt_tape_join(lt_tape *tape, lt_var *whole, int count, lt_var *const *parts, bool *any);

@@ -1,0 +1,168 @@
+/* The constant-memory cache of block states.
+ *
+ * An entry is a committed segment of one layer of one sequence: S [heads, d, d], z [heads, d] and what is known about
+ * them. Entries stay in time order; sums over them are left folds in time order. S and z are kept, weighed, merged and
+ * dropped together.
+ *
+ * Two uses, one code path:
+ *   - with slots (streaming): a fixed number of slots in the run arena; commit copies the newest entry in. Bytes do not
+ *     depend on how many blocks were seen.
+ *   - without slots (training and evaluation of whole clips): entries are vars of the current forward, so gradients
+ *     flow through every retained entry into the pass that wrote it; nothing outlives the forward.
+ *
+ * Order of calls within a forward, per layer (model/dit_attention.c):
+ *
+ *     lt_cache_layer_begin                       entries of the layer as vars
+ *     for each block: lt_cache_read (every reader), lt_cache_note_reads, lt_cache_commit
+ *     lt_cache_tail / lt_cache_set_tail          left tap of the temporal convolution
+ *
+ * and once per forward that committed: lt_cache_forward_end.
+ */
+#ifndef LT_MODEL_CACHE_H
+#define LT_MODEL_CACHE_H
+
+#include "autograd/ops.h"
+#include "model/cache/scorer.h"
+#include "model/cache/spec.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct lt_entry {
+    lt_tensor S, z;        /* [H, D, D], [H, D] */
+    lt_var *S_var, *z_var; /* the same for the current tape */
+    int slot;              /* -1: not in a slot */
+    bool ghost;            /* evicted, read with weight 0: only dL/dw is wanted (training the scorer) */
+    int64_t id;            /* number of the commit that wrote it; the newest one after merges */
+    int64_t first_frame, last_frame, block;
+    int tokens, merges;
+    float motion;
+    double read_mass; /* sum of shares over the commit passes that read it */
+    int reads;
+    float features[LT_FEATURE_COUNT];
+    float score;
+} lt_entry;
+
+typedef struct lt_entries {
+    int count;
+    lt_entry *items; /* capacity: lt_cache_shape.capacity */
+} lt_entries;
+
+typedef struct lt_cache_shape {
+    int layers, batch, heads, head_dim;
+    int slots;    /* per layer and sequence; 0: without slots */
+    int capacity; /* most entries a layer of a sequence may hold at any moment, the newest included */
+    int64_t tail_rows,
+        tail_width; /* tail [batch, pixels of a frame, width] per layer; rows 0: no tails kept */
+} lt_cache_shape;
+
+/* What happened at one commit of one layer and sequence, when asked for (`--stats`, training the scorer). */
+typedef struct lt_commit_event {
+    int layer, sequence;
+    int64_t block, commit;
+    int count; /* entries present before the decision, the newest included */
+    const lt_entry *present;
+    int victims;
+    const int64_t *victim_ids;
+} lt_commit_event;
+/* One reader: weights NULL where all are 1. */
+typedef struct lt_read_event {
+    int layer, sequence, stream;
+    int64_t block;
+    double t;
+    int count;
+    const lt_entry *present;
+    lt_var *weights; /* [count, heads] */
+} lt_read_event;
+typedef struct lt_cache_observer {
+    void (*on_commit)(const lt_commit_event *event, void *user);
+    void (*on_read)(const lt_read_event *event, void *user);
+    void *user;
+} lt_cache_observer;
+
+typedef struct lt_cache {
+    lt_cache_shape shape;
+    lt_cache_spec *spec; /* [batch] */
+    int *leader;         /* [batch]: whose decisions this sequence follows; itself by default */
+    uint64_t *sequence;  /* [batch]: number of the clip or video, for the random policies */
+    uint64_t seed;
+    lt_scorer *scorer; /* or NULL */
+    int bptt_blocks;   /* gradients reach entries at most this many blocks old; -1: all */
+    bool ghosts;
+    lt_cache_observer observer;
+    lt_entries *lists; /* [layers * batch] */
+    int64_t *commits;  /* [batch]: entries committed so far */
+    lt_tensor slot_S,
+        slot_z;      /* [layers, batch, slots, H, D, D], [layers, batch, slots, H, D]; empty without slots */
+    lt_tensor tails; /* [layers, batch, rows, width] */
+    bool has_tail;
+    void *host;     /* block of host memory behind the pointers above */
+    void *decision; /* host scratch of one decision */
+} lt_cache;
+
+/* Allocates slots and tails from `run` (NULL where there are none). All sequences get the same spec. */
+lt_status lt_cache_init(lt_cache *cache, const lt_cache_shape *shape, const lt_cache_spec *spec,
+                        lt_arena *run);
+void lt_cache_free(lt_cache *cache);
+/* Forgets everything: a new video. */
+void lt_cache_reset(lt_cache *cache);
+/* Bytes of slots and of tails; they never change. */
+int64_t lt_cache_slot_bytes(const lt_cache *cache);
+int64_t lt_cache_tail_bytes(const lt_cache *cache);
+/* Bytes of one entry of all layers of one sequence (float32 S and z). */
+int64_t lt_entry_bytes(int layers, int heads, int head_dim);
+/* Slots that a spec needs per layer and sequence: M, and one more where all layers decide together. */
+int lt_cache_slots_for(const lt_cache_spec *spec, int segments_per_block);
+
+lt_entries *lt_cache_entries(lt_cache *cache, int layer, int sequence);
+
+/* Starts a layer of a forward: entries in slots become vars; entries of an earlier forward without slots are gone. */
+lt_status lt_cache_layer_begin(lt_cache *cache, lt_tape *tape, int layer);
+
+/* One reader of the cache: a block of one stream of one sequence. */
+typedef struct lt_reader {
+    int layer, sequence, stream;
+    int64_t block;
+    int64_t first_frame;
+    double t;
+    int own_count; /* segments of the block itself */
+    lt_var **own_S, **own_z;
+} lt_reader;
+
+/* S = sum w_e S_e + own, z likewise, into out_S [H, D, D], out_z [H, D]. */
+lt_status lt_cache_read(lt_cache *cache, lt_tape *tape, const lt_reader *reader, lt_tensor out_S,
+                        lt_tensor out_z, lt_var **S, lt_var **z);
+
+/* After the commit stream's output op: adds each entry's share of attention, w_e z_e . r / sum over all, to its running
+ * read mass. r [H, D]. Does nothing unless a policy or observer looks at it. */
+lt_status lt_cache_note_reads(lt_cache *cache, lt_tape *tape, const lt_reader *reader, lt_tensor r);
+
+/* The newest entries of one layer and sequence: admits them, and evicts while more than M remain. */
+typedef struct lt_commit {
+    int layer, sequence;
+    int64_t block, first_frame;
+    const lt_rope *rope;
+    lt_segment_box box;
+    lt_var **S, **z; /* one per segment */
+    float motion;
+} lt_commit;
+lt_status lt_cache_commit(lt_cache *cache, lt_tape *tape, const lt_commit *commit);
+
+/* Ends a forward that committed: with scope=model all layers now decide together; tails count from here. */
+lt_status lt_cache_forward_end(lt_cache *cache, lt_tape *tape, bool tails_written);
+
+/* The tail of a layer [batch, rows, width], or empty before the first commit. */
+lt_tensor lt_cache_tail(const lt_cache *cache, int layer);
+/* Where the commit pass writes it (empty without slots). */
+lt_tensor lt_cache_tail_memory(const lt_cache *cache, int layer);
+
+/* Saves everything (entries with their statistics, tails, counters) and loads it into a cache of the same shape and
+ * spec: the continuation has the same bits. */
+lt_status lt_cache_save(const lt_cache *cache, lt_device *device, const char *path);
+lt_status lt_cache_load(lt_cache *cache, lt_device *device, const char *path);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,86 @@
+/* The transformer of SANA-Video (arXiv 2509.24695; executable reference: SanaVideoTransformer3DModel of the Python
+ * package diffusers), at any size, block-causal: one forward serves training, evaluation and streaming.
+ *
+ * A call carries `blocks` consecutive blocks of `batch` sequences, each in `streams` versions (say, clean and noisy).
+ * At most one stream commits: its keys and values become cache entries, its last frame the tail of the temporal
+ * convolution. Every stream of block i reads what was committed before block i. Groups are ordered block, stream,
+ * sequence:
+ *
+ *     g = (block * streams + stream) * batch + sequence          latent [G, F, H, W, C]
+ *
+ *     training, evaluation   blocks = all of the clip, stream 0 clean at t = 0 and committing, others noisy
+ *     streaming, denoise     blocks = 1, streams = 1, no commit
+ *     streaming, commit      blocks = 1, streams = 1 at t = 0, committing
+ */
+#ifndef LT_MODEL_DIT_H
+#define LT_MODEL_DIT_H
+
+#include "model/cache/cache.h"
+#include "model/params.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct lt_dit_config {
+    int in_channels; /* latent channels, in and out */
+    int layers, heads, head_dim;
+    int cross_heads, cross_head_dim;
+    int caption_channels; /* width of the text embeddings */
+    double ffn_ratio;     /* hidden channels of the Mix-FFN = (int)(ratio * width) */
+    int patch[3];         /* pt, ph, pw */
+    int block_frames;     /* latent frames per block */
+    double rope_theta, norm_eps, qk_eps;
+    double time_scale; /* the model sees t * time_scale; 1000 as published */
+} lt_dit_config;
+
+static inline int lt_dit_width(const lt_dit_config *c) { return c->heads * c->head_dim; }
+
+/* Published names are those of the diffusers checkpoint. Fused parameters: qkv (self), kv (cross). */
+typedef struct lt_dit_layer {
+    lt_var *table; /* [6, C]: shift, scale, gate of attention, then of the FFN */
+    lt_var *qkv, *q_norm, *k_norm, *out_w, *out_b; /* [3C, C], [C], [C], [C, C], [C] */
+    lt_var *cross_q_w, *cross_q_b, *cross_kv_w, *cross_kv_b, *cross_q_norm, *cross_k_norm, *cross_out_w,
+        *cross_out_b;
+    lt_var *expand_w, *expand_b, *depth_w, *depth_b, *project_w, *temporal_w;
+} lt_dit_layer;
+
+typedef struct lt_dit {
+    lt_dit_config config;
+    lt_dit_layer *layers;
+    lt_var *patch_w, *patch_b;
+    lt_var *time1_w, *time1_b, *time2_w, *time2_b, *time_w, *time_b; /* 256 -> C -> C; SiLU -> 6C */
+    lt_var *text1_w, *text1_b, *text2_w, *text2_b, *text_norm;
+    lt_var *final_table, *out_w, *out_b;
+} lt_dit;
+
+/* Checks the configuration (LT_USAGE names the field) and declares all parameters in `params`, which keeps them. */
+lt_status lt_dit_declare(lt_dit *dit, const lt_dit_config *config, lt_params *params);
+
+typedef struct lt_dit_input {
+    int batch, streams, blocks;
+    lt_tensor latent; /* [G, F, H, W, C], compute dtype; F = block_frames (fewer only with blocks = 1) */
+    const double *t;  /* host [G], in [0, 1] */
+    lt_var *text;     /* [batch, L, caption_channels] */
+    lt_tensor mask;   /* [batch, L]: 1 = visible; compute dtype */
+    const int64_t *first_frame; /* host [blocks]: latent position of each block's first frame */
+    const float *
+        motion; /* host [blocks * batch]: RMS difference of latent frames, a feature of the entries; NULL: 0 */
+    int commit_stream; /* -1: none */
+    lt_cache *cache;   /* NULL: every block reads itself only, tails are zero */
+    bool recompute;    /* recompute each transformer block in the backward pass */
+} lt_dit_input;
+
+/* The velocity [G, F, H, W, C]. With velocity NULL only the commit happens. Host arrays may be released after return
+ * unless the tape records. */
+lt_status lt_dit_forward(const lt_dit *dit, lt_tape *tape, const lt_dit_input *input, lt_var **velocity);
+
+/* Called after each sub-layer with its output, when set: parity tests. Names: "patch", "time", "text",
+ * "LAYER.attn", "LAYER.cross", "LAYER.ffn", "final", "output". */
+typedef void (*lt_dit_probe)(const char *name, const lt_tensor *value, void *user);
+void lt_dit_set_probe(lt_dit_probe probe, void *user);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

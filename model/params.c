@@ -1,0 +1,199 @@
+/* Declaring, placing and initialising parameters. Files and layouts are in params_io.c. */
+#include "model/params.h"
+
+#include "core/rng.h"
+
+#include <fnmatch.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_PARAMS = 8192, MAX_PUBLISHED = 16384 };
+
+void lt_params_init(lt_params *params, lt_device *device, lt_dtype dtype) {
+    memset(params, 0, sizeof *params);
+    params->device = device;
+    params->dtype = dtype;
+}
+
+void lt_params_free(lt_params *params) {
+    free(params->items);
+    free(params->published);
+    lt_pool_free(&params->pool);
+    memset(params, 0, sizeof *params);
+}
+
+/* Room for one more element of an array that grows by doubling; false when out of memory. */
+static bool grow(void **items, int count, size_t size) {
+    if (count & (count - 1)) return true;
+    void *more = realloc(*items, (size_t)(count ? 2 * count : 1) * size);
+    if (more) *items = more;
+    return more != NULL;
+}
+
+lt_param *lt_params_add(lt_params *params, bool decay, int ndim, const int64_t *shape) {
+    lt_param *param = lt_pool_alloc(&params->pool, sizeof *param);
+    if (!param) return NULL;
+    if (params->count >= MAX_PARAMS || !grow((void **)&params->items, params->count, sizeof param)) {
+        lt_fail(LT_FAILED, "too many parameters (%d)", params->count);
+        return NULL;
+    }
+    param->decay = decay;
+    param->trainable = true;
+    param->ndim = ndim;
+    memcpy(param->shape, shape, ndim * sizeof *shape);
+    params->items[params->count++] = param;
+    return param;
+}
+
+static int64_t product(int ndim, const int64_t *shape) {
+    int64_t count = 1;
+    for (int i = 0; i < ndim; i++) count *= shape[i];
+    return count;
+}
+
+lt_status lt_params_publish(lt_params *params, lt_init init, double scale, const int *axes, int ndim,
+                            const int64_t *shape, const char *name_format, ...) {
+    LT_CHECK(params->count > 0, LT_FAILED, "publish: no parameter was added");
+    LT_CHECK(params->published_count < MAX_PUBLISHED &&
+                 grow((void **)&params->published, params->published_count, sizeof *params->published),
+             LT_FAILED, "out of memory for the names of %d parameters", params->published_count);
+    int owner = params->count - 1;
+    lt_published p = {
+        .ndim = ndim, .init = init, .scale = scale, .param = owner, .count = product(ndim, shape)};
+    for (int i = 0; i < ndim; i++) p.shape[i] = shape[i], p.axes[i] = axes ? axes[i] : i;
+    if (params->published_count > 0) {
+        const lt_published *last = &params->published[params->published_count - 1];
+        if (last->param == owner) p.offset = last->offset + last->count;
+    }
+    va_list arguments;
+    va_start(arguments, name_format);
+    vsnprintf(p.name, sizeof p.name, name_format, arguments);
+    va_end(arguments);
+    const lt_param *param = params->items[owner];
+    LT_CHECK(p.offset + p.count <= product(param->ndim, param->shape), LT_FAILED,
+             "%s: does not fit its parameter", p.name);
+    params->published[params->published_count++] = p;
+    return LT_OK;
+}
+
+size_t lt_params_bytes(const lt_params *params) {
+    size_t bytes = 0, element = lt_dtype_size(params->dtype);
+    for (int i = 0; i < params->count; i++) {
+        size_t one = product(params->items[i]->ndim, params->items[i]->shape) * element;
+        bytes += (one + LT_ARENA_ALIGN - 1) / LT_ARENA_ALIGN * LT_ARENA_ALIGN;
+    }
+    return bytes;
+}
+
+int64_t lt_params_numel(const lt_params *params) {
+    int64_t count = 0;
+    for (int i = 0; i < params->count; i++) count += product(params->items[i]->ndim, params->items[i]->shape);
+    return count;
+}
+
+lt_status lt_params_allocate(lt_params *params, lt_arena *weights, lt_arena *grads, lt_arena *moments,
+                             lt_arena *ema) {
+    for (int i = 0; i < params->count; i++) {
+        lt_param *p = params->items[i];
+        LT_TRY(lt_tensor_new(weights, params->dtype, &p->var.value, p->ndim, p->shape));
+        if (grads) LT_TRY(lt_tensor_new(grads, params->dtype, &p->var.grad, p->ndim, p->shape));
+        p->var.needs_grad = grads && p->trainable;
+        if (ema) LT_TRY(lt_tensor_new(ema, params->dtype, &p->ema, p->ndim, p->shape));
+        if (!moments) continue;
+        LT_TRY(lt_tensor_new(moments, params->dtype, &p->m, p->ndim, p->shape));
+        LT_TRY(lt_tensor_new(moments, params->dtype, &p->v, p->ndim, p->shape));
+    }
+    return LT_OK;
+}
+
+static void initial_values(const lt_published *p, uint64_t seed, double *out) {
+    lt_rng_key key = {
+        .seed = seed, .purpose = LT_RNG_INIT, .clip = lt_hash(p->name, strlen(p->name), LT_HASH_SEED)};
+    double bound = p->scale / sqrt((double)(p->count / p->shape[0]));
+    for (int64_t i = 0; i < p->count; i++) {
+        switch (p->init) {
+        case LT_INIT_ZERO: out[i] = 0; break;
+        case LT_INIT_ONE: out[i] = 1; break;
+        case LT_INIT_NORMAL: out[i] = (float)(p->scale * lt_rng_normal(&key, i)); break;
+        case LT_INIT_FAN_IN: out[i] = (float)(bound * (2 * lt_rng_uniform(&key, i) - 1)); break;
+        }
+    }
+}
+
+static lt_status copy_value_to_ema(lt_param *p, lt_device *device) {
+    size_t bytes = lt_nbytes(&p->ema);
+    return lt_device_copy(device, NULL, p->ema.data, p->var.value.data, bytes, LT_COPY_ON_DEVICE);
+}
+
+lt_status lt_params_initialise(lt_params *params, uint64_t seed) {
+    if (lt_device_is_null(params->device)) return LT_OK;
+    for (int i = 0; i < params->published_count; i++) {
+        const lt_published *p = &params->published[i];
+        double *values = malloc(p->count * sizeof *values);
+        LT_CHECK(values, LT_FAILED, "%s: out of memory", p->name);
+        initial_values(p, seed, values);
+        lt_status status = lt_params_set(params, LT_COPY_VALUE, p, values);
+        free(values);
+        LT_TRY(status);
+    }
+    for (int i = 0; i < params->count; i++) {
+        lt_param *p = params->items[i];
+        if (!lt_is_empty(&p->m)) LT_TRY(lt_tensor_zero(params->device, NULL, &p->m));
+        if (!lt_is_empty(&p->v)) LT_TRY(lt_tensor_zero(params->device, NULL, &p->v));
+        if (!lt_is_empty(&p->ema)) LT_TRY(copy_value_to_ema(p, params->device));
+    }
+    return LT_OK;
+}
+
+/* Does `name` match one of the comma-separated patterns? */
+static bool matches(const char *patterns, const char *name) {
+    if (!patterns) return true;
+    char one[256];
+    for (const char *at = patterns; *at;) {
+        size_t length = strcspn(at, ",");
+        snprintf(one, sizeof one, "%.*s", (int)length, at);
+        if (fnmatch(one, name, 0) == 0) return true;
+        at += length + (at[length] == ',');
+    }
+    return false;
+}
+
+int lt_params_set_trainable(lt_params *params, const char *pattern, bool trainable) {
+    int changed = 0;
+    for (int i = 0; i < params->published_count; i++) {
+        lt_param *p = params->items[params->published[i].param];
+        if (!matches(pattern, params->published[i].name)) continue;
+        p->trainable = trainable;
+        p->var.needs_grad = trainable && !lt_is_empty(&p->var.grad);
+        changed++;
+    }
+    return changed;
+}
+
+void lt_params_clear_grads(lt_params *params) {
+    for (int i = 0; i < params->count; i++) params->items[i]->var.has_grad = false;
+}
+
+lt_status lt_params_fill_grads(lt_params *params, lt_ctx *ctx) {
+    for (int i = 0; i < params->count; i++) {
+        lt_var *var = &params->items[i]->var;
+        if (!var->needs_grad || var->has_grad) continue;
+        LT_TRY(lt_tensor_zero(ctx->device, ctx->stream, &var->grad));
+        var->has_grad = true;
+    }
+    return LT_OK;
+}
+
+lt_status lt_params_swap_ema(lt_params *params) {
+    LT_CHECK(params->count == 0 || !lt_is_empty(&params->items[0]->ema), LT_FAILED,
+             "these parameters have no EMA");
+    for (int i = 0; i < params->count; i++) {
+        lt_param *p = params->items[i];
+        lt_tensor value = p->var.value;
+        p->var.value = p->ema;
+        p->ema = value;
+    }
+    return LT_OK;
+}

@@ -1,0 +1,116 @@
+/* Parameters: what is trained, how it is named in published files, and where it lies.
+ *
+ * A parameter is one tensor in memory with its gradient, optimizer moments and EMA. It may serve several published
+ * tensors: to_q, to_k and to_v are three row ranges of one matrix, so one matrix product serves them. A published
+ * tensor has a published name, shape and axis permutation; only import, export and checkpoints see these.
+ *
+ * Declare everything first, then allocate once: weights, gradients and optimizer state are one slab each.
+ */
+#ifndef LT_MODEL_PARAMS_H
+#define LT_MODEL_PARAMS_H
+
+#include "autograd/tape.h"
+#include "core/safetensors.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* How a parameter starts; random numbers are Philox(seed; LT_RNG_INIT, hash of the published name). */
+typedef enum lt_init {
+    LT_INIT_ZERO,
+    LT_INIT_ONE,
+    LT_INIT_NORMAL, /* standard deviation `scale` */
+    LT_INIT_FAN_IN /* uniform in +-scale / sqrt(fan in): fan in = product of all published dimensions but the first */
+} lt_init;
+
+#define LT_PARAM_NAME 96
+
+typedef struct lt_published {
+    char name[LT_PARAM_NAME];
+    int ndim;
+    int64_t shape[5]; /* as published */
+    int axes[5];      /* storage dimension i is published dimension axes[i] */
+    int64_t offset;   /* first element within the parameter's storage; the elements are contiguous there */
+    int64_t count;
+    lt_init init;
+    double scale;
+    int param; /* index of the parameter it belongs to */
+} lt_published;
+
+typedef struct lt_param {
+    lt_var var;     /* value, gradient; needs_grad while trainable */
+    lt_tensor m, v; /* AdamW moments, or empty */
+    lt_tensor ema;  /* or empty */
+    int ndim;
+    int64_t shape[5]; /* as stored */
+    bool decay;       /* weight decay applies: matrices and kernels, not biases, norms and tables */
+    bool trainable;
+} lt_param;
+
+typedef struct lt_params {
+    lt_device *device;
+    lt_dtype dtype;
+    lt_param **items; /* stable addresses: the model keeps pointers */
+    int count;
+    lt_published *published;
+    int published_count;
+    lt_pool pool;
+} lt_params;
+
+void lt_params_init(lt_params *params, lt_device *device, lt_dtype dtype);
+void lt_params_free(lt_params *params);
+
+/* A new parameter of this stored shape; NULL with lt_error() set when out of memory. */
+lt_param *lt_params_add(lt_params *params, bool decay, int ndim, const int64_t *shape);
+#define LT_PARAM(params, decay, ...) lt_params_add((params), (decay), LT_DIMS(__VA_ARGS__))
+
+/* Names the next `count(shape)` elements of the parameter added last. `axes` NULL: stored as published. */
+lt_status lt_params_publish(lt_params *params, lt_init init, double scale, const int *axes, int ndim,
+                            const int64_t *shape, const char *name_format, ...) LT_PRINTF(7, 8);
+
+/* Bytes of one copy of all parameters (what a weights, gradients or EMA arena must hold). */
+size_t lt_params_bytes(const lt_params *params);
+int64_t lt_params_numel(const lt_params *params);
+
+/* Gives every parameter memory: values from `weights`; gradients from `grads`, moments from `moments`, EMA from `ema`
+ * (each may be NULL: absent). */
+lt_status lt_params_allocate(lt_params *params, lt_arena *weights, lt_arena *grads, lt_arena *moments,
+                             lt_arena *ema);
+/* Initial values, moments zero, EMA = values. */
+lt_status lt_params_initialise(lt_params *params, uint64_t seed);
+
+/* Makes exactly the parameters trainable whose published names match `pattern` (glob with *, ?; several separated by
+ * commas; NULL: all). Returns how many. */
+int lt_params_set_trainable(lt_params *params, const char *pattern, bool trainable);
+/* Before a step: no parameter has a gradient. */
+void lt_params_clear_grads(lt_params *params);
+/* After backward: parameters that nothing reached get zero gradients. */
+lt_status lt_params_fill_grads(lt_params *params, lt_ctx *ctx);
+
+/* Which copy is read or written. */
+typedef enum lt_param_copy { LT_COPY_VALUE, LT_COPY_EMA, LT_COPY_M, LT_COPY_V } lt_param_copy;
+
+/* Writes all published tensors (float32, published shapes) to a safetensors file, and reads them back. Reading demands
+ * every name with its shape (any float dtype) and names the first that is missing or differs; tensors of the file that
+ * the model does not have are an error unless `allow_extra`. */
+lt_status lt_params_save(const lt_params *params, lt_param_copy copy, const char *path,
+                         const char *const (*metadata)[2], int metadata_count);
+lt_status lt_params_load(lt_params *params, lt_param_copy copy, const char *path, bool allow_extra);
+/* One published tensor to and from host memory in its published layout: tests and tools. */
+lt_status lt_params_get(const lt_params *params, lt_param_copy copy, const lt_published *published,
+                        double *out);
+lt_status lt_params_set(lt_params *params, lt_param_copy copy, const lt_published *published,
+                        const double *in);
+const lt_published *lt_params_find(const lt_params *params, const char *name);
+/* The gradient of a published tensor, in its published layout. */
+lt_status lt_params_get_grad(const lt_params *params, const lt_published *published, double *out);
+/* EMA <-> values: evaluation runs on the EMA weights; call twice to swap back. */
+lt_status lt_params_swap_ema(lt_params *params);
+/* 64-bit hash of all values, in declaration order. */
+lt_status lt_params_hash(const lt_params *params, uint64_t *out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,186 @@
+/* Parameters in published layout: host access, safetensors files, hashes. */
+#include "model/params.h"
+
+#include "core/rng.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const lt_tensor *copy_of(const lt_param *param, lt_param_copy copy) {
+    switch (copy) {
+    case LT_COPY_EMA: return &param->ema;
+    case LT_COPY_M: return &param->m;
+    case LT_COPY_V: return &param->v;
+    default: return &param->var.value;
+    }
+}
+
+/* The published tensor's own elements inside the parameter's storage, as a flat tensor. */
+static lt_status storage_of(const lt_tensor *whole, const lt_published *p, lt_tensor *out) {
+    LT_CHECK(!lt_is_empty(whole), LT_FAILED, "%s: this copy was not allocated", p->name);
+    *out = lt_slice(LT_RESHAPE(*whole, lt_numel(whole)), 0, p->offset, p->count);
+    return LT_OK;
+}
+
+/* to[stored order] = from[published order], or the reverse. */
+static void permute(const lt_published *p, const double *from, double *to, bool to_storage) {
+    int64_t stride[5], index[5] = {0};
+    for (int d = p->ndim - 1, n = 1; d >= 0; d--) stride[d] = n, n *= (int)p->shape[d];
+    for (int64_t i = 0; i < p->count; i++) {
+        int64_t at = 0;
+        for (int d = 0; d < p->ndim; d++) at += index[d] * stride[p->axes[d]];
+        if (to_storage) to[i] = from[at];
+        else to[at] = from[i];
+        for (int d = p->ndim - 1; d >= 0 && ++index[d] == p->shape[p->axes[d]]; d--) index[d] = 0;
+    }
+}
+
+/* Host doubles <-> a flat device tensor of float32 or float64. */
+static lt_status read_flat(lt_device *device, const lt_tensor *flat, double *out) {
+    int64_t n = lt_numel(flat);
+    if (flat->dtype == LT_F64) return lt_tensor_to_host(device, NULL, flat, out);
+    float *half = (float *)out + n; /* the upper half of `out` holds the floats while they widen */
+    LT_TRY(lt_tensor_to_host(device, NULL, flat, half));
+    for (int64_t i = 0; i < n; i++) {
+        float value;
+        memcpy(&value, &half[i], sizeof value);
+        out[i] = value;
+    }
+    return LT_OK;
+}
+
+static lt_status write_flat(lt_device *device, lt_tensor *flat, const double *in) {
+    int64_t n = lt_numel(flat);
+    if (flat->dtype == LT_F64) return lt_tensor_from_host(device, NULL, flat, in);
+    float *narrow = malloc(n * sizeof *narrow);
+    LT_CHECK(narrow, LT_FAILED, "out of memory for %lld values", (long long)n);
+    for (int64_t i = 0; i < n; i++) narrow[i] = (float)in[i];
+    lt_status status = lt_tensor_from_host(device, NULL, flat, narrow);
+    free(narrow);
+    return status;
+}
+
+static lt_status get_from(const lt_params *params, const lt_tensor *whole, const lt_published *p,
+                          double *out) {
+    lt_tensor flat;
+    LT_TRY(storage_of(whole, p, &flat));
+    double *stored = malloc(p->count * sizeof *stored);
+    LT_CHECK(stored, LT_FAILED, "%s: out of memory", p->name);
+    lt_status status = read_flat(params->device, &flat, stored);
+    if (status == LT_OK) permute(p, stored, out, false);
+    free(stored);
+    return status;
+}
+
+lt_status lt_params_get(const lt_params *params, lt_param_copy copy, const lt_published *p, double *out) {
+    return get_from(params, copy_of(params->items[p->param], copy), p, out);
+}
+
+lt_status lt_params_get_grad(const lt_params *params, const lt_published *p, double *out) {
+    return get_from(params, &params->items[p->param]->var.grad, p, out);
+}
+
+lt_status lt_params_set(lt_params *params, lt_param_copy copy, const lt_published *p, const double *in) {
+    lt_tensor flat;
+    LT_TRY(storage_of(copy_of(params->items[p->param], copy), p, &flat));
+    double *stored = malloc(p->count * sizeof *stored);
+    LT_CHECK(stored, LT_FAILED, "%s: out of memory", p->name);
+    permute(p, in, stored, true);
+    lt_status status = write_flat(params->device, &flat, stored);
+    free(stored);
+    return status;
+}
+
+const lt_published *lt_params_find(const lt_params *params, const char *name) {
+    for (int i = 0; i < params->published_count; i++)
+        if (strcmp(params->published[i].name, name) == 0) return &params->published[i];
+    return NULL;
+}
+
+/* One published tensor as float32 host memory at `to`. */
+static lt_status fill_entry(const lt_params *params, lt_param_copy copy, const lt_published *p,
+                            lt_st_entry *entry, float *to) {
+    double *values = malloc(p->count * sizeof *values);
+    LT_CHECK(values, LT_FAILED, "%s: out of memory", p->name);
+    lt_status status = lt_params_get(params, copy, p, values);
+    for (int64_t i = 0; i < p->count; i++) to[i] = (float)values[i];
+    free(values);
+    *entry = (lt_st_entry){p->name, lt_tensor_of(to, LT_F32, p->ndim, p->shape)};
+    return status;
+}
+
+lt_status lt_params_save(const lt_params *params, lt_param_copy copy, const char *path,
+                         const char *const (*metadata)[2], int metadata_count) {
+    lt_st_entry *entries = calloc(params->published_count, sizeof *entries);
+    float *data = malloc(lt_params_numel(params) * sizeof *data), *at = data;
+    lt_status status = entries && data ? LT_OK : lt_fail(LT_FAILED, "%s: out of memory", path);
+    for (int i = 0; status == LT_OK && i < params->published_count; i++) {
+        status = fill_entry(params, copy, &params->published[i], &entries[i], at);
+        at += params->published[i].count;
+    }
+    if (status == LT_OK)
+        status = lt_st_write(path, entries, params->published_count, metadata, metadata_count);
+    free(entries);
+    free(data);
+    return status;
+}
+
+static double element(const lt_tensor *t, int64_t i) {
+    switch (t->dtype) {
+    case LT_F64: return ((const double *)t->data)[i];
+    case LT_BF16: return lt_bf16_to_f32(((const uint16_t *)t->data)[i]);
+    case LT_F16: return lt_f16_to_f32(((const uint16_t *)t->data)[i]);
+    default: return ((const float *)t->data)[i];
+    }
+}
+
+static lt_status load_one(lt_params *params, lt_param_copy copy, const lt_st_file *file,
+                          const lt_published *p) {
+    char want[128], found[128];
+    const lt_st_entry *entry = lt_st_find(file, p->name);
+    LT_CHECK(entry, LT_INPUT, "the tensor %s is missing", p->name);
+    const lt_tensor *t = &entry->tensor;
+    lt_tensor expected = lt_tensor_of(NULL, LT_F32, p->ndim, p->shape);
+    LT_CHECK(lt_same_shape(t, &expected), LT_INPUT, "%s is %s, expected %s", p->name,
+             lt_tensor_text(t, found, sizeof found), lt_tensor_text(&expected, want, sizeof want));
+    LT_CHECK(t->dtype == LT_F32 || t->dtype == LT_F64 || t->dtype == LT_BF16 || t->dtype == LT_F16, LT_INPUT,
+             "%s has dtype %s, expected a floating one", p->name, lt_dtype_name(t->dtype));
+    double *values = malloc(p->count * sizeof *values);
+    LT_CHECK(values, LT_FAILED, "%s: out of memory", p->name);
+    for (int64_t i = 0; i < p->count; i++) values[i] = element(t, i);
+    lt_status status = lt_params_set(params, copy, p, values);
+    free(values);
+    return status;
+}
+
+static lt_status refuse_extra(const lt_params *params, const lt_st_file *file) {
+    for (int i = 0; i < lt_st_count(file); i++)
+        LT_CHECK(lt_params_find(params, lt_st_at(file, i)->name), LT_INPUT,
+                 "the model has no tensor named %s", lt_st_at(file, i)->name);
+    return LT_OK;
+}
+
+lt_status lt_params_load(lt_params *params, lt_param_copy copy, const char *path, bool allow_extra) {
+    lt_st_file *file;
+    LT_TRY(lt_st_open(path, &file));
+    lt_status status = allow_extra ? LT_OK : refuse_extra(params, file);
+    for (int i = 0; status == LT_OK && i < params->published_count; i++)
+        status = load_one(params, copy, file, &params->published[i]);
+    lt_st_close(file);
+    return status == LT_OK ? LT_OK : lt_fail_in(status, "%s", path);
+}
+
+lt_status lt_params_hash(const lt_params *params, uint64_t *out) {
+    uint64_t hash = LT_HASH_SEED;
+    for (int i = 0; i < params->published_count; i++) {
+        const lt_published *p = &params->published[i];
+        double *values = malloc(p->count * sizeof *values);
+        LT_CHECK(values, LT_FAILED, "%s: out of memory", p->name);
+        lt_status status = lt_params_get(params, LT_COPY_VALUE, p, values);
+        hash = lt_hash(values, p->count * sizeof *values, hash);
+        free(values);
+        LT_TRY(status);
+    }
+    *out = hash;
+    return LT_OK;
+}

@@ -1,6 +1,6 @@
 /* Middle of the Mix-FFN (SegFormer, arXiv 2105.15203; gated as in Sana, arXiv 2410.10629):
  *
- *     h = depthwise3x3(SiLU(x)) + b, zero padding, per frame        (u, g) = halves of h        y = u * SiLU(g)
+ *     h = depthwise3x3(SiLU(x)) + b, zero padding, per frame      (u, g) = halves of h      y = u SiLU(g)
  *
  * SiLU is applied on load; h is recomputed in the backward pass. */
 #ifndef LT_KERNELS_GLU_DEPTHWISE_H

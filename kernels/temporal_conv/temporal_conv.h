@@ -1,6 +1,6 @@
-/* Temporal aggregation of the Mix-FFN: y_f = x_f + w_0 x_{f-1} + w_1 x_f + w_2 x_{f+1}, per pixel, as three accumulating
- * matrix products. Block-causal boundary: at a block's first frame the left tap reads `tail` (the last frame of the
- * block before, zero when absent); at its last frame the right tap is zero. */
+/* Temporal aggregation of the Mix-FFN: y_f = x_f + w_0 x_{f-1} + w_1 x_f + w_2 x_{f+1}, per pixel, as three
+ * accumulating matrix products. Block-causal boundary: at a block's first frame the left tap reads `tail`
+ * (the last frame of the block before, zero when absent); at its last frame the right tap is zero. */
 #ifndef LT_KERNELS_TEMPORAL_CONV_H
 #define LT_KERNELS_TEMPORAL_CONV_H
 

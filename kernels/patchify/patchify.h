@@ -1,5 +1,5 @@
-/* Latent video <-> tokens. A token holds its patch as [pt, ph, pw, C], channels innermost: the published output layout;
- * the published input layout [C, pt, ph, pw] is a storage permutation of the patch weight. */
+/* Latent video <-> tokens. A token holds its patch as [pt, ph, pw, C], channels innermost: the published
+ * output layout; the published input layout [C, pt, ph, pw] is a storage permutation of the patch weight. */
 #ifndef LT_KERNELS_PATCHIFY_H
 #define LT_KERNELS_PATCHIFY_H
 

@@ -17,7 +17,7 @@ lt_status lt_embedding_forward(lt_ctx *ctx, const lt_embedding_args *args);
 
 typedef struct lt_embedding_backward_args {
     lt_tensor ids, dy;
-    lt_tensor dtable; /* [V, C] contiguous */
+    lt_tensor dtable;       /* [V, C] contiguous */
     bool accumulate_dtable; /* false clears the table first */
 } lt_embedding_backward_args;
 lt_status lt_embedding_backward(lt_ctx *ctx, const lt_embedding_backward_args *args);

@@ -117,7 +117,7 @@ static lt_status list_known(job *j) {
 }
 
 static bool is_known(const job *j, uint64_t index) {
-    lt_clip clip;
+    lt_clip clip = {0};
     lt_scenes_identify(&j->spec, index, &clip);
     return bsearch(&clip.content_hash, j->known, (size_t)j->known_count, sizeof *j->known, by_hash) != NULL;
 }

@@ -55,7 +55,7 @@ lt_status lt_ag_attn_combine(lt_tape *tape, int count, lt_var *const *S, lt_var 
 lt_status lt_ag_attn_output(lt_tape *tape, lt_var *q, lt_var *const *S, lt_var *const *z, lt_tensor all_S,
                             lt_tensor all_z, const lt_rope *rope, lt_var **o, lt_tensor *r);
 
-/* q [B, T, H, D], k, v [B, L, H, D], mask [B, L] or empty -> o [B, T, H, D]. */
+/* q [G, T, H, D], k, v [B, L, H, D], mask [B, L] or empty -> o [G, T, H, D]; group g attends to text g % B. */
 lt_status lt_ag_cross_attention(lt_tape *tape, lt_var *q, lt_var *k, lt_var *v, lt_tensor mask, lt_var **o);
 
 /* x [N, height, width, 2R], w [3, 3, 2R], b [2R] -> [N, height, width, R]. */
@@ -63,6 +63,12 @@ lt_status lt_ag_glu_depthwise(lt_tape *tape, lt_var *x, lt_var *w, lt_var *b, lt
 
 /* x [G, F, P, C], tail [G, P, C] or NULL, w [3, C, C] -> [G, F, P, C]. */
 lt_status lt_ag_temporal_conv(lt_tape *tape, lt_var *x, lt_var *tail, lt_var *w, lt_var **out);
+
+/* What the temporal convolution reads left of each block's first frame. h [G, F, P, C] with groups ordered (block, stream,
+ * sequence): block i > 0 gets the last frame of block i - 1 in stream `commit` (-1: zero), block 0 gets `first`
+ * [sequences, P, C] (empty: zero) -> [G, P, C]. Gradients flow into h. */
+lt_status lt_ag_tail(lt_tape *tape, lt_var *h, int blocks, int streams, int commit, lt_tensor first,
+                     lt_var **out);
 
 /* latent [N, F, H, W, C] <-> tokens [N, T, pt * ph * pw * C]. */
 lt_status lt_ag_patchify(lt_tape *tape, lt_var *latent, const int patch[3], lt_var **tokens);

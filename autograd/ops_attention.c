@@ -168,7 +168,7 @@ lt_status lt_ag_attn_output(lt_tape *tape, lt_var *q, lt_var *const *S, lt_var *
                             lt_tensor all_z, const lt_rope *rope, lt_var **o, lt_tensor *r) {
     int G = (int)all_S.shape[0];
     bool wants = lt_tape_wants(tape, 1, &q) || lt_tape_wants(tape, G, S) || lt_tape_wants(tape, G, z);
-    LT_TRY(lt_tape_new(tape, q->value.dtype, wants, o, q->value.ndim, q->value.shape));
+    if (!*o) LT_TRY(lt_tape_new(tape, q->value.dtype, wants, o, q->value.ndim, q->value.shape));
     LT_TRY(lt_tensor_new(tape->step, all_z.dtype, r, all_z.ndim, all_z.shape));
     lt_attn_output_args args = {
         .q = q->value, .S = all_S, .z = all_z, .rope = *rope, .o = (*o)->value, .r = *r};

@@ -60,3 +60,60 @@ lt_status lt_ag_temporal_conv(lt_tape *tape, lt_var *x, lt_var *tail, lt_var *w,
     if (s) *s = (conv_saved){.x = x, .w = w, .tail = tail, .y = *out};
     return lt_tape_push(tape, temporal_backward, s);
 }
+
+typedef struct tail_saved {
+    lt_var *h, *tail;
+    int blocks, streams, commit;
+} tail_saved;
+
+/* The last frame of one block in one stream, [sequences, P, C]. */
+static lt_tensor last_frame(lt_tensor h, int blocks, int streams, int block, int stream) {
+    int64_t sequences = h.shape[0] / (blocks * streams);
+    lt_tensor group = lt_slice(h, 0, (block * streams + stream) * sequences, sequences);
+    return lt_select(group, 1, h.shape[1] - 1);
+}
+
+static lt_status tail_backward(lt_tape *tape, void *memory) {
+    tail_saved *s = memory;
+    lt_tensor dtail = lt_tape_grad_of(s->tail), dh;
+    bool accumulate;
+    if (lt_is_empty(&dtail)) return LT_OK;
+    LT_TRY(lt_tape_grad_slot(tape, s->h, &dh, &accumulate));
+    LT_CHECK(accumulate, LT_FAILED, "tail: the convolution that reads h must come after its tail");
+    int64_t sequences = dtail.shape[0] / (s->blocks * s->streams);
+    for (int block = 1; block < s->blocks; block++)
+        for (int stream = 0; stream < s->streams; stream++) {
+            lt_copy_args add = {.x = lt_slice(dtail, 0, (block * s->streams + stream) * sequences, sequences),
+                                .y = last_frame(dh, s->blocks, s->streams, block - 1, s->commit),
+                                .scale = 1,
+                                .accumulate = true};
+            LT_TRY(lt_copy(tape->ctx, &add));
+        }
+    return LT_OK;
+}
+
+static lt_status fill_tail(lt_ctx *ctx, lt_tensor from, lt_tensor to) {
+    lt_copy_args copy = {.x = lt_is_empty(&from) ? to : from, .y = to, .scale = lt_is_empty(&from) ? 0 : 1};
+    return lt_copy(ctx, &copy);
+}
+
+lt_status lt_ag_tail(lt_tape *tape, lt_var *h, int blocks, int streams, int commit, lt_tensor first,
+                     lt_var **out) {
+    static const lt_tensor none;
+    const int64_t *n = h->value.shape;
+    int64_t sequences = n[0] / (blocks * streams);
+    bool wants = lt_tape_wants(tape, 1, &h) && blocks > 1 && commit >= 0;
+    LT_TRY(lt_tape_new(tape, h->value.dtype, wants, out, LT_DIMS(n[0], n[2], n[3])));
+    for (int block = 0; block < blocks; block++)
+        for (int stream = 0; stream < streams; stream++) {
+            lt_tensor to = lt_slice((*out)->value, 0, (block * streams + stream) * sequences, sequences);
+            lt_tensor from = block == 0    ? first
+                             : commit >= 0 ? last_frame(h->value, blocks, streams, block - 1, commit)
+                                           : none;
+            LT_TRY(fill_tail(tape->ctx, from, to));
+        }
+    if (!wants) return LT_OK;
+    tail_saved *s = lt_tape_saved(tape, sizeof *s);
+    if (s) *s = (tail_saved){h, *out, blocks, streams, commit};
+    return lt_tape_push(tape, tail_backward, s);
+}

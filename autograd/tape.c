@@ -158,6 +158,12 @@ lt_status lt_tape_part(lt_tape *tape, lt_var *whole, lt_tensor view, lt_var **ou
     return LT_OK;
 }
 
+lt_status lt_tape_piece(lt_tape *tape, lt_var *whole, lt_tensor view, lt_var **out) {
+    LT_TRY(lt_tape_part(tape, whole, view, out));
+    (*out)->alias = true;
+    return LT_OK;
+}
+
 lt_status lt_tape_join(lt_tape *tape, lt_var *whole, int count, lt_var *const *parts, bool *any) {
     *any = false;
     for (int i = 0; i < count; i++) *any |= parts[i]->has_grad;

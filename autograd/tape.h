@@ -73,6 +73,9 @@ lt_status lt_tape_unstack(lt_tape *tape, lt_var *var, int dim, lt_var **parts);
 lt_status lt_tape_join(lt_tape *tape, lt_var *whole, int count, lt_var *const *parts, bool *any);
 /* A part of `whole`: a view with a gradient state of its own. */
 lt_status lt_tape_part(lt_tape *tape, lt_var *whole, lt_tensor view, lt_var **out);
+/* A piece of `whole` that an operation of its own writes: `whole` is what later operations read, and the piece's gradient
+ * is that place in the whole's. */
+lt_status lt_tape_piece(lt_tape *tape, lt_var *whole, lt_tensor view, lt_var **out);
 /* Stops the gradient: the same value, which needs none. */
 lt_status lt_tape_detach(lt_tape *tape, const lt_var *var, lt_var **out);
 

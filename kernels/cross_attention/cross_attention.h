@@ -10,12 +10,12 @@ extern "C" {
 #endif
 
 typedef struct lt_cross_attention_args {
-    lt_tensor q;    /* [B, T, H, D]; [H, D] contiguous */
+    lt_tensor q;    /* [G, T, H, D], G a multiple of B: group g attends to text g % B; [H, D] contiguous */
     lt_tensor k, v; /* [B, L, H, D]; [H, D] contiguous; typically views of one [B, L, 2, H, D] */
     lt_tensor mask; /* [B, L] of the compute dtype, 1 = visible, 0 = masked; or empty */
     double scale;   /* 1 / sqrt(D) */
-    lt_tensor o;    /* [B, T, H, D] */
-    lt_tensor lse;  /* [B, H, T]: log-sum-exp of each row, for the backward pass; or empty */
+    lt_tensor o;    /* [G, T, H, D] */
+    lt_tensor lse;  /* [G, H, T]: log-sum-exp of each row, for the backward pass; or empty */
 } lt_cross_attention_args;
 lt_status lt_cross_attention_forward(lt_ctx *ctx, const lt_cross_attention_args *args);
 
@@ -23,7 +23,7 @@ typedef struct lt_cross_attention_backward_args {
     lt_tensor q, k, v, mask, o, lse, dout;
     double scale;
     lt_tensor dq;     /* or empty */
-    lt_tensor dk, dv; /* strided like k, v; or both empty */
+    lt_tensor dk, dv; /* [B, L, H, D], strided like k, v, summed over the groups of a text; or both empty */
     bool accumulate_dq, accumulate_dkv;
 } lt_cross_attention_backward_args;
 lt_status lt_cross_attention_backward(lt_ctx *ctx, const lt_cross_attention_backward_args *args);

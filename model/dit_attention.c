@@ -1,0 +1,146 @@
+/* Block linear attention over the block itself and the cache: the order in which blocks read and commit. */
+#include "model/dit_internal.h"
+
+#include <string.h>
+
+typedef struct attention {
+    const lt_dit_step *step;
+    lt_segment_box box;
+    int segments;            /* per block */
+    lt_var **S, **z;         /* [G * segments]: each block's own states */
+    lt_var **sum_S, **sum_z; /* [G]: what each block reads */
+    lt_tensor all_S, all_z;  /* [G, H, D, D], [G, H, D] */
+} attention;
+
+static lt_segment_box box_of(const lt_dit_pass *p) {
+    lt_segment_box whole = {(int)p->grid[0], (int)p->grid[1], (int)p->grid[2]};
+    lt_granularity grain = p->in.cache ? p->in.cache->spec[0].granularity : LT_GRAIN_BLOCK;
+    if (grain == LT_GRAIN_FRAME) whole.frames = 1;
+    if (grain == LT_GRAIN_TILE) whole.height = (whole.height + 1) / 2, whole.width = (whole.width + 1) / 2;
+    return whole;
+}
+
+/* q and k normalised over all heads, v as projected: [G, T, H, D] each. */
+static lt_status project_qkv(lt_tape *tape, const lt_dit_step *step, lt_var *h, lt_var *qkv[3]) {
+    const lt_dit_layer *l = &step->pass->dit->layers[step->layer];
+    const lt_dit_config *c = &step->pass->dit->config;
+    int64_t C = step->pass->width, G = step->pass->groups, T = step->pass->tokens;
+    lt_var *packed, *parts[3], *normed;
+    LT_TRY(lt_ag_linear(tape, h, l->qkv, NULL, &packed));
+    lt_tensor views[3];
+    for (int i = 0; i < 3; i++) views[i] = lt_slice(packed->value, 2, i * C, C);
+    views[2] = lt_split(views[2], 2, c->heads, c->head_dim);
+    LT_TRY(lt_tape_views(tape, packed, 3, views, parts));
+    for (int i = 0; i < 2; i++) {
+        LT_TRY(lt_ag_rms_norm(tape, parts[i], i ? l->k_norm : l->q_norm, c->qk_eps, &normed));
+        LT_TRY(LT_AG_RESHAPE(tape, normed, &qkv[i], G, T, c->heads, c->head_dim));
+    }
+    qkv[2] = parts[2];
+    return LT_OK;
+}
+
+static lt_status open_attention(lt_tape *tape, const lt_dit_step *step, lt_var *k, lt_var *v, attention *a) {
+    const lt_dit_pass *p = step->pass;
+    int64_t G = p->groups, H = p->dit->config.heads, D = p->dit->config.head_dim;
+    *a = (attention){.step = step, .box = box_of(p)};
+    a->segments = lt_segment_count(&p->rope, a->box);
+    a->S = lt_tape_saved(tape, (2 * a->segments + 2) * G * sizeof *a->S);
+    if (!a->S) return LT_FAILED;
+    a->z = a->S + a->segments * G;
+    a->sum_S = a->z + a->segments * G;
+    a->sum_z = a->sum_S + G;
+    lt_dtype dtype = lt_ctx_dtype(tape->ctx);
+    LT_TRY(LT_NEW(tape->step, dtype, &a->all_S, G, H, D, D));
+    LT_TRY(LT_NEW(tape->step, dtype, &a->all_z, G, H, D));
+    return lt_ag_attn_state(tape, k, v, &p->rope, a->box, a->S, a->z);
+}
+
+static lt_reader reader_of(const attention *a, int g) {
+    const lt_dit_input *in = &a->step->pass->in;
+    return (lt_reader){.layer = a->step->layer,
+                       .sequence = g % in->batch,
+                       .stream = g / in->batch % in->streams,
+                       .block = a->step->pass->rope.first_frame[g] / a->step->pass->grid[0],
+                       .first_frame = a->step->pass->rope.first_frame[g],
+                       .t = in->t[g],
+                       .own_count = a->segments,
+                       .own_S = a->S + g * a->segments,
+                       .own_z = a->z + g * a->segments};
+}
+
+static lt_status read_group(lt_tape *tape, attention *a, int g) {
+    lt_tensor out_S = lt_select(a->all_S, 0, g), out_z = lt_select(a->all_z, 0, g);
+    lt_reader reader = reader_of(a, g);
+    lt_cache *cache = a->step->pass->in.cache;
+    if (cache) return lt_cache_read(cache, tape, &reader, out_S, out_z, &a->sum_S[g], &a->sum_z[g]);
+    return lt_ag_attn_combine(tape, reader.own_count, reader.own_S, reader.own_z, 0, NULL, out_S, out_z,
+                              &a->sum_S[g], &a->sum_z[g]);
+}
+
+/* After block `block` was read: its committing stream's shares are noted and its states become entries. */
+static lt_status commit_block(lt_tape *tape, attention *a, int block, lt_tensor r) {
+    const lt_dit_input *in = &a->step->pass->in;
+    if (!in->cache || in->commit_stream < 0) return LT_OK;
+    for (int b = 0; b < in->batch; b++) {
+        int within = in->commit_stream * in->batch + b, g = block * in->streams * in->batch + within;
+        lt_reader reader = reader_of(a, g);
+        LT_TRY(lt_cache_note_reads(in->cache, tape, &reader, lt_select(r, 0, within)));
+        lt_commit commit = {.layer = a->step->layer,
+                            .sequence = b,
+                            .block = reader.block,
+                            .first_frame = reader.first_frame,
+                            .rope = &a->step->pass->rope,
+                            .box = a->box,
+                            .S = reader.own_S,
+                            .z = reader.own_z,
+                            .motion = in->motion[block * in->batch + b]};
+        LT_TRY(lt_cache_commit(in->cache, tape, &commit));
+    }
+    return LT_OK;
+}
+
+/* Every stream of one block reads, then the block commits. */
+static lt_status run_block(lt_tape *tape, attention *a, lt_var *q, lt_var *o, int block) {
+    const lt_dit_input *in = &a->step->pass->in;
+    int count = in->streams * in->batch, first = block * count;
+    lt_tensor r;
+    for (int g = first; g < first + count; g++) LT_TRY(read_group(tape, a, g));
+    lt_rope rope = a->step->pass->rope;
+    rope.first_frame += first;
+    LT_TRY(lt_ag_attn_output(tape, q, a->sum_S + first, a->sum_z + first, lt_slice(a->all_S, 0, first, count),
+                             lt_slice(a->all_z, 0, first, count), &rope, &o, &r));
+    return commit_block(tape, a, block, r);
+}
+
+/* q cut into blocks, and the pieces of the output they write. */
+static lt_status cut_blocks(lt_tape *tape, const lt_dit_pass *p, lt_var *q, lt_var *o, lt_var **q_parts,
+                            lt_var **o_parts) {
+    int blocks = p->in.blocks, count = p->in.streams * p->in.batch;
+    lt_tensor *views = lt_tape_saved(tape, blocks * sizeof *views);
+    if (!views) return LT_FAILED;
+    for (int i = 0; i < blocks; i++) {
+        views[i] = lt_slice(q->value, 0, i * count, count);
+        LT_TRY(lt_tape_piece(tape, o, lt_slice(o->value, 0, i * count, count), &o_parts[i]));
+    }
+    return lt_tape_views(tape, q, blocks, views, q_parts);
+}
+
+lt_status lt_dit_attention(lt_tape *tape, const lt_dit_step *step, lt_var *h, lt_var **out) {
+    const lt_dit_pass *p = step->pass;
+    const lt_dit_layer *l = &p->dit->layers[step->layer];
+    lt_var *qkv[3], *o, *flat;
+    attention a;
+    LT_TRY(project_qkv(tape, step, h, qkv));
+    if (p->in.cache) LT_TRY(lt_cache_layer_begin(p->in.cache, tape, step->layer));
+    LT_TRY(open_attention(tape, step, qkv[1], qkv[2], &a));
+    lt_var **q_parts = lt_tape_saved(tape, 2 * p->in.blocks * sizeof *q_parts),
+           **o_parts = q_parts + p->in.blocks;
+    if (!q_parts) return LT_FAILED;
+    LT_TRY(
+        lt_tape_new(tape, qkv[0]->value.dtype, tape->recording, &o, qkv[0]->value.ndim, qkv[0]->value.shape));
+    LT_TRY(cut_blocks(tape, p, qkv[0], o, q_parts, o_parts));
+    for (int block = 0; block < p->in.blocks; block++)
+        LT_TRY(run_block(tape, &a, q_parts[block], o_parts[block], block));
+    LT_TRY(LT_AG_RESHAPE(tape, o, &flat, p->groups, p->tokens, p->width));
+    return lt_ag_linear(tape, flat, l->out_w, l->out_b, out);
+}

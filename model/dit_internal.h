@@ -1,0 +1,34 @@
+/* What the parts of the forward pass share. Private to model/dit*.c. */
+#ifndef LT_MODEL_DIT_INTERNAL_H
+#define LT_MODEL_DIT_INTERNAL_H
+
+#include "model/dit.h"
+
+/* One forward call. */
+typedef struct lt_dit_pass {
+    const lt_dit *dit;
+    lt_dit_input in;
+    int groups, width;
+    int64_t grid[3], tokens; /* tokens of one block: frames, rows, columns; their product */
+    lt_rope rope;
+    lt_var *time;       /* [G, 1, C]: for the final modulation */
+    lt_var *modulation; /* [G, 6, C]: every layer adds its table */
+    lt_var *text;       /* [batch, L, C] */
+} lt_dit_pass;
+
+/* One layer of it: the user data of its segment. */
+typedef struct lt_dit_step {
+    lt_dit_pass *pass;
+    int layer;
+    lt_var *x, *out;
+    lt_var *inputs[3];
+} lt_dit_step;
+
+lt_status lt_dit_layer_run(lt_tape *tape, void *step);
+/* Block linear attention with cache, h [G, T, C] -> [G, T, C]. */
+lt_status lt_dit_attention(lt_tape *tape, const lt_dit_step *step, lt_var *h, lt_var **out);
+/* Mix-FFN with temporal convolution, h [G, T, C] -> [G, T, C]. */
+lt_status lt_dit_ffn(lt_tape *tape, const lt_dit_step *step, lt_var *h, lt_var **out);
+void lt_dit_report(const char *what, int layer, const lt_var *value);
+
+#endif

@@ -11,25 +11,28 @@ size_t lt_glu_depthwise_cpu_workspace(lt_glu_shape s) {
 }
 
 /* `count` is a constant in the call for full tiles, so that both become straight vector code. */
-static inline __attribute__((always_inline)) void silu_pixel(const float *x, float *out, int64_t count) {
+LT_INLINE void silu_pixel(const float *x, float *out, int64_t count) {
+#pragma omp simd
     for (int64_t c = 0; c < count; c++) out[c] = x[c] * lt_vec_sigmoid(x[c]);
 }
 
 static void silu_row(const float *x, int64_t channels, int64_t width, int64_t count, float *out) {
     for (int64_t j = 0; j < width; j++) {
+        lt_glu_prefetch(x + j * channels, width * channels);
         if (count == LT_GLU_TILE) silu_pixel(x + j * channels, out + (j + 1) * LT_GLU_TILE, LT_GLU_TILE);
         else silu_pixel(x + j * channels, out + (j + 1) * LT_GLU_TILE, count);
     }
 }
 
-static inline __attribute__((always_inline)) void gate_pixel(const float *u, const float *g, float *y,
-                                                             int64_t count) {
+LT_INLINE void gate_pixel(const float *u, const float *g, float *y, int64_t count) {
+#pragma omp simd
     for (int64_t c = 0; c < count; c++) y[c] = u[c] * g[c] * lt_vec_sigmoid(g[c]);
 }
 
 static void gate_row(const float *u, const float *g, int64_t half, int64_t width, int64_t count, float *y) {
     for (int64_t j = 0; j < width; j++) {
         int64_t at = j * LT_GLU_TILE;
+        lt_glu_prefetch_write(y + j * half, width * half);
         if (count == LT_GLU_TILE) gate_pixel(u + at, g + at, y + j * half, LT_GLU_TILE);
         else gate_pixel(u + at, g + at, y + j * half, count);
     }

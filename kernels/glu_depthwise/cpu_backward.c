@@ -33,8 +33,8 @@ typedef struct backward_tile {
     double *total;   /* [10][2R] of this chunk */
 } backward_tile;
 
-static inline __attribute__((always_inline)) void silu_pixel(const float *x, float *silu, float *slope,
-                                                             int64_t count) {
+LT_INLINE void silu_pixel(const float *x, float *silu, float *slope, int64_t count) {
+#pragma omp simd
     for (int64_t c = 0; c < count; c++) {
         float sigmoid = lt_vec_sigmoid(x[c]);
         silu[c] = x[c] * sigmoid;
@@ -45,6 +45,7 @@ static inline __attribute__((always_inline)) void silu_pixel(const float *x, flo
 static void silu_row(const backward_tile *t, const float *x, float *silu, float *slope) {
     for (int64_t j = 0; j < t->s.width; j++) {
         const float *in = x + j * 2 * t->s.half;
+        lt_glu_prefetch(in, t->s.width * 2 * t->s.half);
         int64_t at = (j + 1) * LT_GLU_TILE;
         if (t->count == LT_GLU_TILE) silu_pixel(in, silu + at, slope + at, LT_GLU_TILE);
         else silu_pixel(in, silu + at, slope + at, t->count);
@@ -52,8 +53,9 @@ static void silu_row(const backward_tile *t, const float *x, float *silu, float 
 }
 
 /* du = dy SiLU(g), dg = dy u SiLU'(g) */
-static inline __attribute__((always_inline)) void gate_pixel(const float *dy, const float *u, const float *g,
-                                                             float *du, float *dg, int64_t count) {
+LT_INLINE void gate_pixel(const float *dy, const float *u, const float *g, float *du, float *dg,
+                          int64_t count) {
+#pragma omp simd
     for (int64_t c = 0; c < count; c++) {
         float sigmoid = lt_vec_sigmoid(g[c]);
         du[c] = dy[c] * g[c] * sigmoid;
@@ -65,6 +67,7 @@ static void gate_row(const backward_tile *t, const float *dy, float *du, float *
     for (int64_t j = 0; j < t->s.width; j++) {
         int64_t at = j * LT_GLU_TILE, out = at + LT_GLU_TILE;
         const float *in = dy + j * t->s.half, *u = t->h[0] + at, *g = t->h[1] + at;
+        lt_glu_prefetch(in, t->s.width * t->s.half);
         if (t->count == LT_GLU_TILE) gate_pixel(in, u, g, du + out, dg + out, LT_GLU_TILE);
         else gate_pixel(in, u, g, du + out, dg + out, t->count);
     }
@@ -97,15 +100,20 @@ static void flush_sums(backward_tile *t) {
     t->pending = 0;
 }
 
+LT_INLINE void store_pixel(const float *ds, const float *slope, float *dx, bool add, int64_t count) {
+#pragma omp simd
+    for (int64_t c = 0; c < count; c++) dx[c] = (add ? dx[c] : 0) + ds[c] * slope[c];
+}
+
 static void store_row(const backward_tile *t, const float *ds, const float *slope, float *dx) {
     bool add = t->args->accumulate_dx;
     for (int64_t j = 0; j < t->s.width; j++) {
-        const float *d = ds + j * LT_GLU_TILE, *f = slope + (j + 1) * LT_GLU_TILE;
+        int64_t at = j * LT_GLU_TILE, at_slope = at + LT_GLU_TILE;
         float *out = dx + j * 2 * t->s.half;
-        if (add)
-            for (int64_t c = 0; c < t->count; c++) out[c] += d[c] * f[c];
-        else
-            for (int64_t c = 0; c < t->count; c++) out[c] = d[c] * f[c];
+        lt_glu_prefetch_write(out, t->s.width * 2 * t->s.half);
+        if (t->count < LT_GLU_TILE) store_pixel(ds + at, slope + at_slope, out, add, t->count);
+        else if (add) store_pixel(ds + at, slope + at_slope, out, true, LT_GLU_TILE);
+        else store_pixel(ds + at, slope + at_slope, out, false, LT_GLU_TILE);
     }
 }
 

@@ -50,6 +50,20 @@ static inline float *lt_glu_ring(float *ring, const lt_glu_layout *l, int64_t in
     return ring + (index + 3) % 3 * l->row;
 }
 
+/* A tile takes two cache lines per pixel, a stride that hardware prefetchers lose: asks for the lines at `p` plus a
+ * distance, which may lie past the end. */
+LT_INLINE void lt_glu_prefetch(const float *p, int64_t distance) {
+    uintptr_t at = (uintptr_t)p + (uintptr_t)distance * sizeof(float);
+    __builtin_prefetch((const void *)at);
+    __builtin_prefetch((const void *)(at + 64));
+}
+
+LT_INLINE void lt_glu_prefetch_write(float *p, int64_t distance) {
+    uintptr_t at = (uintptr_t)p + (uintptr_t)distance * sizeof(float);
+    __builtin_prefetch((const void *)at, 1);
+    __builtin_prefetch((const void *)(at + 64), 1);
+}
+
 /* Copies the taps of channels [first, first + count) into lanes; `flipped` mirrors them and drops the bias,
  * which turns the convolution into its transpose. */
 static inline void lt_glu_load_taps(const float *w, const float *b, int64_t channels, int64_t first,

@@ -34,4 +34,24 @@ static inline void lt_column_sums(const lt_tensor *t, float *out, bool accumulat
     lt_fold_pieces(workspace, pieces, r.columns, r.columns, out, accumulate);
 }
 
+/* out[g, c] (+)= sum over rows of x[g, row, c], or of x * h when h is given; x, h [groups, rows, columns] contiguous,
+ * rows of out `ld` apart. `workspace` holds groups * lt_pieces(rows, LT_ROW_PIECE) * columns floats. */
+static inline void lt_group_column_sums(const float *x, const float *h, int64_t groups, int64_t rows,
+                                        int64_t columns, float *out, int64_t ld, bool accumulate,
+                                        float *workspace) {
+    int64_t pieces = lt_pieces(rows, LT_ROW_PIECE);
+#pragma omp parallel for schedule(static) if (groups * rows * columns >= LT_PARALLEL_FROM)
+    for (int64_t i = 0; i < groups * pieces; i++) {
+        int64_t first = i / pieces * rows + i % pieces * LT_ROW_PIECE;
+        int64_t end = i / pieces * rows + lt_piece_end(i % pieces, rows, LT_ROW_PIECE);
+        float *restrict sum = workspace + i * columns;
+        for (int64_t c = 0; c < columns; c++) sum[c] = 0;
+        for (int64_t r = first; r < end; r++)
+            for (int64_t c = 0; c < columns; c++)
+                sum[c] += h ? x[r * columns + c] * h[r * columns + c] : x[r * columns + c];
+    }
+    for (int64_t g = 0; g < groups; g++)
+        lt_fold_pieces(workspace + g * pieces * columns, pieces, columns, columns, out + g * ld, accumulate);
+}
+
 #endif

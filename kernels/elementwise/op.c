@@ -1,0 +1,183 @@
+#include "kernels/elementwise/elementwise.h"
+#include "kernels/rows.h"
+
+static lt_status expect_contiguous(const char *op, const char *operand, const lt_tensor *t) {
+    char text[160];
+    LT_CHECK(lt_is_empty(t) || lt_is_contiguous(t), LT_FAILED, "op %s: operand %s %s is not contiguous", op,
+             operand, lt_tensor_text(t, text, sizeof text));
+    return LT_OK;
+}
+
+/* Contiguous and of the compute dtype, with the shape of `like`. */
+static lt_status expect_like(const lt_ctx *ctx, const char *op, const char *operand, const lt_tensor *t,
+                             bool optional, const lt_tensor *like) {
+    LT_TRY(lt_expect(op, operand, t, lt_ctx_dtype(ctx), optional, like->ndim, like->shape));
+    return expect_contiguous(op, operand, t);
+}
+
+static lt_status expect_dense(const lt_ctx *ctx, const char *op, const char *operand, const lt_tensor *t,
+                              bool optional, int ndim, const int64_t *shape) {
+    LT_TRY(lt_expect(op, operand, t, lt_ctx_dtype(ctx), optional, ndim, shape));
+    return expect_contiguous(op, operand, t);
+}
+
+static void charge(const lt_ctx *ctx, lt_cost *cost, double elements, double flops, double tensors) {
+    cost->flops = flops * elements;
+    cost->bytes = tensors * elements * (double)lt_dtype_size(lt_ctx_dtype(ctx));
+}
+
+/* Partial sums of fast backends. */
+static void reserve(const lt_ctx *ctx, lt_cost *cost, int64_t values, size_t size) {
+    if (ctx->backend != LT_BACKEND_NAIVE) cost->workspace = (size_t)values * size;
+}
+
+static lt_status expect_kind(const char *op, lt_unary kind) {
+    LT_CHECK((unsigned)kind < LT_UNARY_COUNT, LT_FAILED, "op %s: there is no function number %d", op,
+             (int)kind);
+    return LT_OK;
+}
+
+lt_status lt_unary_describe(const lt_ctx *ctx, const void *args, lt_cost *cost) {
+    const lt_unary_args *a = args;
+    LT_TRY(expect_kind("unary", a->kind));
+    LT_TRY(expect_like(ctx, "unary", "x", &a->x, false, &a->x));
+    LT_TRY(expect_like(ctx, "unary", "y", &a->y, false, &a->x));
+    charge(ctx, cost, (double)lt_numel(&a->x), 10, 2);
+    return LT_OK;
+}
+
+lt_status lt_unary_backward_describe(const lt_ctx *ctx, const void *args, lt_cost *cost) {
+    const lt_unary_backward_args *a = args;
+    LT_TRY(expect_kind("unary_backward", a->kind));
+    LT_TRY(expect_like(ctx, "unary_backward", "x", &a->x, false, &a->x));
+    LT_TRY(expect_like(ctx, "unary_backward", "dy", &a->dy, false, &a->x));
+    LT_TRY(expect_like(ctx, "unary_backward", "dx", &a->dx, false, &a->x));
+    charge(ctx, cost, (double)lt_numel(&a->x), 14, a->accumulate_dx ? 4 : 3);
+    return LT_OK;
+}
+
+/* [G, M, C] or [G, 1, C]. */
+static lt_status expect_broadcast(const lt_ctx *ctx, const char *op, const char *operand, const lt_tensor *t,
+                                  bool optional, const int64_t *shape) {
+    int64_t one[3] = {shape[0], 1, shape[2]};
+    bool single = !lt_is_empty(t) && t->ndim == 3 && t->shape[1] == 1;
+    return expect_dense(ctx, op, operand, t, optional, 3, single ? one : shape);
+}
+
+lt_status lt_add_broadcast_describe(const lt_ctx *ctx, const void *args, lt_cost *cost) {
+    const lt_add_broadcast_args *a = args;
+    const char *op = "add_broadcast";
+    LT_TRY(expect_dense(ctx, op, "y", &a->y, false, 3, (const int64_t[]){-1, -1, -1}));
+    LT_TRY(expect_dense(ctx, op, "a", &a->a, false, 2, a->y.shape + 1));
+    LT_TRY(expect_broadcast(ctx, op, "b", &a->b, false, a->y.shape));
+    charge(ctx, cost, (double)lt_numel(&a->y), 1, a->b.shape[1] == 1 ? 1 : 2);
+    cost->bytes += (double)lt_nbytes(&a->a);
+    return LT_OK;
+}
+
+lt_status lt_add_broadcast_backward_describe(const lt_ctx *ctx, const void *args, lt_cost *cost) {
+    const lt_add_broadcast_backward_args *a = args;
+    const char *op = "add_broadcast_backward";
+    LT_TRY(expect_dense(ctx, op, "dy", &a->dy, false, 3, (const int64_t[]){-1, -1, -1}));
+    LT_TRY(expect_dense(ctx, op, "da", &a->da, true, 2, a->dy.shape + 1));
+    LT_TRY(expect_broadcast(ctx, op, "db", &a->db, true, a->dy.shape));
+    charge(ctx, cost, (double)lt_numel(&a->dy), 2, 2);
+    const int64_t *s = a->dy.shape;
+    if (!lt_is_empty(&a->db) && a->db.shape[1] == 1)
+        reserve(ctx, cost, s[0] * lt_pieces(s[1], LT_ROW_PIECE) * s[2], sizeof(float));
+    return LT_OK;
+}
+
+/* [G, C] whose rows may be strided. */
+static lt_status expect_gate(const lt_ctx *ctx, const char *op, const char *operand, const lt_tensor *t,
+                             const lt_tensor *like) {
+    LT_TRY(LT_EXPECT(op, operand, t, lt_ctx_dtype(ctx), true, like->shape[0], like->shape[2]));
+    return lt_expect_rows(op, operand, t, 1);
+}
+
+lt_status lt_gated_residual_describe(const lt_ctx *ctx, const void *args, lt_cost *cost) {
+    const lt_gated_residual_args *a = args;
+    const char *op = "gated_residual";
+    LT_TRY(expect_dense(ctx, op, "x", &a->x, false, 3, (const int64_t[]){-1, -1, -1}));
+    LT_TRY(expect_like(ctx, op, "h", &a->h, false, &a->x));
+    LT_TRY(expect_like(ctx, op, "y", &a->y, false, &a->x));
+    LT_TRY(expect_gate(ctx, op, "gate", &a->gate, &a->x));
+    charge(ctx, cost, (double)lt_numel(&a->x), 2, 3);
+    return LT_OK;
+}
+
+lt_status lt_gated_residual_backward_describe(const lt_ctx *ctx, const void *args, lt_cost *cost) {
+    const lt_gated_residual_backward_args *a = args;
+    const char *op = "gated_residual_backward";
+    bool gate = !lt_is_empty(&a->dgate);
+    LT_TRY(expect_dense(ctx, op, "dy", &a->dy, false, 3, (const int64_t[]){-1, -1, -1}));
+    LT_TRY(expect_like(ctx, op, "h", &a->h, !gate, &a->dy));
+    LT_TRY(expect_like(ctx, op, "dh", &a->dh, true, &a->dy));
+    LT_TRY(expect_gate(ctx, op, "gate", &a->gate, &a->dy));
+    LT_TRY(expect_gate(ctx, op, "dgate", &a->dgate, &a->dy));
+    charge(ctx, cost, (double)lt_numel(&a->dy), 3, 1 + gate + !lt_is_empty(&a->dh));
+    const int64_t *s = a->dy.shape;
+    if (gate) reserve(ctx, cost, s[0] * lt_pieces(s[1], LT_ROW_PIECE) * s[2], sizeof(float));
+    return LT_OK;
+}
+
+static bool is_floating(lt_dtype dtype) {
+    return dtype == LT_F32 || dtype == LT_F64 || dtype == LT_BF16 || dtype == LT_F16;
+}
+
+lt_status lt_copy_describe(const lt_ctx *ctx, const void *args, lt_cost *cost) {
+    (void)ctx;
+    const lt_copy_args *a = args;
+    LT_TRY(lt_expect("copy", "x", &a->x, a->x.dtype, false, a->x.ndim, a->x.shape));
+    LT_TRY(lt_expect("copy", "y", &a->y, a->y.dtype, false, a->x.ndim, a->x.shape));
+    LT_CHECK(is_floating(a->x.dtype) && is_floating(a->y.dtype), LT_FAILED,
+             "op copy: from %s to %s: both must be f32, f64, bf16 or f16", lt_dtype_name(a->x.dtype),
+             lt_dtype_name(a->y.dtype));
+    double elements = (double)lt_numel(&a->x);
+    cost->flops = elements * ((a->scale != 1) + a->accumulate);
+    cost->bytes =
+        elements * (double)(lt_dtype_size(a->x.dtype) + lt_dtype_size(a->y.dtype) * (a->accumulate ? 2 : 1));
+    return LT_OK;
+}
+
+lt_status lt_mix_describe(const lt_ctx *ctx, const void *args, lt_cost *cost) {
+    const lt_mix_args *a = args;
+    LT_TRY(expect_dense(ctx, "mix", "a", &a->a, false, 2, (const int64_t[]){-1, -1}));
+    LT_TRY(expect_like(ctx, "mix", "b", &a->b, false, &a->a));
+    LT_TRY(expect_like(ctx, "mix", "y", &a->y, false, &a->a));
+    LT_TRY(expect_dense(ctx, "mix", "alpha", &a->alpha, false, 1, a->a.shape));
+    LT_TRY(expect_dense(ctx, "mix", "beta", &a->beta, false, 1, a->a.shape));
+    charge(ctx, cost, (double)lt_numel(&a->a), 3, 3);
+    return LT_OK;
+}
+
+lt_status lt_sum_describe(const lt_ctx *ctx, const void *args, lt_cost *cost) {
+    const lt_sum_args *a = args;
+    LT_TRY(expect_dense(ctx, "sum", "x", &a->x, false, 2, (const int64_t[]){-1, -1}));
+    LT_TRY(expect_dense(ctx, "sum", "y", &a->y, false, 1, a->x.shape));
+    charge(ctx, cost, (double)lt_numel(&a->x), 1, 1);
+    reserve(ctx, cost, a->x.shape[0] * lt_pieces(a->x.shape[1], LT_PIECE), sizeof(double));
+    return LT_OK;
+}
+
+lt_status lt_unary_forward(lt_ctx *ctx, const lt_unary_args *args) {
+    return lt_op_run(ctx, LT_OP_UNARY, args);
+}
+lt_status lt_unary_backward(lt_ctx *ctx, const lt_unary_backward_args *args) {
+    return lt_op_run(ctx, LT_OP_UNARY_BACKWARD, args);
+}
+lt_status lt_add_broadcast_forward(lt_ctx *ctx, const lt_add_broadcast_args *args) {
+    return lt_op_run(ctx, LT_OP_ADD_BROADCAST, args);
+}
+lt_status lt_add_broadcast_backward(lt_ctx *ctx, const lt_add_broadcast_backward_args *args) {
+    return lt_op_run(ctx, LT_OP_ADD_BROADCAST_BACKWARD, args);
+}
+lt_status lt_gated_residual_forward(lt_ctx *ctx, const lt_gated_residual_args *args) {
+    return lt_op_run(ctx, LT_OP_GATED_RESIDUAL, args);
+}
+lt_status lt_gated_residual_backward(lt_ctx *ctx, const lt_gated_residual_backward_args *args) {
+    return lt_op_run(ctx, LT_OP_GATED_RESIDUAL_BACKWARD, args);
+}
+lt_status lt_copy(lt_ctx *ctx, const lt_copy_args *args) { return lt_op_run(ctx, LT_OP_COPY, args); }
+lt_status lt_mix(lt_ctx *ctx, const lt_mix_args *args) { return lt_op_run(ctx, LT_OP_MIX, args); }
+lt_status lt_sum(lt_ctx *ctx, const lt_sum_args *args) { return lt_op_run(ctx, LT_OP_SUM, args); }

@@ -1,0 +1,224 @@
+#include "kernels/check.h"
+#include "kernels/elementwise/elementwise.h"
+#include "tests/harness.h"
+
+static const int ragged[] = {1, 63, 500, 1000};
+enum { RAGGED = sizeof ragged / sizeof *ragged };
+
+/* An output that is overwritten, or one that is added to. */
+static lt_tensor result(lt_check *c, bool accumulate, int ndim, const int64_t *shape) {
+    return lt_check_operand_new(c, accumulate ? LT_CHECK_BOTH : LT_CHECK_OUTPUT, ndim, shape);
+}
+#define RESULT(c, accumulate, ...) result((c), (accumulate), LT_DIMS(__VA_ARGS__))
+
+static void unary_both_ways(lt_unary kind, int rows, bool accumulate) {
+    lt_check c;
+    for (lt_check_begin(&c, (uint64_t)(10 * rows) + kind); lt_check_next(&c);) {
+        lt_tensor x = LT_IN(&c, rows, 67);
+        lt_check_affine(&x, 4, 0);
+        lt_unary_args f = {kind, x, LT_OUT(&c, rows, 67)};
+        lt_unary_backward_args g = {kind, LT_IN(&c, rows, 67), x, RESULT(&c, accumulate, rows, 67),
+                                    accumulate};
+        LT_CHECK_RUN(&c, lt_unary_forward(&c.ctx, &f));
+        LT_CHECK_RUN(&c, lt_unary_backward(&c.ctx, &g));
+        if (rows == 1) lt_check_gradient(&c, "dx", LT_OP_UNARY, &f, 1, &f.y, &g.dy, x, &g.dx);
+    }
+    CHECK_OK(lt_check_end(&c));
+}
+
+static void unary_functions_equal_naive_and_their_gradients_the_derivatives(void) {
+    for (int kind = 0; kind < LT_UNARY_COUNT; kind++)
+        for (int i = 0; i < RAGGED; i++) unary_both_ways((lt_unary)kind, ragged[i], i % 2 == 1);
+}
+
+static void unary_works_in_place_and_keeps_infinities(void) {
+    lt_check c;
+    for (lt_check_begin(&c, 2); lt_check_next(&c);) {
+        for (int kind = 0; kind < LT_UNARY_COUNT; kind++) {
+            lt_tensor x = LT_INOUT(&c, 40);
+            lt_check_set(&x, 3, INFINITY), lt_check_set(&x, 17, 100), lt_check_set(&x, 18, -100);
+            lt_check_set(&x, 19, NAN);
+            lt_unary_args f = {(lt_unary)kind, x, x};
+            LT_CHECK_RUN(&c, lt_unary_forward(&c.ctx, &f));
+        }
+    }
+    CHECK_OK(lt_check_end(&c));
+}
+
+static void add_broadcast_both_ways(int groups, int rows, int channels, bool single, bool accumulate) {
+    lt_check c;
+    for (lt_check_begin(&c, (uint64_t)(rows + channels)); lt_check_next(&c);) {
+        int G = groups, M = rows, C = channels, B = single ? 1 : rows;
+        lt_add_broadcast_args f = {LT_IN(&c, M, C), LT_IN(&c, G, B, C), LT_OUT(&c, G, M, C)};
+        lt_add_broadcast_backward_args g = {.dy = LT_IN(&c, G, M, C), .da = RESULT(&c, accumulate, M, C)};
+        g.db = RESULT(&c, accumulate, G, B, C), g.accumulate_da = g.accumulate_db = accumulate;
+        LT_CHECK_RUN(&c, lt_add_broadcast_forward(&c.ctx, &f));
+        LT_CHECK_RUN(&c, lt_add_broadcast_backward(&c.ctx, &g));
+        if (G * M * C > 200 || accumulate) continue;
+        lt_check_gradient(&c, "da", LT_OP_ADD_BROADCAST, &f, 1, &f.y, &g.dy, f.a, &g.da);
+        lt_check_gradient(&c, "db", LT_OP_ADD_BROADCAST, &f, 1, &f.y, &g.dy, f.b, &g.db);
+    }
+    CHECK_OK(lt_check_end(&c));
+}
+
+static void add_broadcast_equals_naive(void) {
+    add_broadcast_both_ways(2, 6, 7, true, false);
+    add_broadcast_both_ways(2, 6, 7, false, false);
+    add_broadcast_both_ways(3, 500, 63, true, true);
+    add_broadcast_both_ways(1, 1000, 60, false, true);
+    add_broadcast_both_ways(5, 1, 1000, true, false);
+}
+
+/* The gate is one of six rows of modulation. */
+static void gated_residual_both_ways(int groups, int rows, int channels, bool gated, bool accumulate) {
+    lt_check c;
+    for (lt_check_begin(&c, (uint64_t)(rows + channels)); lt_check_next(&c);) {
+        int G = groups, T = rows, C = channels;
+        lt_tensor gate = lt_select(LT_IN(&c, G, 6, C), 1, 2), dgate = {0};
+        lt_gated_residual_args f = {
+            .x = LT_IN(&c, G, T, C), .h = LT_IN(&c, G, T, C), .y = LT_OUT(&c, G, T, C)};
+        lt_gated_residual_backward_args g = {
+            .dy = LT_IN(&c, G, T, C), .h = f.h, .dh = RESULT(&c, accumulate, G, T, C)};
+        if (gated) {
+            dgate = accumulate ? LT_INOUT(&c, G, 6, C) : LT_OUT_PARTLY(&c, G, 6, C);
+            f.gate = g.gate = gate, g.dgate = lt_select(dgate, 1, 5);
+        }
+        g.accumulate_dh = g.accumulate_dgate = accumulate;
+        LT_CHECK_RUN(&c, lt_gated_residual_forward(&c.ctx, &f));
+        LT_CHECK_RUN(&c, lt_gated_residual_backward(&c.ctx, &g));
+        if (G * T * C > 200 || accumulate) continue;
+        lt_check_gradient(&c, "dh", LT_OP_GATED_RESIDUAL, &f, 1, &f.y, &g.dy, f.h, &g.dh);
+        if (gated) lt_check_gradient(&c, "dgate", LT_OP_GATED_RESIDUAL, &f, 1, &f.y, &g.dy, f.gate, &g.dgate);
+    }
+    CHECK_OK(lt_check_end(&c));
+}
+
+static void gated_residual_equals_naive(void) {
+    gated_residual_both_ways(2, 6, 7, true, false);
+    gated_residual_both_ways(2, 6, 7, false, false);
+    gated_residual_both_ways(3, 500, 63, true, true);
+    gated_residual_both_ways(1, 1000, 128, true, false);
+    gated_residual_both_ways(4, 63, 128, false, true);
+}
+
+/* [B, T, H, D] from [B, H, T, D], a slice of rows, and everything in one line. */
+static void copy_walks_any_strides_and_accumulates(void) {
+    lt_check c;
+    for (lt_check_begin(&c, 3); lt_check_next(&c);) {
+        lt_tensor packed = LT_IN(&c, 2, 5, 63, 12), swapped = packed, y = LT_OUT(&c, 2, 63, 5, 12);
+        swapped.shape[1] = 63, swapped.stride[1] = packed.stride[2];
+        swapped.shape[2] = 5, swapped.stride[2] = packed.stride[1];
+        lt_copy_args transpose = {swapped, y, 1, false};
+        LT_CHECK_RUN(&c, lt_copy(&c.ctx, &transpose));
+        lt_copy_args columns = {lt_slice(LT_IN(&c, 1000, 70), 1, 3, 63),
+                                lt_slice(LT_INOUT(&c, 1000, 64), 1, 1, 63), -0.5, true};
+        LT_CHECK_RUN(&c, lt_copy(&c.ctx, &columns));
+        lt_tensor table = LT_IN(&c, 50, 40), across = table;
+        across.shape[0] = 40, across.shape[1] = 50, across.stride[0] = 1, across.stride[1] = 40;
+        lt_copy_args turned = {across, LT_OUT(&c, 40, 50), 3, false},
+                     same = {across, LT_OUT(&c, 40, 50), 1, false};
+        LT_CHECK_RUN(&c, lt_copy(&c.ctx, &turned));
+        LT_CHECK_RUN(&c, lt_copy(&c.ctx, &same));
+        lt_copy_args line = {LT_IN(&c, 70001), LT_INOUT(&c, 70001), 0.25, true};
+        LT_CHECK_RUN(&c, lt_copy(&c.ctx, &line));
+        lt_copy_args six = {LT_IN(&c, 2, 1, 3, 2, 1, 5), LT_OUT(&c, 2, 1, 3, 2, 1, 5), 1, false};
+        LT_CHECK_RUN(&c, lt_copy(&c.ctx, &six));
+    }
+    CHECK_OK(lt_check_end(&c));
+}
+
+/* Through a 16-bit format and back: what comes back is the nearest number of that format. */
+static void copy_casts_between_all_floating_types(void) {
+    static uint16_t half[63];
+    lt_check c;
+    for (lt_check_begin(&c, 4); lt_check_next(&c);) {
+        for (int i = 0; i < 2; i++) {
+            lt_tensor x = LT_IN(&c, 63), y = LT_OUT(&c, 63), middle = LT_VIEW(half, i ? LT_F16 : LT_BF16, 63);
+            lt_copy_args down = {x, middle, 1, false}, up = {middle, y, 1, false};
+            LT_CHECK_RUN(&c, lt_copy(&c.ctx, &down));
+            LT_CHECK_RUN(&c, lt_copy(&c.ctx, &up));
+            for (int k = 0; k < 63; k++) {
+                float value = (float)lt_check_get(&x, k);
+                float wanted =
+                    i ? lt_f16_to_f32(lt_f32_to_f16(value)) : lt_bf16_to_f32(lt_f32_to_bf16(value));
+                CHECK(lt_check_get(&y, k) == (double)wanted);
+            }
+        }
+        static double wide[63];
+        lt_tensor x = LT_IN(&c, 63), y = LT_INOUT(&c, 63), middle = LT_VIEW(wide, LT_F64, 63);
+        lt_copy_args out = {x, middle, 2, false}, in = {middle, y, 0.5, true};
+        LT_CHECK_RUN(&c, lt_copy(&c.ctx, &out));
+        LT_CHECK_RUN(&c, lt_copy(&c.ctx, &in));
+    }
+    CHECK_OK(lt_check_end(&c));
+}
+
+static void mix_and_sum_equal_naive(void) {
+    for (int i = 0; i < RAGGED; i++) {
+        lt_check c;
+        int G = i + 1, N = ragged[i] * 67;
+        for (lt_check_begin(&c, (uint64_t)i); lt_check_next(&c);) {
+            lt_mix_args m = {LT_IN(&c, G, N), LT_IN(&c, G, N), LT_IN(&c, G), LT_IN(&c, G), LT_OUT(&c, G, N)};
+            LT_CHECK_RUN(&c, lt_mix(&c.ctx, &m));
+            m.y = m.a = LT_INOUT(&c, G, N);
+            LT_CHECK_RUN(&c, lt_mix(&c.ctx, &m));
+            lt_sum_args s = {m.b, LT_OUT(&c, G)};
+            LT_CHECK_RUN(&c, lt_sum(&c.ctx, &s));
+        }
+        CHECK_OK(lt_check_end(&c));
+    }
+}
+
+static void absent_gradients_are_not_computed(void) {
+    lt_check c;
+    for (lt_check_begin(&c, 5); lt_check_next(&c);) {
+        lt_tensor dy = LT_IN(&c, 2, 63, 9), h = LT_IN(&c, 2, 63, 9), gate = LT_IN(&c, 2, 9);
+        lt_gated_residual_backward_args g = {.dy = dy, .gate = gate, .dh = LT_OUT(&c, 2, 63, 9)};
+        LT_CHECK_RUN(&c, lt_gated_residual_backward(&c.ctx, &g));
+        g = (lt_gated_residual_backward_args){.dy = dy, .h = h, .gate = gate, .dgate = LT_OUT(&c, 2, 9)};
+        LT_CHECK_RUN(&c, lt_gated_residual_backward(&c.ctx, &g));
+        lt_add_broadcast_backward_args b = {.dy = dy, .da = LT_OUT(&c, 63, 9)};
+        LT_CHECK_RUN(&c, lt_add_broadcast_backward(&c.ctx, &b));
+        b = (lt_add_broadcast_backward_args){.dy = dy, .db = LT_OUT(&c, 2, 1, 9)};
+        LT_CHECK_RUN(&c, lt_add_broadcast_backward(&c.ctx, &b));
+    }
+    CHECK_OK(lt_check_end(&c));
+}
+
+static void wrong_operands_are_named(void) {
+    lt_check c;
+    lt_check_begin(&c, 6);
+    CHECK(lt_check_next(&c));
+    lt_tensor a = LT_IN(&c, 2, 3, 4), b = LT_IN(&c, 2, 3, 5), flat = LT_IN(&c, 2, 12), none = {0};
+    lt_ctx *ctx = &c.ctx;
+    CHECK_FAILS(lt_unary_forward(ctx, &(lt_unary_args){LT_SILU, a, b}), LT_FAILED,
+                "op unary: operand y is f64[2,3,5], expected f64[2,3,4]");
+    CHECK_FAILS(lt_unary_forward(ctx, &(lt_unary_args){LT_UNARY_COUNT, a, a}), LT_FAILED,
+                "no function number 4");
+    CHECK_FAILS(lt_unary_forward(ctx, &(lt_unary_args){LT_TANH, lt_slice(a, 2, 0, 2), a}), LT_FAILED,
+                "not contiguous");
+    CHECK_FAILS(lt_gated_residual_forward(ctx, &(lt_gated_residual_args){a, b, none, a}), LT_FAILED,
+                "operand h");
+    CHECK_FAILS(lt_gated_residual_forward(ctx, &(lt_gated_residual_args){a, a, flat, a}), LT_FAILED,
+                "operand gate");
+    CHECK_FAILS(lt_add_broadcast_forward(ctx, &(lt_add_broadcast_args){flat, a, a}), LT_FAILED, "operand a");
+    CHECK_FAILS(lt_copy(ctx, &(lt_copy_args){a, b, 1, false}), LT_FAILED, "op copy: operand y");
+    lt_tensor ids = lt_check_ids(&c, 5, LT_DIMS(2, 3, 4));
+    CHECK_FAILS(lt_copy(ctx, &(lt_copy_args){ids, a, 1, false}), LT_FAILED, "from i32 to f64");
+    CHECK_FAILS(lt_mix(ctx, &(lt_mix_args){flat, flat, none, none, flat}), LT_FAILED, "operand alpha");
+    CHECK_FAILS(lt_sum(ctx, &(lt_sum_args){flat, flat}), LT_FAILED, "op sum: operand y");
+    CHECK_OK(lt_check_end(&c));
+}
+
+int main(int argc, char **argv) {
+    RUN(unary_functions_equal_naive_and_their_gradients_the_derivatives);
+    RUN(unary_works_in_place_and_keeps_infinities);
+    RUN(add_broadcast_equals_naive);
+    RUN(gated_residual_equals_naive);
+    RUN(copy_walks_any_strides_and_accumulates);
+    RUN(copy_casts_between_all_floating_types);
+    RUN(mix_and_sum_equal_naive);
+    RUN(absent_gradients_are_not_computed);
+    RUN(wrong_operands_are_named);
+    return test_end();
+}

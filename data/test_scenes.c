@@ -143,6 +143,18 @@ static void returns_go_on_where_the_scene_was_left(void) {
     CHECK(cut > 8 * back);
 }
 
+static void flow_and_motion_stop_at_cuts(void) {
+    drawn d = draw(spec_of(9, 4), 1);
+    double sum = 0;
+    for (int64_t f = 0; f < d.spec.frames; f++) {
+        double mean = lt_flow_mean(d.flow + 2 * PIXELS * f, NULL, PIXELS);
+        CHECK((mean == 0) == (f % 16 == 15));
+        sum += mean;
+    }
+    CHECK_NEAR(d.clip.flow_px_per_s, 16 * sum / 60, 1e-9); /* 4 shots of 15 steps */
+    drop(&d);
+}
+
 static void shots_tell_cuts_and_returns(void) {
     lt_scenes_spec spec = spec_of(1, 1);
     spec.return_gap = 2, spec.return_rate = 1, spec.cut_every = 8;
@@ -211,6 +223,7 @@ int main(int argc, char **argv) {
     RUN(true_flow_agrees_with_estimated_flow);
     RUN(following_the_true_flow_finds_the_same_colour);
     RUN(returns_go_on_where_the_scene_was_left);
+    RUN(flow_and_motion_stop_at_cuts);
     RUN(shots_tell_cuts_and_returns);
     RUN(speed_scales_motion_and_keeps_the_scene);
     RUN(odd_and_wide_frames_can_be_drawn);

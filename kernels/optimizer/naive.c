@@ -1,0 +1,32 @@
+#include "kernels/optimizer/chunks.h"
+#include "kernels/optimizer/optimizer.h"
+
+lt_status lt_grad_norm_naive(lt_ctx *ctx, const void *args, void *workspace) {
+    (void)ctx, (void)workspace;
+    const lt_grad_norm_args *a = args;
+    double squares = 0;
+    for (int t = 0; t < a->count; t++) {
+        const double *g = a->grads[t].data;
+        for (int64_t i = 0; i < lt_numel(&a->grads[t]); i++) squares += g[i] * g[i];
+    }
+    lt_norm_control(squares, a->scale, a->max_norm, a->control.data);
+    return LT_OK;
+}
+
+lt_status lt_adamw_naive(lt_ctx *ctx, const void *args, void *workspace) {
+    (void)ctx, (void)workspace;
+    const lt_adamw_args *a = args;
+    const double *control = a->control.data, *grad = a->grad.data;
+    double *p = a->param.data, *m = a->m.data, *v = a->v.data, *ema = a->ema.data;
+    if (control[2] == 0) return LT_OK;
+    double unbias_m = 1 - pow(a->beta1, (double)a->step), unbias_v = 1 - pow(a->beta2, (double)a->step);
+    for (int64_t i = 0; i < lt_numel(&a->param); i++) {
+        double g = control[1] * grad[i];
+        m[i] = a->beta1 * m[i] + (1 - a->beta1) * g;
+        v[i] = a->beta2 * v[i] + (1 - a->beta2) * g * g;
+        p[i] -= a->lr * a->weight_decay * p[i];
+        p[i] -= a->lr * (m[i] / unbias_m) / (sqrt(v[i] / unbias_v) + a->eps);
+        if (ema) ema[i] = a->ema_decay * ema[i] + (1 - a->ema_decay) * p[i];
+    }
+    return LT_OK;
+}

@@ -1,0 +1,133 @@
+#include "kernels/check.h"
+#include "kernels/optimizer/optimizer.h"
+#include "tests/harness.h"
+
+static void norm_of_many_tensors_equals_naive_and_clips(void) {
+    const double max_norms[] = {0, 1.5, 1e6};
+    for (int i = 0; i < 3; i++) {
+        lt_check c;
+        for (lt_check_begin(&c, (uint64_t)i); lt_check_next(&c);) {
+            lt_tensor grads[] = {LT_IN(&c, 1), LT_IN(&c, 63), LT_IN(&c, 500, 100), LT_IN(&c, 0, 4),
+                                 LT_IN(&c, 70000)};
+            lt_grad_norm_args a = {5, grads, 0.25, max_norms[i], LT_OUT(&c, 3)};
+            LT_CHECK_RUN(&c, lt_grad_norm(&c.ctx, &a));
+            double norm = lt_check_get(&a.control, 0), factor = lt_check_get(&a.control, 1);
+            CHECK(lt_check_get(&a.control, 2) == 1);
+            CHECK_NEAR(factor * norm / 0.25, i == 1 ? 1.5 : norm, 1e-3);
+        }
+        CHECK_OK(lt_check_end(&c));
+    }
+}
+
+static void one_bad_value_anywhere_clears_the_flag(void) {
+    const double bad[] = {NAN, INFINITY, -INFINITY};
+    for (int i = 0; i < 3; i++) {
+        lt_check c;
+        for (lt_check_begin(&c, 3); lt_check_next(&c);) {
+            lt_tensor grads[] = {LT_IN(&c, 63), LT_IN(&c, 40000)};
+            lt_check_set(&grads[1], 39999, bad[i]);
+            lt_grad_norm_args a = {2, grads, 1, 1, LT_OUT(&c, 3)};
+            LT_CHECK_RUN(&c, lt_grad_norm(&c.ctx, &a));
+            CHECK(lt_check_get(&a.control, 2) == 0);
+        }
+        CHECK_OK(lt_check_end(&c));
+    }
+}
+
+static void large_finite_gradients_stay_finite(void) {
+    lt_check c;
+    for (lt_check_begin(&c, 4); lt_check_next(&c);) {
+        lt_tensor grad = LT_IN(&c, 63);
+        lt_check_affine(&grad, 1e30, 0);
+        lt_grad_norm_args a = {1, &grad, 1, 1, LT_OUT(&c, 3)};
+        LT_CHECK_RUN(&c, lt_grad_norm(&c.ctx, &a));
+        CHECK(lt_check_get(&a.control, 2) == 1);
+    }
+    CHECK_OK(lt_check_end(&c));
+}
+
+static lt_tensor control_of(lt_check *c, double factor, double finite) {
+    lt_tensor control = LT_IN(c, 3);
+    lt_check_set(&control, 1, factor), lt_check_set(&control, 2, finite);
+    return control;
+}
+
+/* Second moments are squares. */
+static lt_tensor moments(lt_check *c, int count) {
+    lt_tensor v = LT_INOUT(c, count);
+    for (int64_t i = 0; i < count; i++) lt_check_set(&v, i, lt_check_get(&v, i) * lt_check_get(&v, i));
+    return v;
+}
+
+static void adamw_equals_naive_at_ragged_sizes_and_late_steps(void) {
+    const int counts[] = {1, 63, 500, 50001};
+    for (int i = 0; i < 4; i++) {
+        lt_check c;
+        for (lt_check_begin(&c, (uint64_t)counts[i]); lt_check_next(&c);) {
+            int n = counts[i];
+            lt_adamw_args a = {
+                .param = LT_INOUT(&c, n), .grad = LT_IN(&c, n), .m = LT_INOUT(&c, n), .v = moments(&c, n)};
+            a.control = control_of(&c, 0.5, 1);
+            if (i % 2) a.ema = LT_INOUT(&c, n);
+            a.lr = 1e-2, a.beta1 = 0.9, a.beta2 = 0.999, a.eps = 1e-8, a.weight_decay = 0.1,
+            a.ema_decay = 0.999;
+            a.step = i < 2 ? 1 : 100000;
+            LT_CHECK_RUN(&c, lt_adamw(&c.ctx, &a));
+        }
+        CHECK_OK(lt_check_end(&c));
+    }
+}
+
+/* From zero moments, the first step moves by lr against the gradient's sign, whatever its size. */
+static void first_step_has_the_size_of_the_learning_rate(void) {
+    lt_check c;
+    for (lt_check_begin(&c, 5); lt_check_next(&c);) {
+        lt_adamw_args a = {
+            .param = LT_INOUT(&c, 63), .grad = LT_IN(&c, 63), .m = LT_INOUT(&c, 63), .v = LT_INOUT(&c, 63)};
+        a.control = control_of(&c, 1, 1), a.lr = 0.5, a.beta1 = 0.9, a.beta2 = 0.999, a.eps = 1e-12,
+        a.step = 1;
+        lt_check_affine(&a.param, 0, 0), lt_check_affine(&a.m, 0, 0), lt_check_affine(&a.v, 0, 0);
+        LT_CHECK_RUN(&c, lt_adamw(&c.ctx, &a));
+        for (int i = 0; i < 63; i++)
+            CHECK_NEAR(lt_check_get(&a.param, i), lt_check_get(&a.grad, i) > 0 ? -0.5 : 0.5, 1e-5);
+    }
+    CHECK_OK(lt_check_end(&c));
+}
+
+static void nothing_changes_when_a_gradient_was_not_finite(void) {
+    lt_check c;
+    for (lt_check_begin(&c, 6); lt_check_next(&c);) {
+        lt_tensor p = LT_IN(&c, 63), m = LT_IN(&c, 63), v = LT_IN(&c, 63), ema = LT_IN(&c, 63);
+        lt_adamw_args a = {p,     LT_IN(&c, 63), m,   v,    ema, control_of(&c, NAN, 0), 1, 0.9,
+                           0.999, 1e-8,          0.1, 0.99, 1};
+        LT_CHECK_RUN(&c, lt_adamw(&c.ctx, &a));
+    }
+    CHECK_OK(lt_check_end(&c));
+}
+
+static void wrong_operands_are_named(void) {
+    lt_check c;
+    lt_check_begin(&c, 7);
+    CHECK(lt_check_next(&c));
+    lt_tensor p = LT_IN(&c, 8), control = LT_IN(&c, 3), m = LT_IN(&c, 7), none = {0}, grads[] = {p, none};
+    lt_adamw_args a = {p, p, m, p, none, control, 1, 0.9, 0.999, 1e-8, 0, 0, 1};
+    CHECK_FAILS(lt_adamw(&c.ctx, &a), LT_FAILED, "op adamw: operand m has 7 elements, param has 8");
+    a.m = p, a.step = 0;
+    CHECK_FAILS(lt_adamw(&c.ctx, &a), LT_FAILED, "op adamw: step is 0");
+    lt_grad_norm_args n = {2, grads, 1, 1, control};
+    CHECK_FAILS(lt_grad_norm(&c.ctx, &n), LT_FAILED, "op grad_norm: operand grads[1] is an empty tensor");
+    n = (lt_grad_norm_args){1, grads, 1, 1, p};
+    CHECK_FAILS(lt_grad_norm(&c.ctx, &n), LT_FAILED, "operand control is f64[8], expected f64[3]");
+    CHECK_OK(lt_check_end(&c));
+}
+
+int main(int argc, char **argv) {
+    RUN(norm_of_many_tensors_equals_naive_and_clips);
+    RUN(one_bad_value_anywhere_clears_the_flag);
+    RUN(large_finite_gradients_stay_finite);
+    RUN(adamw_equals_naive_at_ragged_sizes_and_late_steps);
+    RUN(first_step_has_the_size_of_the_learning_rate);
+    RUN(nothing_changes_when_a_gradient_was_not_finite);
+    RUN(wrong_operands_are_named);
+    return test_end();
+}

@@ -27,7 +27,7 @@ typedef struct lt_segment_box {
     int frames, height, width;
 } lt_segment_box;
 
-int lt_segment_count(const lt_rope *rope, lt_segment_box box);             /* E: frame-major, then row, then column */
+int lt_segment_count(const lt_rope *rope, lt_segment_box box); /* E: frame-major, then row, then column */
 int lt_segment_tokens(const lt_rope *rope, lt_segment_box box, int index); /* tokens in segment `index` */
 int lt_segment_first_frame(const lt_rope *rope, lt_segment_box box, int index); /* within the block */
 int lt_segment_frames(const lt_rope *rope, lt_segment_box box, int index);
@@ -36,8 +36,8 @@ typedef struct lt_attn_state_args {
     lt_tensor k, v; /* [G, T, H, D]: G blocks of T = frames * height * width tokens; [H, D] contiguous */
     lt_rope rope;
     lt_segment_box box;
-    lt_tensor S;    /* [G, E, H, D, D] contiguous: row = key channel, column = value channel */
-    lt_tensor z;    /* [G, E, H, D] contiguous */
+    lt_tensor S; /* [G, E, H, D, D] contiguous: row = key channel, column = value channel */
+    lt_tensor z; /* [G, E, H, D] contiguous */
 } lt_attn_state_args;
 lt_status lt_attn_state_forward(lt_ctx *ctx, const lt_attn_state_args *args);
 
@@ -56,9 +56,9 @@ lt_status lt_attn_state_backward(lt_ctx *ctx, const lt_attn_state_backward_args 
  * The first `weighted` sources have weights, the others (the block's own segments) count once. */
 typedef struct lt_attn_combine_args {
     int count, weighted;
-    const lt_tensor *S; /* host array of `count` tensors [H, D, D] contiguous */
-    const lt_tensor *z; /* [H, D] */
-    lt_tensor weights;  /* [weighted, H] contiguous, or empty: all 1 */
+    const lt_tensor *S;     /* host array of `count` tensors [H, D, D] contiguous */
+    const lt_tensor *z;     /* [H, D] */
+    lt_tensor weights;      /* [weighted, H] contiguous, or empty: all 1 */
     lt_tensor out_S, out_z; /* [H, D, D], [H, D] contiguous; may be S[0], z[0] themselves */
 } lt_attn_combine_args;
 lt_status lt_attn_combine_forward(lt_ctx *ctx, const lt_attn_combine_args *args);
@@ -68,7 +68,7 @@ typedef struct lt_attn_combine_backward_args {
     int count, weighted;
     const lt_tensor *S, *z;
     lt_tensor weights;
-    lt_tensor dS, dz;       /* gradients of the outputs */
+    lt_tensor dS, dz;             /* gradients of the outputs */
     const lt_tensor *dS_e, *dz_e; /* per source; empty ones are skipped */
     const bool *accumulate;       /* per source */
     lt_tensor dweights;           /* [weighted, H] or empty */
@@ -80,8 +80,8 @@ typedef struct lt_attn_output_args {
     lt_tensor q;    /* [G, T, H, D]; [H, D] contiguous */
     lt_tensor S, z; /* [G, H, D, D], [G, H, D] contiguous */
     lt_rope rope;
-    lt_tensor o;    /* [G, T, H, D]; [H, D] contiguous */
-    lt_tensor r;    /* [G, H, D] contiguous, or empty */
+    lt_tensor o; /* [G, T, H, D]; [H, D] contiguous */
+    lt_tensor r; /* [G, H, D] contiguous, or empty */
 } lt_attn_output_args;
 lt_status lt_attn_output_forward(lt_ctx *ctx, const lt_attn_output_args *args);
 

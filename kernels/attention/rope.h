@@ -14,7 +14,7 @@ extern "C" {
 #endif
 
 typedef struct lt_rope {
-    int frames, height, width;  /* grid of one block, in tokens; token = (frame * height + row) * width + column */
+    int frames, height, width;  /* grid of one block; token = (frame * height + row) * width + column */
     double theta;               /* 10000 */
     const int64_t *first_frame; /* host, one per block: position of the block's first frame; NULL: all 0 */
 } lt_rope;

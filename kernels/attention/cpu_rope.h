@@ -1,0 +1,74 @@
+/* Inside kernels/attention: the cosines and sines of one call, and walking over tokens with them. */
+#ifndef LT_KERNELS_ATTENTION_CPU_ROPE_H
+#define LT_KERNELS_ATTENTION_CPU_ROPE_H
+
+#include "kernels/attention/cpu_tile.h"
+#include "kernels/attention/grid.h"
+
+/* Tokens packed at a time: a chunk of keys and values stays in the first-level cache. */
+enum { LT_ATTN_CHUNK = 64 };
+
+/* Every position of an axis has a row of cosines and one of sines, lt_pad16(d) floats each, zero outside the
+ * channels of that axis: the sum of a frame's, a row's and a column's rows are the angles of a token. Sines carry
+ * the sign with which the other channel of the pair enters, so that R x = cosine x + sine swap(x). */
+typedef struct lt_angles {
+    const lt_rope *rope;
+    int64_t padded;
+    float *frame, *row, *column; /* [G * frames, 2, padded], [height, 2, padded], [width, 2, padded] */
+} lt_angles;
+
+size_t lt_angles_bytes(const lt_rope *rope, const lt_attn_shape *shape);
+lt_angles lt_angles_build(const lt_rope *rope, const lt_attn_shape *shape, void *memory);
+
+/* A place in a segment, whose tokens are numbered frame by frame, row by row. `base` [2, padded] is the walker's
+ * own: the angles of its frame and row. */
+typedef struct lt_walk {
+    const lt_angles *angles;
+    lt_segment_bounds bounds;
+    int64_t block;
+    int frame, row, column;
+    float *base;
+} lt_walk;
+
+static inline int64_t lt_walk_floats(int64_t padded) { return 2 * padded; }
+/* Before the first token of the segment. */
+lt_walk lt_walk_begin(const lt_angles *angles, lt_segment_bounds bounds, int64_t block, float *base);
+void lt_walk_to(lt_walk *walk, int index);
+void lt_walk_next_row(lt_walk *walk);
+
+static inline void lt_walk_step(lt_walk *walk) {
+    if (++walk->column == walk->bounds.column1) lt_walk_next_row(walk);
+}
+/* The token's number within the block. */
+static inline int64_t lt_walk_token(const lt_walk *walk) {
+    const lt_rope *rope = walk->angles->rope;
+    return ((int64_t)walk->frame * rope->height + walk->row) * rope->width + walk->column;
+}
+
+/* Lanes [c, c + LT_LANES) of the angles of the walker's token. */
+LT_INLINE void lt_walk_angles(const lt_walk *walk, int64_t c, lt_v *cosine, lt_v *sine) {
+    int64_t padded = walk->angles->padded;
+    const float *base = walk->base + c, *column = walk->angles->column + 2 * walk->column * padded + c;
+    *cosine = lt_v_load(base) + lt_v_load(column);
+    *sine = lt_v_load(base + padded) + lt_v_load(column + padded);
+}
+
+LT_INLINE lt_v lt_rotate(lt_v x, lt_v cosine, lt_v sine) { return x * cosine + lt_v_swap_pairs(x) * sine; }
+LT_INLINE lt_v lt_rotate_back(lt_v x, lt_v cosine, lt_v sine) {
+    return x * cosine - lt_v_swap_pairs(x) * sine;
+}
+
+/* Long sequences with few heads are cut into spans, so that there is work for every thread; what spans sum is added
+ * up in span order. Depends on the problem alone: `items` independent sums over up to `tokens` tokens. */
+typedef struct lt_spans {
+    int64_t count, tokens; /* spans an item, tokens a span */
+} lt_spans;
+lt_spans lt_attn_spans(int64_t items, int64_t tokens);
+
+/* Threads for a parallel loop over this many multiplications: one, where starting the others costs more. */
+int lt_attn_threads(double products);
+
+/* Sum of `count` partial results of `floats` each, in order, left in the first one. */
+void lt_attn_add_spans(int64_t count, int64_t floats, float *partial);
+
+#endif

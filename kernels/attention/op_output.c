@@ -1,0 +1,61 @@
+#include "kernels/attention/cpu_bytes.h"
+#include "kernels/attention/naive_rope.h"
+#include "kernels/dense.h"
+
+static lt_status expect_read(const lt_ctx *ctx, const char *op, const lt_tensor *q, const lt_tensor *S,
+                             const lt_tensor *z, const lt_rope *rope, lt_attn_shape *s) {
+    lt_dtype dtype = lt_ctx_dtype(ctx);
+    LT_TRY(lt_attn_expect_shape(ctx, op, "q", q, rope, s));
+    LT_TRY(LT_EXPECT_DENSE(op, "S", S, dtype, false, s->blocks, s->heads, s->dim, s->dim));
+    return LT_EXPECT_DENSE(op, "z", z, dtype, false, s->blocks, s->heads, s->dim);
+}
+
+/* `products` of [T, D] by [D, D] a head, `tensors` of [G, T, H, D] and `sums` of S and z moved. */
+static void count_cost(const lt_ctx *ctx, const lt_attn_shape *s, double products, double tensors,
+                       double sums, lt_cost *cost) {
+    double heads = (double)s->blocks * s->heads, vectors = heads * s->tokens, D = s->dim;
+    cost->flops = vectors * products * (2 * D * D + 6 * D);
+    cost->bytes = (tensors * vectors * D + sums * heads * (D * D + D)) * lt_dtype_size(lt_ctx_dtype(ctx));
+}
+
+lt_status lt_attn_output_describe(const lt_ctx *ctx, const void *untyped, lt_cost *cost) {
+    const lt_attn_output_args *a = untyped;
+    const char *op = "attn_output";
+    lt_attn_shape s;
+    LT_TRY(expect_read(ctx, op, &a->q, &a->S, &a->z, &a->rope, &s));
+    LT_TRY(lt_attn_expect_tokens(ctx, op, "o", &a->o, false, &s));
+    LT_TRY(LT_EXPECT_DENSE(op, "r", &a->r, lt_ctx_dtype(ctx), true, s.blocks, s.heads, s.dim));
+    count_cost(ctx, &s, 1, 2, 1, cost);
+    cost->workspace = ctx->backend == LT_BACKEND_NAIVE ? lt_naive_token_bytes(s.dim)
+                                                       : lt_attn_output_cpu_bytes(&s, &a->rope);
+    return LT_OK;
+}
+
+lt_status lt_attn_output_forward(lt_ctx *ctx, const lt_attn_output_args *args) {
+    return lt_op_run(ctx, LT_OP_ATTN_OUTPUT, args);
+}
+
+lt_status lt_attn_output_backward_describe(const lt_ctx *ctx, const void *untyped, lt_cost *cost) {
+    const lt_attn_output_backward_args *a = untyped;
+    const char *op = "attn_output_backward";
+    lt_dtype dtype = lt_ctx_dtype(ctx);
+    lt_attn_shape s;
+    LT_TRY(expect_read(ctx, op, &a->q, &a->S, &a->z, &a->rope, &s));
+    LT_TRY(lt_attn_expect_tokens(ctx, op, "dout", &a->dout, false, &s));
+    LT_TRY(lt_attn_expect_tokens(ctx, op, "dq", &a->dq, true, &s));
+    LT_TRY(LT_EXPECT_DENSE(op, "dS", &a->dS, dtype, true, s.blocks, s.heads, s.dim, s.dim));
+    LT_TRY(LT_EXPECT_DENSE(op, "dz", &a->dz, dtype, true, s.blocks, s.heads, s.dim));
+    bool wants_q = !lt_is_empty(&a->dq), wants_S = !lt_is_empty(&a->dS);
+    LT_CHECK(wants_S == !lt_is_empty(&a->dz), LT_FAILED,
+             "op %s: dS and dz go together, but only one of them is empty", op);
+    count_cost(ctx, &s, 1 + wants_S, 2 + wants_q * (1 + a->accumulate_dq),
+               1 + wants_S * (1 + a->accumulate_dS), cost);
+    cost->workspace = ctx->backend == LT_BACKEND_NAIVE
+                          ? lt_naive_token_bytes(s.dim) + 2 * (size_t)s.dim * sizeof(double)
+                          : lt_attn_output_backward_cpu_bytes(&s, &a->rope);
+    return LT_OK;
+}
+
+lt_status lt_attn_output_backward(lt_ctx *ctx, const lt_attn_output_backward_args *args) {
+    return lt_op_run(ctx, LT_OP_ATTN_OUTPUT_BACKWARD, args);
+}

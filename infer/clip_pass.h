@@ -1,0 +1,50 @@
+/* The pass that training and evaluation share: whole clips through the transformer, block after block in one forward.
+ * Stream 0 is clean and commits; the other streams are noisy versions that read what was committed before them. Its
+ * loss is the flow loss per block.
+ */
+#ifndef LT_INFER_CLIP_PASS_H
+#define LT_INFER_CLIP_PASS_H
+
+#include "model/model.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct lt_clip_batch {
+    int clips, blocks, draws;   /* draws: noisy streams per clip */
+    const float *latents;       /* host [clips, blocks, F, H, W, C], normalised */
+    const char *const *prompts; /* [clips], entries may be NULL */
+    const uint64_t *ids;        /* [clips]: the Philox clip number of noise; pairing survives any policy */
+    const double *t;            /* [blocks, draws, clips] */
+    uint64_t seed;
+    lt_purpose purpose;         /* LT_RNG_NOISE */
+    uint32_t step;              /* training step or evaluation round; draw d of it uses step * draws + d */
+    const lt_cache_spec *specs; /* [clips]: who is kept, how it is read */
+    int64_t first_frame;        /* latent position of the first block */
+} lt_clip_batch;
+
+/* Memory of the pass that lives in session->run: device copies of latents, noise, targets. */
+typedef struct lt_clip_pass {
+    lt_session *session;
+    int max_clips, max_blocks, max_draws;
+    lt_cache cache;          /* without slots */
+    lt_tensor input, target; /* [G, F, H, W, C]; targets of the noisy streams */
+    float *host;             /* staging */
+    lt_tape *tape;           /* session->tape */
+} lt_clip_pass;
+
+/* Reserves for at most these sizes; `run` memory comes from session->run. */
+lt_status lt_clip_pass_init(lt_clip_pass *pass, lt_session *session, int clips, int blocks, int draws,
+                            int max_budget);
+void lt_clip_pass_free(lt_clip_pass *pass);
+
+/* Runs the forward on the session's tape (recording or not is the tape's state, set by the caller after
+ * lt_tape_reset). loss: var [blocks * draws * clips], mean squared velocity error of each noisy block, in the order of
+ * batch->t. `recompute` as in lt_dit_input. */
+lt_status lt_clip_pass_run(lt_clip_pass *pass, const lt_clip_batch *batch, bool recompute, lt_var **loss);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,108 @@
+/* A model: transformer, text encoder, scorer, codec and the latent statistics that go with them, with one store of
+ * parameters. Built from the "model.*" keys of a configuration; everything that trains or generates starts here.
+ */
+#ifndef LT_MODEL_MODEL_H
+#define LT_MODEL_MODEL_H
+
+#include "core/config.h"
+#include "model/codec.h"
+#include "model/dit.h"
+#include "model/text.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Registers the keys "model.*" (model/model_config.c documents each). */
+void lt_model_register_keys(void);
+
+typedef struct lt_model {
+    lt_device *device;  /* borrowed */
+    lt_backend backend; /* of the contexts that run it: the device's, or naive for float64 references */
+    lt_dit_config config;
+    const lt_codec *codec;
+    int frame_height, frame_width; /* pixels it was configured for: model.frame_size */
+    lt_params params;
+    lt_dit dit;
+    lt_text_encoder text;
+    lt_scorer scorer;
+    lt_var *latent_mean, *latent_std;      /* [latent channels]: "latent.mean", "latent.std"; never trained */
+    lt_arena weights, grads, moments, ema; /* those that were asked for */
+} lt_model;
+
+/* What besides the weights gets memory. */
+enum { LT_MODEL_GRADS = 1, LT_MODEL_MOMENTS = 2, LT_MODEL_EMA = 4, LT_MODEL_TRAINING = 7 };
+
+/* Declares and allocates; values are uninitialised until lt_model_initialise or lt_model_load. `backend` naive computes
+ * in float64 on a host device. The caller closes it; device must outlive it. */
+lt_status lt_model_open(const lt_config *config, lt_device *device, lt_backend backend, int flags,
+                        lt_model **out);
+void lt_model_close(lt_model *model);
+lt_status lt_model_initialise(lt_model *model, uint64_t seed);
+/* Latent mean 0 and deviation 1 until set; host arrays of latent_channels. */
+lt_status lt_model_set_latent_stats(lt_model *model, const float *mean, const float *deviation);
+/* The same architecture on another device (null: to measure), without values. */
+lt_status lt_model_twin(const lt_model *model, lt_device *device, int flags, lt_model **out);
+
+/* Latent shape of one block: frames, height, width, channels; and video frames per block. */
+void lt_model_block_shape(const lt_model *model, int64_t shape[4]);
+int lt_model_frames_per_block(const lt_model *model);
+
+/* rgb [frames, frame_height, frame_width, 3] bytes -> normalised latents on the host, and back. */
+lt_status lt_model_encode(const lt_model *model, int64_t frames, const uint8_t *rgb, float *latents);
+lt_status lt_model_decode(const lt_model *model, int64_t latent_frames, const float *latents, uint8_t *rgb);
+/* Motion of a block of normalised latents [frames, height, width, channels]: RMS difference of consecutive frames. */
+float lt_latent_motion(const float *latents, int64_t frames, int64_t frame_size);
+
+/* ---- sessions: a context with memory that was planned ------------------------------------------------------------ */
+
+/* A context, a tape and arenas of exactly the size that `work` needs. */
+typedef struct lt_session {
+    lt_model *model;
+    lt_ctx ctx;
+    lt_arena step, scratch,
+        run; /* values and gradients; workspaces; cache slots and tails and whatever work keeps */
+    lt_tape tape;
+    lt_meter meter;
+} lt_session;
+
+/* What will be run: called once on the null device to measure, later by the owner for real, any number of times. It must
+ * make the same allocations whatever the values. `setup` allocates from session->run what outlives one call of `work`. */
+typedef struct lt_work {
+    lt_status (*setup)(lt_session *session, void *user); /* may be NULL */
+    lt_status (*work)(lt_session *session, void *user);
+    void *user;
+} lt_work;
+
+typedef struct lt_session_plan {
+    int64_t step_bytes, scratch_bytes, run_bytes;
+    lt_meter meter; /* of one call of work */
+} lt_session_plan;
+
+/* Runs setup and work on a null twin of `model` and reports what they take. `target` is "null" or "null:NAME". */
+lt_status lt_session_measure(const lt_model *model, const char *target, const lt_work *work,
+                             lt_session_plan *plan);
+/* Measures, then allocates the arenas on the model's device and runs setup there. */
+lt_status lt_session_open(lt_model *model, const lt_work *work, lt_session **out);
+void lt_session_close(lt_session *session);
+
+/* ---- folders ------------------------------------------------------------------------------------------------------ */
+
+/* Writes model.safetensors (values) and, when the model has one, ema.safetensors into an existing folder. */
+lt_status lt_model_save(const lt_model *model, const char *folder);
+/* Reads values from `folder`; `ema`: takes ema.safetensors for the values. */
+lt_status lt_model_load(lt_model *model, const char *folder, bool ema);
+
+/* A run folder (runs/X, or a checkpoint folder inside it, or a published experiment folder: config.json beside
+ * ema.safetensors). `which` is "best", "latest", "step-N" or NULL: best if there is one, else latest, else the folder
+ * itself. Opens its model for inference on `device` with EMA weights. `config` (may be NULL) receives the run's resolved
+ * configuration, freed by the caller; `checkpoint` (may be NULL, LT_PATH_MAX bytes) the folder used. */
+lt_status lt_run_open(const char *run, const char *which, lt_device *device, lt_model **model,
+                      lt_config **config, char *checkpoint);
+/* The checkpoint folder alone; LT_INPUT when there is none that is complete (has DONE). */
+lt_status lt_run_checkpoint(const char *run, const char *which, char *checkpoint);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

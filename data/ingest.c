@@ -1,0 +1,233 @@
+#include "data/ingest.h"
+#include "core/io.h"
+#include "core/log.h"
+#include "core/rng.h"
+#include "data/motion.h"
+#include "data/video_reader.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define REPEATED_SHARE 0.05 /* of a clip's source frames: from here on the clip is flagged */
+
+/* One source on its way into the dataset, and the clip that is being filled. */
+typedef struct intake {
+    lt_dataset *set;
+    const lt_source *source;
+    const lt_ingest_options *options;
+    lt_ingest_result *result;
+    lt_video *video;
+    lt_motion_meter *meter;
+    lt_clip base;    /* what all clips of the source share */
+    int64_t longest; /* frames per clip */
+    uint8_t *frames; /* LT_DATASET_CHUNK of them, on their way to the file */
+    size_t frame_bytes;
+    int64_t buffered;
+    int64_t count; /* frames of this clip */
+    lt_video_place first, last;
+    double luma_diff, flow_px; /* sums over its frame steps */
+    bool after_cut;
+} intake;
+
+lt_ingest_options lt_ingest_defaults(void) {
+    return (lt_ingest_options){.clip_seconds = 60,
+                               .min_frames = 8,
+                               .split_cuts = true,
+                               .threads = 1,
+                               .shares = lt_role_shares_default()};
+}
+
+static uint64_t recipe_of(const lt_ingest_options *options) {
+    char text[160];
+    int length = snprintf(text, sizeof text, "ingest 1 frames %lld seconds %.17g least %lld cuts %d",
+                          (long long)options->clip_frames, options->clip_seconds,
+                          (long long)options->min_frames, options->split_cuts);
+    return lt_hash(text, (size_t)length, LT_HASH_SEED);
+}
+
+static lt_status flush_frames(intake *in) {
+    if (in->buffered > 0) LT_TRY(lt_dataset_append_frames(in->set, in->frames, NULL, in->buffered));
+    in->buffered = 0;
+    return LT_OK;
+}
+
+/* Ends the clip that is being filled; `cut`: because a shot ends here. */
+static lt_status end_clip(intake *in, bool cut) {
+    lt_ingest_result *result = in->result;
+    int64_t count = in->count;
+    in->count = 0;
+    if (count < in->options->min_frames) {
+        in->buffered = 0;
+        result->dropped += count;
+        return lt_dataset_pending_frames(in->set) > 0 ? lt_dataset_drop_frames(in->set) : LT_OK;
+    }
+    LT_TRY(flush_frames(in));
+    lt_clip clip = in->base;
+    int64_t steps = count > 1 ? count - 1 : 1, span = in->last.index - in->first.index + 1;
+    int64_t repeated = lt_video_repeats(in->video, in->first.index, in->last.index);
+    clip.start_s = in->first.time_s;
+    clip.luma_diff = in->luma_diff / (double)steps;
+    clip.flow_px_per_s = in->flow_px / (double)steps * clip.fps;
+    clip.repeated = (int32_t)repeated;
+    clip.part = (int32_t)result->clips;
+    if ((double)repeated >= REPEATED_SHARE * (double)span && repeated >= 2) clip.flags |= LT_CLIP_REPEATED;
+    if (in->after_cut) clip.flags |= LT_CLIP_AFTER_CUT;
+    if (cut) clip.flags |= LT_CLIP_BEFORE_CUT;
+    LT_TRY(lt_dataset_add_clip(in->set, &clip));
+    result->clips++;
+    result->frames += count;
+    result->repeated += repeated;
+    return LT_OK;
+}
+
+/* A hole in the timestamps: what lies on both sides is not consecutive. */
+static bool is_hole(const intake *in, const lt_video_place *place) {
+    double step = place->time_s - in->last.time_s;
+    return step > 3.5 / in->base.fps && step > 0.25;
+}
+
+static lt_status take_frame(intake *in, const lt_video_place *place) {
+    uint8_t *rgb = in->frames + (size_t)in->buffered * in->frame_bytes;
+    lt_motion_step step = lt_motion_next(in->meter, rgb);
+    bool cut = step.cut && in->options->split_cuts, hole = in->count > 0 && is_hole(in, place);
+    in->result->cuts += cut;
+    if (cut || hole || in->count == in->longest) {
+        /* The frame itself is the first of the next clip: it waits at the start of the buffer. */
+        LT_TRY(end_clip(in, cut));
+        memmove(in->frames, rgb, in->frame_bytes);
+        in->after_cut = cut;
+    }
+    if (in->count == 0) {
+        in->first = *place;
+        in->luma_diff = in->flow_px = 0;
+    } else {
+        in->luma_diff += step.luma_diff;
+        in->flow_px += step.px;
+    }
+    in->last = *place;
+    in->count++;
+    if (++in->buffered == LT_DATASET_CHUNK) return flush_frames(in);
+    return LT_OK;
+}
+
+static lt_status take_all(intake *in) {
+    for (;;) {
+        lt_video_place place;
+        bool got;
+        LT_CHECK(!lt_interrupted(), LT_INTERRUPTED, "interrupted in %s; finished sources are kept",
+                 in->source->path);
+        LT_TRY(lt_video_next(in->video, in->frames + (size_t)in->buffered * in->frame_bytes, &place, &got));
+        if (!got) return end_clip(in, false);
+        LT_TRY(take_frame(in, &place));
+    }
+}
+
+/* A group that the dataset holds keeps its role, whatever the shares are now. */
+static const char *role_of(const intake *in) {
+    for (int64_t i = 0; i < lt_dataset_clip_count(in->set); i++) {
+        const lt_clip *clip = lt_dataset_clip(in->set, i);
+        if (strcmp(clip->group, in->source->group) == 0) return clip->role;
+    }
+    return lt_role_of_group(&in->options->shares, in->source->group);
+}
+
+static lt_status describe(intake *in) {
+    const lt_source *source = in->source;
+    const lt_video_info *info = lt_video_get_info(in->video);
+    lt_clip *base = &in->base;
+    bool whole;
+    LT_TRY(lt_source_caption(source, base->caption, sizeof base->caption, &whole));
+    if (!whole) lt_warn("%s: the caption was cut after %zu bytes", source->path, strlen(base->caption));
+    lt_copy_text(base->domain, sizeof base->domain, source->domain);
+    lt_copy_text(base->group, sizeof base->group, source->group);
+    lt_copy_text(base->role, sizeof base->role, role_of(in));
+    size_t length = strlen(source->path), most = sizeof base->source - 1;
+    const char *path = source->path + (length > most ? length - most : 0);
+    while (((unsigned char)*path & 0xC0) == 0x80) path++;
+    lt_copy_text(base->source, sizeof base->source, path);
+    base->fps = info->fps;
+    if (info->fps < 0.998 * lt_dataset_get_spec(in->set)->fps) base->flags |= LT_CLIP_SOURCE_FPS;
+    double seconds = in->options->clip_seconds;
+    int64_t longest = in->options->clip_frames > 0 ? in->options->clip_frames : INT64_MAX;
+    if (seconds > 0 && seconds * info->fps < (double)longest) longest = llround(seconds * info->fps);
+    in->longest = longest < 1 ? 1 : longest;
+    return LT_OK;
+}
+
+static lt_status open_intake(intake *in) {
+    const lt_dataset_spec *spec = lt_dataset_get_spec(in->set);
+    lt_video_request request = {spec->width, spec->height, spec->fps, in->options->threads};
+    LT_TRY(lt_video_open(in->source->path, &request, &in->video));
+    LT_TRY(lt_motion_open(spec->width, spec->height, &in->meter));
+    in->frame_bytes = (size_t)spec->width * (size_t)spec->height * 3;
+    /* One more than a chunk, for the frame that is being decided on. */
+    in->frames = malloc((LT_DATASET_CHUNK + 1) * in->frame_bytes);
+    LT_CHECK(in->frames, LT_FAILED, "no memory for %d frames", LT_DATASET_CHUNK + 1);
+    return describe(in);
+}
+
+static bool is_known(const lt_dataset *set, uint64_t content, uint64_t recipe) {
+    for (int64_t i = 0; i < lt_dataset_clip_count(set); i++) {
+        const lt_clip *clip = lt_dataset_clip(set, i);
+        if (clip->content_hash == content && clip->recipe_hash == recipe) return true;
+    }
+    return false;
+}
+
+/* The frames of a failed source are given up; clips that it had finished go with them. */
+static lt_status undo(lt_dataset *set, int64_t clips, lt_status status) {
+    if (lt_dataset_pending_frames(set) == 0 && lt_dataset_clip_count(set) == clips) return status;
+    char message[2048];
+    snprintf(message, sizeof message, "%s", lt_error());
+    LT_TRY(lt_dataset_rollback(set));
+    return lt_fail(status, "%s", message);
+}
+
+static lt_status ingest_one(lt_dataset *set, const lt_source *source, const lt_ingest_options *options,
+                            lt_ingest_result *result) {
+    intake in = {.set = set, .source = source, .options = options, .result = result};
+    int64_t before = lt_dataset_clip_count(set);
+    *result = (lt_ingest_result){.outcome = LT_INGEST_ADDED};
+    in.base.recipe_hash = recipe_of(options);
+    LT_TRY(lt_source_hash(source, &in.base.content_hash));
+    if (is_known(set, in.base.content_hash, in.base.recipe_hash)) {
+        result->outcome = LT_INGEST_KNOWN;
+        return LT_OK;
+    }
+    lt_status status = open_intake(&in);
+    if (status == LT_OK) status = take_all(&in);
+    if (status == LT_OK && result->clips == 0)
+        status = lt_fail(LT_INPUT, "%s: no piece without a cut has %lld frames: %lld frames in all",
+                         source->path, (long long)options->min_frames, (long long)result->dropped);
+    if (status == LT_OK) status = lt_dataset_commit(set);
+    lt_video_close(in.video);
+    lt_motion_close(in.meter);
+    free(in.frames);
+    return status == LT_OK ? LT_OK : undo(set, before, status);
+}
+
+lt_status lt_ingest(lt_dataset *set, const lt_sources *sources, const lt_ingest_options *options,
+                    lt_ingest_report report, void *user) {
+    int64_t good = 0;
+    char reason[2048] = "";
+    for (int64_t i = 0; i < sources->count; i++) {
+        const lt_source *source = &sources->items[i];
+        lt_ingest_result result;
+        lt_status status = lt_interrupted()
+                               ? lt_fail(LT_INTERRUPTED, "interrupted; finished sources are kept")
+                               : ingest_one(set, source, options, &result);
+        if (status != LT_OK && status != LT_INPUT) return status;
+        if (status == LT_INPUT) {
+            snprintf(reason, sizeof reason, "%s", lt_error());
+            result = (lt_ingest_result){.outcome = LT_INGEST_BAD, .reason = reason};
+        }
+        good += status == LT_OK;
+        if (report) report(source, &result, i + 1, sources->count, user);
+        LT_CHECK(status == LT_OK || !options->strict, LT_INPUT, "%s (--strict)", reason);
+    }
+    LT_CHECK(good > 0, LT_INPUT, "none of %lld sources could be used; the last one: %s",
+             (long long)sources->count, reason);
+    return LT_OK;
+}

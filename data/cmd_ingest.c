@@ -1,0 +1,182 @@
+#include "data/cmd_ingest.h"
+#include "core/io.h"
+#include "core/json.h"
+#include "core/log.h"
+#include "data/ingest.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char *out, *size = NULL, *group_by = "source";
+static double fps, clip_seconds = 60;
+static int64_t clip_frames, min_frames = 8;
+static lt_strings domains, roles;
+static bool strict, no_cuts;
+
+static const lt_option options[] = {
+    {"out", LT_OPT_STRING, &out, "FILE", "dataset to make or to add to", .required = true},
+    {"domain", LT_OPT_STRINGS, &domains, "NAME=PATH",
+     "folder or file, and the domain its clips belong to; repeatable", .required = true},
+    {"size", LT_OPT_STRING, &size, "WxH", "frame size; default 64x64, or the file's"},
+    {"fps", LT_OPT_FLOAT, &fps, "F", "frames per second, at most; default 16, or the file's", .min = 0,
+     .max = 1000},
+    {"role", LT_OPT_STRINGS, &roles, "ROLE=SHARE",
+     "share of val or test; default val=0.1 test=0.2; repeatable"},
+    {"group-by", LT_OPT_STRING, &group_by, "RULE",
+     "source, folder or prefix:S; NAME.group beside NAME.mp4 goes first"},
+    {"clip-seconds", LT_OPT_FLOAT, &clip_seconds, "S", "longest clip; 0: any length", .min = 0, .max = 1e6},
+    {"clip-frames", LT_OPT_INT, &clip_frames, "N", "the same in frames; 0: any length", .min = 0, .max = 1e9},
+    {"min-frames", LT_OPT_INT, &min_frames, "N", "shorter clips are dropped", .min = 1, .max = 1e9},
+    {"no-cuts", LT_OPT_FLAG, &no_cuts, NULL, "do not look for shot cuts"},
+    {"strict", LT_OPT_FLAG, &strict, NULL, "end at the first file that cannot be used"},
+    {NULL}};
+
+typedef struct totals {
+    int64_t added, known, bad, clips, frames, cuts, dropped;
+    bool first_bad;
+} totals;
+
+static lt_status resolve(const lt_dataset_spec *file, lt_dataset_spec *spec) {
+    char rest;
+    *spec = file ? *file : (lt_dataset_spec){64, 64, 16, false};
+    if (size)
+        LT_CHECK(sscanf(size, "%dx%d%c", &spec->width, &spec->height, &rest) == 2, LT_USAGE,
+                 "--size %s: expected WIDTHxHEIGHT in pixels, such as 64x64", size);
+    LT_CHECK(spec->width >= 8 && spec->height >= 8 && spec->width <= 8192 && spec->height <= 8192, LT_USAGE,
+             "--size %dx%d: both sides must be 8 to 8192", spec->width, spec->height);
+    if (fps > 0) spec->fps = fps;
+    if (file)
+        LT_CHECK(spec->width == file->width && spec->height == file->height && spec->fps == file->fps,
+                 LT_USAGE,
+                 "%s holds %dx%d at %g fps, and the options ask for %dx%d at %g fps; leave --size and --fps "
+                 "out, or "
+                 "choose another --out",
+                 out, file->width, file->height, file->fps, spec->width, spec->height, spec->fps);
+    return LT_OK;
+}
+
+static lt_status open_set(bool exists, lt_dataset **set) {
+    lt_dataset_spec spec;
+    *set = NULL;
+    if (exists) {
+        LT_TRY(lt_dataset_open_append(out, set));
+        return resolve(lt_dataset_get_spec(*set), &spec);
+    }
+    LT_TRY(resolve(NULL, &spec));
+    return lt_dataset_create(out, &spec, set);
+}
+
+static void on_source(const lt_source *source, const lt_ingest_result *result, int64_t done, int64_t total,
+                      void *user) {
+    totals *t = user;
+    t->added += result->outcome == LT_INGEST_ADDED;
+    t->known += result->outcome == LT_INGEST_KNOWN;
+    t->clips += result->clips;
+    t->frames += result->frames;
+    t->cuts += result->cuts;
+    t->dropped += result->dropped;
+    if (result->outcome == LT_INGEST_BAD) {
+        t->bad++;
+        lt_warn("skipped %s", result->reason);
+        if (lt_global.json) {
+            printf("%s\n    {\"path\": ", t->first_bad ? "" : ",");
+            lt_json_write_string(stdout, source->path);
+            printf(", \"reason\": ");
+            lt_json_write_string(stdout, result->reason);
+            printf("}");
+        }
+        t->first_bad = false;
+    }
+    if (result->outcome == LT_INGEST_ADDED)
+        lt_debug("%s: %" PRId64 " clips, %" PRId64 " frames, %" PRId64 " cuts, %" PRId64
+                 " frames dropped, %" PRId64 " source frames repeat",
+                 source->path, result->clips, result->frames, result->cuts, result->dropped,
+                 result->repeated);
+    lt_progress("ingest", done, total, "sources");
+}
+
+static void summary(const totals *t, const lt_dataset *set, double seconds) {
+    if (lt_global.json) {
+        printf("%s],\n  \"sources\": %" PRId64 ", \"known\": %" PRId64 ", \"clips\": %" PRId64
+               ", \"frames\": %" PRId64 ", \"cuts\": %" PRId64 ", \"frames_dropped\": %" PRId64
+               ",\n  \"file_clips\": %" PRId64 ", \"seconds\": %.3f\n}\n",
+               t->first_bad ? "" : "\n  ", t->added, t->known, t->clips, t->frames, t->cuts, t->dropped,
+               set ? lt_dataset_clip_count(set) : (int64_t)0, seconds);
+    } else if (!lt_global.quiet) {
+        printf("%s: %" PRId64 " sources added (%" PRId64 " clips, %" PRId64 " frames, %" PRId64
+               " cuts, %" PRId64 " frames in pieces too short), %" PRId64 " were in, %" PRId64
+               " skipped as bad; %.1f s\n",
+               out, t->added, t->clips, t->frames, t->cuts, t->dropped, t->known, t->bad, seconds);
+    }
+}
+
+static lt_status ingest_all(lt_dataset *set, const lt_sources *sources, totals *t) {
+    lt_ingest_options chosen = lt_ingest_defaults();
+    chosen.clip_frames = clip_frames;
+    chosen.clip_seconds = clip_seconds;
+    chosen.min_frames = min_frames;
+    chosen.split_cuts = !no_cuts;
+    chosen.strict = strict;
+    chosen.threads = (int)lt_global.threads;
+    LT_TRY(lt_role_shares_parse(&roles, &chosen.shares));
+    return lt_ingest(set, sources, &chosen, on_source, t);
+}
+
+static lt_status list_sources(lt_sources *sources) {
+    lt_grouping grouping;
+    LT_TRY(lt_grouping_parse(group_by, &grouping));
+    for (int i = 0; i < domains.count; i++) LT_TRY(lt_sources_add(sources, domains.items[i], &grouping));
+    return LT_OK;
+}
+
+static lt_status run(int positional_count, const char *const *positional) {
+    (void)positional_count, (void)positional;
+    lt_sources sources = {0};
+    lt_dataset *set = NULL;
+    totals t = {.first_bad = true};
+    bool exists = lt_path_exists(out);
+    double start = lt_seconds();
+    lt_status status = list_sources(&sources);
+    if (status == LT_OK) status = open_set(exists, &set);
+    bool opened = set != NULL;
+    if (status == LT_OK) {
+        if (lt_global.json) printf("{\n  \"skipped\": [");
+        status = ingest_all(set, &sources, &t);
+        summary(&t, set, lt_seconds() - start);
+    }
+    lt_dataset_close(set);
+    lt_sources_free(&sources);
+    /* A new file into which nothing came is not left behind. */
+    if (opened && !exists && t.clips == 0) remove(out);
+    return status;
+}
+
+const lt_command lt_cmd_ingest = {
+    .name = "ingest",
+    .summary = "video files into a dataset file",
+    .usage =
+        "--out FILE --domain NAME=PATH [--domain ...] [--size WxH] [--fps F] [--role test=0.2] [--strict]",
+    .details = "Decodes each file, scales it to cover the frame and crops the rest, leaves frames out down "
+               "to the rate (a "
+               "slower\n"
+               "source keeps its rate), splits at shot cuts and at --clip-seconds, and measures motion. "
+               "Beside NAME.mp4, "
+               "NAME.txt\n"
+               "is its caption and NAME.group its group; all clips of a group have one role, chosen by a "
+               "hash of the group's "
+               "name.\n"
+               "\n"
+               "Each source is committed as a whole: an interrupted run keeps the finished ones, and running "
+               "again skips "
+               "them.\n"
+               "Files that cannot be used are listed and skipped; with --strict the first one ends the run "
+               "(exit 3), and what "
+               "was\n"
+               "finished before it stays.\n"
+               "\n"
+               "  longtake ingest --out data.h5 --size 64x64 --fps 16 --domain calm=clips/calm --domain "
+               "dynamic=clips/sport\n"
+               "  longtake ingest --out data.h5 --domain calm=more --group-by prefix:_ --clip-seconds 10\n",
+    .options = options,
+    .run = run};

@@ -6,8 +6,9 @@ typedef struct size {
     int64_t frames, height, width, half;
 } size;
 
-static const size sizes[] = {{1, 1, 1, 1},    {2, 1, 1, 3},   {1, 1, 11, 16}, {3, 9, 1, 31},  {5, 7, 9, 60},
-                             {2, 16, 16, 64}, {19, 2, 3, 33}, {1, 5, 6, 112}, {2, 4, 5, 128}, {1, 70, 31, 2}};
+static const size sizes[] = {{1, 1, 1, 1},   {2, 1, 1, 3},    {1, 1, 11, 16}, {3, 9, 1, 31},
+                             {5, 7, 9, 60},  {2, 16, 16, 64}, {19, 4, 3, 33}, {40, 3, 2, 5},
+                             {1, 5, 6, 112}, {2, 4, 5, 128},  {1, 70, 31, 2}};
 enum { SIZES = sizeof sizes / sizeof *sizes };
 
 /* x spreads over the bend of SiLU; taps are about as large as in a trained network. */
@@ -149,6 +150,26 @@ static void misfits_are_named(void) {
     CHECK_OK(lt_check_end(&c));
 }
 
+/* A null context counts without touching memory; scratch does not grow with the number of frames. */
+static void cost_scales_with_frames_but_scratch_does_not(void) {
+    float nothing;
+    lt_ctx ctx = {.backend = LT_BACKEND_NULL};
+    lt_cost cost[2] = {0};
+    for (int64_t i = 0; i < 2; i++) {
+        int64_t frames = i ? 640 : 64;
+        lt_glu_depthwise_backward_args b = {.x = LT_VIEW(&nothing, LT_F32, frames, 16, 16, 512),
+                                            .dy = LT_VIEW(&nothing, LT_F32, frames, 16, 16, 256),
+                                            .w = LT_VIEW(&nothing, LT_F32, 3, 3, 512),
+                                            .b = LT_VIEW(&nothing, LT_F32, 512)};
+        b.dx = b.x, b.dw = b.w, b.db = b.b;
+        CHECK_OK(lt_op_at(LT_OP_GLU_DEPTHWISE_BACKWARD)->describe(&ctx, &b, &cost[i]));
+        double weights = 2 * 10 * 512, tokens = (double)frames * 16 * 16;
+        CHECK(cost[i].bytes == 4 * (tokens * (512 + 512 + 256) + weights));
+    }
+    CHECK(cost[1].flops == 10 * cost[0].flops && cost[0].flops > 0);
+    CHECK(cost[1].workspace == cost[0].workspace && cost[0].workspace > 0);
+}
+
 int main(int argc, char **argv) {
     RUN(forward_agrees_at_ragged_sizes);
     RUN(backward_agrees_at_ragged_sizes);
@@ -158,6 +179,7 @@ int main(int argc, char **argv) {
     RUN(gradients_equal_differences);
     RUN(taps_read_the_published_neighbours);
     RUN(far_inputs_saturate_without_nan);
+    RUN(cost_scales_with_frames_but_scratch_does_not);
     RUN(misfits_are_named);
     return test_end();
 }

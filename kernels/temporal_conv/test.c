@@ -159,6 +159,25 @@ static void misfits_are_named(void) {
     CHECK_OK(lt_check_end(&c));
 }
 
+/* A null context counts without touching memory. Taps that read zero cost nothing; the tail's do. */
+static void cost_counts_the_products_that_run(void) {
+    float nothing;
+    lt_ctx ctx = {.backend = LT_BACKEND_NULL};
+    lt_temporal_conv_args f = {.x = LT_VIEW(&nothing, LT_F32, 2, 3, 5, 4),
+                               .w = LT_VIEW(&nothing, LT_F32, 3, 4, 4)};
+    float other;
+    f.y = LT_VIEW(&other, LT_F32, 2, 3, 5, 4);
+    lt_cost cost = {0};
+    CHECK_OK(lt_op_at(LT_OP_TEMPORAL_CONV)->describe(&ctx, &f, &cost));
+    double product = 2 * 5 * 4 * 4, additions = 2 * 3 * 5 * 4;
+    CHECK(cost.flops == 2 * (3 + 2 + 2) * product + additions);
+    CHECK(cost.bytes == 4 * (2 * 120 + 48) && cost.workspace == 0);
+    f.tail = LT_VIEW(&nothing, LT_F32, 2, 5, 4);
+    CHECK_OK(lt_op_at(LT_OP_TEMPORAL_CONV)->describe(&ctx, &f, &cost));
+    CHECK(cost.flops == 2 * (3 + 3 + 2) * product + additions);
+    CHECK(cost.bytes == 4 * (2 * 120 + 48 + 40));
+}
+
 int main(int argc, char **argv) {
     RUN(forward_agrees_with_and_without_tail);
     RUN(backward_agrees_with_and_without_tail);
@@ -166,6 +185,7 @@ int main(int argc, char **argv) {
     RUN(backward_computes_only_what_is_asked);
     RUN(gradients_equal_differences);
     RUN(streaming_equals_all_blocks_at_once);
+    RUN(cost_counts_the_products_that_run);
     RUN(misfits_are_named);
     return test_end();
 }

@@ -211,7 +211,7 @@ lt_status lt_glu_depthwise_backward_cpu(lt_ctx *ctx, const void *args, void *wor
     lt_glu_layout l = lt_glu_layout_of(s);
     int64_t chunks = s.height > 0 && s.width > 0 ? chunks_of(s) : 0;
     float *scratch = workspace;
-    double *totals = (double *)(scratch + lt_threads() * thread_floats(&l));
+    double *totals = (void *)(scratch + lt_threads() * thread_floats(&l));
 #pragma omp parallel for schedule(static)                                                                    \
     num_threads(lt_threads()) if (lt_numel(&a->x) >= LT_GLU_PARALLEL_FROM)
     for (int64_t item = 0; item < chunks * l.tiles; item++) {

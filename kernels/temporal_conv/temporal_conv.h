@@ -12,7 +12,7 @@ extern "C" {
 
 typedef struct lt_temporal_conv_args {
     lt_tensor x;    /* [G, F, P, C] contiguous: G blocks of F frames of P pixels */
-    lt_tensor tail; /* [G, P, C], [P, C] contiguous, or empty: zero */
+    lt_tensor tail; /* [G, P, C] contiguous, [P, C] for one block, or empty: zero */
     lt_tensor w;    /* [3, C, C]: tap, output, input; the published [C, C, 3, 1] with the tap first */
     lt_tensor y;    /* [G, F, P, C] contiguous; not x */
 } lt_temporal_conv_args;
@@ -21,7 +21,7 @@ lt_status lt_temporal_conv_forward(lt_ctx *ctx, const lt_temporal_conv_args *arg
 typedef struct lt_temporal_conv_backward_args {
     lt_tensor dy, x, tail, w;
     lt_tensor dx;    /* [G, F, P, C] contiguous or empty */
-    lt_tensor dtail; /* [G, P, C], [P, C] contiguous, or empty */
+    lt_tensor dtail; /* like tail; also where tail is empty (then of its zeros) */
     lt_tensor dw;    /* [3, C, C] or empty */
     bool accumulate_dx, accumulate_dtail, accumulate_dw;
 } lt_temporal_conv_backward_args;

@@ -80,6 +80,8 @@ lt_status lt_ag_embedding(lt_tape *tape, lt_tensor ids, lt_var *table, lt_var **
 
 /* prediction [G, N], target [G, N] -> loss [G]: mean squares. */
 lt_status lt_ag_mse(lt_tape *tape, lt_var *prediction, lt_tensor target, lt_var **loss);
+/* The same into a var of the caller, such as a piece (lt_tape_piece) of the losses of several predictions. */
+lt_status lt_ag_mse_into(lt_tape *tape, lt_var *prediction, lt_tensor target, lt_var *loss);
 
 #ifdef __cplusplus
 }

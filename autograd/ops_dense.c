@@ -179,13 +179,17 @@ static lt_status mse_backward(lt_tape *tape, void *memory) {
     return lt_mse_backward(tape->ctx, &args);
 }
 
+lt_status lt_ag_mse_into(lt_tape *tape, lt_var *prediction, lt_tensor target, lt_var *loss) {
+    lt_mse_args args = {.prediction = prediction->value, .target = target, .loss = loss->value};
+    LT_TRY(lt_mse_forward(tape->ctx, &args));
+    if (!lt_tape_wants(tape, 1, &prediction)) return LT_OK;
+    mse_saved *s = lt_tape_saved(tape, sizeof *s);
+    if (s) *s = (mse_saved){prediction, loss, target};
+    return lt_tape_push(tape, mse_backward, s);
+}
+
 lt_status lt_ag_mse(lt_tape *tape, lt_var *prediction, lt_tensor target, lt_var **loss) {
     bool wants = lt_tape_wants(tape, 1, &prediction);
     LT_TRY(lt_tape_new(tape, prediction->value.dtype, wants, loss, 1, prediction->value.shape));
-    lt_mse_args args = {.prediction = prediction->value, .target = target, .loss = (*loss)->value};
-    LT_TRY(lt_mse_forward(tape->ctx, &args));
-    if (!wants) return LT_OK;
-    mse_saved *s = lt_tape_saved(tape, sizeof *s);
-    if (s) *s = (mse_saved){prediction, *loss, target};
-    return lt_tape_push(tape, mse_backward, s);
+    return lt_ag_mse_into(tape, prediction, target, *loss);
 }

@@ -12,9 +12,10 @@
     } while (0)
 #define MAP_SLOPE(function)                                                                                  \
     do {                                                                                                     \
-        _Pragma("omp simd") for (int64_t i = begin; i < end; i++) {                                          \
-            float v = dy[i] * function(x[i]);                                                                \
-            dx[i] = accumulate ? dx[i] + v : v;                                                              \
+        if (accumulate) {                                                                                    \
+            _Pragma("omp simd") for (int64_t i = begin; i < end; i++) dx[i] += dy[i] * function(x[i]);       \
+        } else {                                                                                             \
+            _Pragma("omp simd") for (int64_t i = begin; i < end; i++) dx[i] = dy[i] * function(x[i]);        \
         }                                                                                                    \
     } while (0)
 

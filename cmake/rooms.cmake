@@ -88,6 +88,7 @@ if(TARGET lt_experiments AND EXISTS ${CMAKE_SOURCE_DIR}/main.c)
 endif()
 
 file(GLOB end_to_end CONFIGURE_DEPENDS tests/test*.c)
+set(everything lt_experiments)
 foreach(test ${end_to_end})
-  lt_test(${test} lt_experiments)
+  lt_test(${test} ${everything})
 endforeach()

@@ -1,0 +1,254 @@
+/* Every differentiable operation against central differences (DESIGN section 10: 1e-6, float64, naive backend). */
+#include "autograd/gradcheck.h"
+#include "autograd/ops.h"
+#include "core/rng.h"
+#include "tests/harness.h"
+
+#define BOUND 1e-6
+
+static lt_device *device;
+static lt_arena inputs_arena, step, scratch;
+static lt_ctx ctx;
+static lt_tape tape;
+
+static void open_all(void) {
+    CHECK_OK(lt_device_open("cpu", &device));
+    CHECK_OK(lt_arena_init(&inputs_arena, device, 8 << 20, "inputs"));
+    CHECK_OK(lt_arena_init(&step, device, 64 << 20, "step"));
+    CHECK_OK(lt_arena_init(&scratch, device, 64 << 20, "scratch"));
+    step.poison = scratch.poison = true;
+    ctx = (lt_ctx){.device = device, .backend = LT_BACKEND_NAIVE, .scratch = &scratch};
+    lt_tape_init(&tape, &ctx, &step);
+}
+
+static void close_all(void) {
+    lt_tape_free(&tape);
+    lt_arena_free(&scratch);
+    lt_arena_free(&step);
+    lt_arena_free(&inputs_arena);
+    lt_device_close(device);
+}
+
+/* Normals kept away from zero, where ReLU has its kink. */
+static lt_tensor random_tensor(int ndim, const int64_t *shape) {
+    static uint64_t clip;
+    lt_rng_key key = {.purpose = LT_RNG_TEST, .clip = ++clip};
+    lt_tensor t = {0};
+    CHECK_OK(lt_tensor_new(&inputs_arena, LT_F64, &t, ndim, shape));
+    for (int64_t i = 0; i < lt_numel(&t); i++) {
+        double x = lt_rng_normal(&key, i);
+        ((double *)t.data)[i] = x + (x < 0 ? -0.05 : 0.05);
+    }
+    return t;
+}
+#define RANDOM(...) random_tensor(LT_DIMS(__VA_ARGS__))
+
+static void check_function(lt_gradcheck_fn function, int count, lt_tensor *inputs) {
+    double worst = INFINITY;
+    lt_gradcheck check = {.function = function, .tape = &tape, .count = count, .inputs = inputs};
+    CHECK_OK(lt_gradcheck_run(&check, &worst));
+    CHECK_NEAR(worst, 0, BOUND);
+    lt_arena_release(&inputs_arena, 0);
+}
+
+static lt_status linear_fn(lt_tape *t, lt_var **in, void *user, lt_var **out) {
+    (void)user;
+    return lt_ag_linear(t, in[0], in[1], in[2], out);
+}
+static void linear(void) {
+    lt_tensor in[] = {RANDOM(2, 3, 5), RANDOM(4, 5), RANDOM(4)};
+    check_function(linear_fn, 3, in);
+}
+
+/* One weight used twice, one value read by two operations: gradients add up. */
+static lt_status shared_fn(lt_tape *t, lt_var **in, void *user, lt_var **out) {
+    lt_var *a, *b, *sum = NULL;
+    (void)user;
+    LT_TRY(lt_ag_linear(t, in[0], in[1], NULL, &a));
+    LT_TRY(lt_ag_unary(t, LT_SILU, a, &b));
+    LT_TRY(lt_ag_linear(t, b, in[1], NULL, &b));
+    LT_TRY(lt_ag_gated_residual(t, a, b, in[2], &sum));
+    *out = NULL;
+    return lt_ag_gated_residual(t, sum, a, NULL, out);
+}
+static void gradients_of_shared_values_add_up(void) {
+    lt_tensor in[] = {RANDOM(2, 3, 4), RANDOM(4, 4), RANDOM(2, 4)};
+    check_function(shared_fn, 3, in);
+}
+
+static lt_status norms_fn(lt_tape *t, lt_var **in, void *user, lt_var **out) {
+    lt_var *a, *mod, *parts[2];
+    (void)user;
+    LT_TRY(lt_ag_add_broadcast(t, in[1], in[2], &mod));
+    LT_TRY(lt_tape_unstack(t, mod, 1, parts));
+    LT_TRY(lt_ag_norm_modulate(t, in[0], parts[0], parts[1], 1e-6, &a));
+    return lt_ag_rms_norm(t, a, in[3], 1e-5, out);
+}
+static void norms_with_modulation(void) {
+    lt_tensor in[] = {RANDOM(2, 3, 6), RANDOM(2, 6), RANDOM(2, 1, 6), RANDOM(6)};
+    check_function(norms_fn, 4, in);
+}
+
+static lt_status unary_fn(lt_tape *t, lt_var **in, void *user, lt_var **out) {
+    (void)user;
+    *out = in[0];
+    for (int kind = 0; kind < LT_UNARY_COUNT; kind++) LT_TRY(lt_ag_unary(t, kind, *out, out));
+    return LT_OK;
+}
+static void unary(void) {
+    lt_tensor in[] = {RANDOM(3, 7)};
+    check_function(unary_fn, 1, in);
+}
+
+/* Two blocks of a 2 x 2 x 3 grid: the second reads its own state and, weighted, both segments of the first. */
+static lt_status attention_fn(lt_tape *t, lt_var **in, void *user, lt_var **out) {
+    static const int64_t frames[] = {0, 2};
+    lt_rope rope = {2, 2, 3, 10000, frames};
+    lt_segment_box box = {1, 2, 3};
+    lt_var *S[4], *z[4], *sum_S[2], *sum_z[2], *order_S[4], *order_z[4], *w;
+    lt_tensor all_S, all_z, r;
+    (void)user;
+    LT_TRY(LT_NEW(t->step, LT_F64, &all_S, 2, 2, 8, 8));
+    LT_TRY(LT_NEW(t->step, LT_F64, &all_z, 2, 2, 8));
+    LT_TRY(lt_ag_attn_state(t, in[1], in[2], &rope, box, S, z));
+    LT_TRY(lt_ag_unary(t, LT_SIGMOID2, in[3], &w));
+    LT_TRY(lt_ag_attn_combine(t, 2, S, z, 0, NULL, lt_select(all_S, 0, 0), lt_select(all_z, 0, 0), sum_S,
+                              sum_z));
+    for (int i = 0; i < 4; i++) order_S[i] = S[i], order_z[i] = z[i];
+    LT_TRY(lt_ag_attn_combine(t, 4, order_S, order_z, 2, w, lt_select(all_S, 0, 1), lt_select(all_z, 0, 1),
+                              sum_S + 1, sum_z + 1));
+    *out = NULL;
+    return lt_ag_attn_output(t, in[0], sum_S, sum_z, all_S, all_z, &rope, out, &r);
+}
+static void attention_with_weighted_entries(void) {
+    lt_tensor in[] = {RANDOM(2, 12, 2, 8), RANDOM(2, 12, 2, 8), RANDOM(2, 12, 2, 8), RANDOM(2, 2)};
+    check_function(attention_fn, 4, in);
+}
+
+static lt_status cross_fn(lt_tape *t, lt_var **in, void *user, lt_var **out) {
+    static double visible[] = {1, 1, 1, 1, 0, 1};
+    (void)user;
+    return lt_ag_cross_attention(t, in[0], in[1], in[2], LT_VIEW(visible, LT_F64, 2, 3), out);
+}
+static void cross_attention(void) {
+    lt_tensor in[] = {RANDOM(4, 3, 2, 4), RANDOM(2, 3, 2, 4), RANDOM(2, 3, 2, 4)};
+    check_function(cross_fn, 3, in);
+}
+
+/* Two blocks in two streams of one sequence: tails flow from stream 0 of block 0 into both streams of block 1. */
+static lt_status ffn_fn(lt_tape *t, lt_var **in, void *user, lt_var **out) {
+    static double first[4 * 2] = {0.3, -0.2, 0.5, 0.1, -0.4, 0.6, 0.2, -0.7};
+    lt_var *h, *y, *tail;
+    (void)user;
+    LT_TRY(lt_ag_glu_depthwise(t, in[0], in[1], in[2], &h));
+    LT_TRY(LT_AG_RESHAPE(t, h, &y, 4, 2, 4, 2));
+    LT_TRY(lt_ag_tail(t, y, 2, 2, 0, LT_VIEW(first, LT_F64, 1, 4, 2), &tail));
+    return lt_ag_temporal_conv(t, y, tail, in[3], out);
+}
+static void mix_ffn_with_tails(void) {
+    lt_tensor in[] = {RANDOM(8, 2, 2, 4), RANDOM(3, 3, 4), RANDOM(4), RANDOM(3, 2, 2)};
+    check_function(ffn_fn, 4, in);
+}
+
+static lt_status patches_fn(lt_tape *t, lt_var **in, void *user, lt_var **out) {
+    static const int patch[] = {1, 2, 2};
+    static const int64_t grid[] = {2, 4, 6};
+    lt_var *tokens;
+    (void)user;
+    LT_TRY(lt_ag_patchify(t, in[0], patch, &tokens));
+    LT_TRY(lt_ag_linear(t, tokens, in[1], NULL, &tokens));
+    return lt_ag_unpatchify(t, tokens, patch, grid, out);
+}
+static void patches(void) {
+    lt_tensor in[] = {RANDOM(2, 2, 4, 6, 3), RANDOM(12, 12)};
+    check_function(patches_fn, 2, in);
+}
+
+static lt_status loss_fn(lt_tape *t, lt_var **in, void *user, lt_var **out) {
+    static int32_t ids[] = {2, 0, 2, 1};
+    static double target[4 * 3];
+    (void)user;
+    lt_var *rows;
+    LT_TRY(lt_ag_embedding(t, LT_VIEW(ids, LT_I32, 4), in[0], &rows));
+    return lt_ag_mse(t, rows, LT_VIEW(target, LT_F64, 4, 3), out);
+}
+static void embedding_and_loss(void) {
+    lt_tensor in[] = {RANDOM(5, 3)};
+    check_function(loss_fn, 1, in);
+}
+
+/* A chain of segments around a residual stream, with and without recomputation. */
+typedef struct chain {
+    lt_var *x, *w, *out;
+    lt_var *inputs[1];
+} chain;
+static lt_status chain_step(lt_tape *t, void *user) {
+    chain *c = user;
+    lt_var *h;
+    LT_TRY(lt_ag_linear(t, c->x, c->w, NULL, &h));
+    LT_TRY(lt_ag_unary(t, LT_SILU, h, &h));
+    return lt_ag_gated_residual(t, c->x, h, NULL, &c->out);
+}
+static lt_status chain_fn(lt_tape *t, lt_var **in, void *user, lt_var **out) {
+    lt_var *x = in[0];
+    for (int i = 0; i < 4; i++) {
+        chain *c = lt_tape_saved(t, sizeof *c);
+        *c = (chain){.x = x, .w = in[1], .inputs = {x}};
+        LT_TRY(lt_tape_new(t, LT_F64, t->recording, &c->out, x->value.ndim, x->value.shape));
+        lt_segment s = {.run = chain_step,
+                        .user = c,
+                        .input_count = 1,
+                        .inputs = c->inputs,
+                        .output_count = 1,
+                        .outputs = &c->out,
+                        .carried = 0,
+                        .recompute = *(bool *)user};
+        LT_TRY(lt_tape_segment(t, &s));
+        x = c->out;
+    }
+    *out = x;
+    return LT_OK;
+}
+static void segments(void) {
+    for (int recompute = 0; recompute < 2; recompute++) {
+        bool user = recompute;
+        lt_tensor in[] = {RANDOM(2, 3, 4), RANDOM(4, 4)};
+        double worst = INFINITY;
+        lt_gradcheck check = {.function = chain_fn, .user = &user, .tape = &tape, .count = 2, .inputs = in};
+        CHECK_OK(lt_gradcheck_run(&check, &worst));
+        CHECK_NEAR(worst, 0, BOUND);
+        lt_arena_release(&inputs_arena, 0);
+    }
+}
+
+static void a_var_cannot_be_used_whole_and_in_parts(void) {
+    lt_tensor x = RANDOM(4, 2);
+    lt_var *var, *parts[4], *a, *b = NULL;
+    lt_tape_reset(&tape);
+    tape.recording = true;
+    CHECK_OK(lt_tape_var(&tape, x, true, &var));
+    CHECK_OK(lt_tape_unstack(&tape, var, 0, parts));
+    CHECK_OK(lt_ag_unary(&tape, LT_SILU, var, &a));
+    CHECK_OK(lt_ag_copy(&tape, parts[0], &b));
+    CHECK_OK(lt_tape_seed(&tape, a, x));
+    CHECK_OK(lt_tape_seed(&tape, b, lt_select(x, 0, 0)));
+    CHECK_FAILS(lt_tape_backward(&tape), LT_FAILED, "in parts and as a whole");
+    lt_tape_reset(&tape);
+}
+
+int main(int argc, char **argv) {
+    open_all();
+    RUN(linear);
+    RUN(gradients_of_shared_values_add_up);
+    RUN(norms_with_modulation);
+    RUN(unary);
+    RUN(attention_with_weighted_entries);
+    RUN(cross_attention);
+    RUN(mix_ffn_with_tails);
+    RUN(patches);
+    RUN(embedding_and_loss);
+    RUN(segments);
+    RUN(a_var_cannot_be_used_whole_and_in_parts);
+    close_all();
+    return test_end();
+}

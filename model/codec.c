@@ -3,9 +3,10 @@
 #include <string.h>
 
 #include "model/codec.h"
+#include "model/codec_published.h"
 #include "model/haar3d.h"
 
-static const lt_codec *const codecs[] = {&lt_haar3d, &lt_haar3d_full};
+static const lt_codec *const codecs[] = {&lt_haar3d, &lt_haar3d_full, &lt_wan_vae, &lt_ltx2_vae};
 enum { CODECS = sizeof(codecs) / sizeof(codecs[0]) };
 
 const lt_codec *lt_codec_at(int index) { return index >= 0 && index < CODECS ? codecs[index] : NULL; }

@@ -75,6 +75,9 @@ typedef struct lt_dit_input {
  * unless the tape records. */
 lt_status lt_dit_forward(const lt_dit *dit, lt_tape *tape, const lt_dit_input *input, lt_var **velocity);
 
+/* What one entry covers of a block whose tokens are `grid` (frames, rows, columns). */
+lt_segment_box lt_dit_segment_box(const int64_t grid[3], lt_granularity granularity);
+
 /* Called after each sub-layer with its output, when set: parity tests. Names: "patch", "time", "text",
  * "LAYER.attn", "LAYER.cross", "LAYER.ffn", "final", "output". */
 typedef void (*lt_dit_probe)(const char *name, const lt_tensor *value, void *user);

@@ -12,12 +12,11 @@ typedef struct attention {
     lt_tensor all_S, all_z;  /* [G, H, D, D], [G, H, D] */
 } attention;
 
-static lt_segment_box box_of(const lt_dit_pass *p) {
-    lt_segment_box whole = {(int)p->grid[0], (int)p->grid[1], (int)p->grid[2]};
-    lt_granularity grain = p->in.cache ? p->in.cache->spec[0].granularity : LT_GRAIN_BLOCK;
-    if (grain == LT_GRAIN_FRAME) whole.frames = 1;
-    if (grain == LT_GRAIN_TILE) whole.height = (whole.height + 1) / 2, whole.width = (whole.width + 1) / 2;
-    return whole;
+lt_segment_box lt_dit_segment_box(const int64_t grid[3], lt_granularity granularity) {
+    lt_segment_box box = {(int)grid[0], (int)grid[1], (int)grid[2]};
+    if (granularity == LT_GRAIN_FRAME) box.frames = 1;
+    if (granularity == LT_GRAIN_TILE) box.height = (box.height + 1) / 2, box.width = (box.width + 1) / 2;
+    return box;
 }
 
 /* q and k normalised over all heads, v as projected: [G, T, H, D] each. */
@@ -42,7 +41,8 @@ static lt_status project_qkv(lt_tape *tape, const lt_dit_step *step, lt_var *h, 
 static lt_status open_attention(lt_tape *tape, const lt_dit_step *step, lt_var *k, lt_var *v, attention *a) {
     const lt_dit_pass *p = step->pass;
     int64_t G = p->groups, H = p->dit->config.heads, D = p->dit->config.head_dim;
-    *a = (attention){.step = step, .box = box_of(p)};
+    lt_granularity granularity = p->in.cache ? p->in.cache->spec[0].granularity : LT_GRAIN_BLOCK;
+    *a = (attention){.step = step, .box = lt_dit_segment_box(p->grid, granularity)};
     a->segments = lt_segment_count(&p->rope, a->box);
     a->S = lt_tape_saved(tape, (2 * a->segments + 2) * G * sizeof *a->S);
     if (!a->S) return LT_FAILED;

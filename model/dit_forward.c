@@ -23,9 +23,9 @@ void lt_dit_report(const char *what, int layer, const lt_var *value) {
 
 static lt_status check_input(const lt_dit *dit, const lt_dit_input *in) {
     const lt_dit_config *c = &dit->config;
-    const int64_t *n = in->latent.shape;
+    const int64_t *n = in->latent->value.shape;
     LT_CHECK(in->batch > 0 && in->streams > 0 && in->blocks > 0, LT_FAILED, "dit: an empty batch");
-    LT_CHECK(in->latent.ndim == 5 && n[0] == (int64_t)in->batch * in->streams * in->blocks &&
+    LT_CHECK(in->latent->value.ndim == 5 && n[0] == (int64_t)in->batch * in->streams * in->blocks &&
                  n[4] == c->in_channels,
              LT_FAILED, "dit: the latent has %lld groups of %lld channels, expected %d and %d",
              (long long)n[0], (long long)n[4], in->batch * in->streams * in->blocks, c->in_channels);
@@ -44,7 +44,7 @@ static lt_status check_input(const lt_dit *dit, const lt_dit_input *in) {
 /* What all layers share; it lives as long as the tape's step because the backward pass may come back to it. */
 static lt_status open_forward(const lt_dit *dit, lt_tape *tape, const lt_dit_input *in, lt_dit_pass **out) {
     const lt_dit_config *c = &dit->config;
-    const int64_t *n = in->latent.shape;
+    const int64_t *n = in->latent->value.shape;
     lt_dit_pass *p = lt_tape_saved(tape, sizeof *p);
     if (!p) return LT_FAILED;
     *p = (lt_dit_pass){.dit = dit, .in = *in, .groups = (int)n[0], .width = lt_dit_width(c)};
@@ -115,9 +115,8 @@ static lt_status embed_text(lt_tape *tape, lt_dit_pass *p) {
 }
 
 static lt_status embed_patches(lt_tape *tape, const lt_dit_pass *p, lt_var **x) {
-    lt_var *latent, *tokens;
-    LT_TRY(lt_tape_var(tape, p->in.latent, false, &latent));
-    LT_TRY(lt_ag_patchify(tape, latent, p->dit->config.patch, &tokens));
+    lt_var *tokens;
+    LT_TRY(lt_ag_patchify(tape, p->in.latent, p->dit->config.patch, &tokens));
     LT_TRY(lt_ag_linear(tape, tokens, p->dit->patch_w, p->dit->patch_b, x));
     lt_dit_report("patch", -1, *x);
     return LT_OK;
@@ -155,7 +154,7 @@ static lt_status project(lt_tape *tape, const lt_dit_pass *p, lt_var *x, lt_var 
     LT_TRY(lt_ag_norm_modulate(tape, x, shift_scale[0], shift_scale[1], 1e-6, &normed));
     lt_dit_report("final", -1, normed);
     LT_TRY(lt_ag_linear(tape, normed, d->out_w, d->out_b, &tokens));
-    LT_TRY(lt_ag_unpatchify(tape, tokens, d->config.patch, p->in.latent.shape + 1, velocity));
+    LT_TRY(lt_ag_unpatchify(tape, tokens, d->config.patch, p->in.latent->value.shape + 1, velocity));
     lt_dit_report("output", -1, *velocity);
     return LT_OK;
 }

@@ -47,6 +47,12 @@ lt_param *lt_params_add(lt_params *params, bool decay, int ndim, const int64_t *
     return param;
 }
 
+void lt_params_fix(lt_param *param) {
+    param->fixed = true;
+    param->trainable = false;
+    param->var.needs_grad = false;
+}
+
 static int64_t product(int ndim, const int64_t *shape) {
     int64_t count = 1;
     for (int i = 0; i < ndim; i++) count *= shape[i];
@@ -122,9 +128,14 @@ static void initial_values(const lt_published *p, uint64_t seed, double *out) {
     }
 }
 
-static lt_status copy_value_to_ema(lt_param *p, lt_device *device) {
-    size_t bytes = lt_nbytes(&p->ema);
-    return lt_device_copy(device, NULL, p->ema.data, p->var.value.data, bytes, LT_COPY_ON_DEVICE);
+lt_status lt_params_reset_ema(lt_params *params) {
+    for (int i = 0; i < params->count; i++) {
+        lt_param *p = params->items[i];
+        if (lt_is_empty(&p->ema)) continue;
+        LT_TRY(lt_device_copy(params->device, NULL, p->ema.data, p->var.value.data, lt_nbytes(&p->ema),
+                              LT_COPY_ON_DEVICE));
+    }
+    return LT_OK;
 }
 
 lt_status lt_params_initialise(lt_params *params, uint64_t seed) {
@@ -142,9 +153,8 @@ lt_status lt_params_initialise(lt_params *params, uint64_t seed) {
         lt_param *p = params->items[i];
         if (!lt_is_empty(&p->m)) LT_TRY(lt_tensor_zero(params->device, NULL, &p->m));
         if (!lt_is_empty(&p->v)) LT_TRY(lt_tensor_zero(params->device, NULL, &p->v));
-        if (!lt_is_empty(&p->ema)) LT_TRY(copy_value_to_ema(p, params->device));
     }
-    return LT_OK;
+    return lt_params_reset_ema(params);
 }
 
 /* Does `name` match one of the comma-separated patterns? */
@@ -164,7 +174,7 @@ int lt_params_set_trainable(lt_params *params, const char *pattern, bool trainab
     int changed = 0;
     for (int i = 0; i < params->published_count; i++) {
         lt_param *p = params->items[params->published[i].param];
-        if (!matches(pattern, params->published[i].name)) continue;
+        if (p->fixed || !matches(pattern, params->published[i].name)) continue;
         p->trainable = trainable;
         p->var.needs_grad = trainable && !lt_is_empty(&p->var.grad);
         changed++;

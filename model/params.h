@@ -46,6 +46,7 @@ typedef struct lt_param {
     int64_t shape[5]; /* as stored */
     bool decay;       /* weight decay applies: matrices and kernels, not biases, norms and tables */
     bool trainable;
+    bool fixed; /* never trainable: lt_params_fix */
 } lt_param;
 
 typedef struct lt_params {
@@ -65,6 +66,9 @@ void lt_params_free(lt_params *params);
 lt_param *lt_params_add(lt_params *params, bool decay, int ndim, const int64_t *shape);
 #define LT_PARAM(params, decay, ...) lt_params_add((params), (decay), LT_DIMS(__VA_ARGS__))
 
+/* Statistics that are stored with the parameters but belong to the data: `param` is never trained, whatever patterns say. */
+void lt_params_fix(lt_param *param);
+
 /* Names the next `count(shape)` elements of the parameter added last. `axes` NULL: stored as published. */
 lt_status lt_params_publish(lt_params *params, lt_init init, double scale, const int *axes, int ndim,
                             const int64_t *shape, const char *name_format, ...) LT_PRINTF(7, 8);
@@ -80,8 +84,8 @@ lt_status lt_params_allocate(lt_params *params, lt_arena *weights, lt_arena *gra
 /* Initial values, moments zero, EMA = values. */
 lt_status lt_params_initialise(lt_params *params, uint64_t seed);
 
-/* Makes exactly the parameters trainable whose published names match `pattern` (glob with *, ?; several separated by
- * commas; NULL: all). Returns how many. */
+/* Makes the parameters trainable, or frozen, whose published names match `pattern` (glob with *, ?; several separated by
+ * commas; NULL: all; fixed ones never). Returns how many published tensors matched. */
 int lt_params_set_trainable(lt_params *params, const char *pattern, bool trainable);
 /* Before a step: no parameter has a gradient. */
 void lt_params_clear_grads(lt_params *params);
@@ -92,8 +96,8 @@ lt_status lt_params_fill_grads(lt_params *params, lt_ctx *ctx);
 typedef enum lt_param_copy { LT_COPY_VALUE, LT_COPY_EMA, LT_COPY_M, LT_COPY_V } lt_param_copy;
 
 /* Writes all published tensors (float32, published shapes) to a safetensors file, and reads them back. Reading demands
- * every name with its shape (any float dtype) and names the first that is missing or differs; tensors of the file that
- * the model does not have are an error unless `allow_extra`. */
+ * every name with its shape (any float dtype) and names the first that is missing or differs, before any value
+ * changes; tensors of the file that the model does not have are an error unless `allow_extra`. */
 lt_status lt_params_save(const lt_params *params, lt_param_copy copy, const char *path,
                          const char *const (*metadata)[2], int metadata_count);
 lt_status lt_params_load(lt_params *params, lt_param_copy copy, const char *path, bool allow_extra);
@@ -105,6 +109,8 @@ lt_status lt_params_set(lt_params *params, lt_param_copy copy, const lt_publishe
 const lt_published *lt_params_find(const lt_params *params, const char *name);
 /* The gradient of a published tensor, in its published layout. */
 lt_status lt_params_get_grad(const lt_params *params, const lt_published *published, double *out);
+/* EMA = values. */
+lt_status lt_params_reset_ema(lt_params *params);
 /* EMA <-> values: evaluation runs on the EMA weights; call twice to swap back. */
 lt_status lt_params_swap_ema(lt_params *params);
 /* 64-bit hash of all values, in declaration order. */

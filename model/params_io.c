@@ -25,7 +25,8 @@ static lt_status storage_of(const lt_tensor *whole, const lt_published *p, lt_te
 /* to[stored order] = from[published order], or the reverse. */
 static void permute(const lt_published *p, const double *from, double *to, bool to_storage) {
     int64_t stride[5], index[5] = {0};
-    for (int d = p->ndim - 1, n = 1; d >= 0; d--) stride[d] = n, n *= (int)p->shape[d];
+    int64_t n = 1;
+    for (int d = p->ndim - 1; d >= 0; d--) stride[d] = n, n *= p->shape[d];
     for (int64_t i = 0; i < p->count; i++) {
         int64_t at = 0;
         for (int d = 0; d < p->ndim; d++) at += index[d] * stride[p->axes[d]];
@@ -134,8 +135,7 @@ static double element(const lt_tensor *t, int64_t i) {
     }
 }
 
-static lt_status load_one(lt_params *params, lt_param_copy copy, const lt_st_file *file,
-                          const lt_published *p) {
+static lt_status check_one(const lt_st_file *file, const lt_published *p) {
     char want[128], found[128];
     const lt_st_entry *entry = lt_st_find(file, p->name);
     LT_CHECK(entry, LT_INPUT, "the tensor %s is missing", p->name);
@@ -145,6 +145,12 @@ static lt_status load_one(lt_params *params, lt_param_copy copy, const lt_st_fil
              lt_tensor_text(t, found, sizeof found), lt_tensor_text(&expected, want, sizeof want));
     LT_CHECK(t->dtype == LT_F32 || t->dtype == LT_F64 || t->dtype == LT_BF16 || t->dtype == LT_F16, LT_INPUT,
              "%s has dtype %s, expected a floating one", p->name, lt_dtype_name(t->dtype));
+    return LT_OK;
+}
+
+static lt_status load_one(lt_params *params, lt_param_copy copy, const lt_st_file *file,
+                          const lt_published *p) {
+    const lt_tensor *t = &lt_st_find(file, p->name)->tensor;
     double *values = malloc(p->count * sizeof *values);
     LT_CHECK(values, LT_FAILED, "%s: out of memory", p->name);
     for (int64_t i = 0; i < p->count; i++) values[i] = element(t, i);
@@ -164,6 +170,8 @@ lt_status lt_params_load(lt_params *params, lt_param_copy copy, const char *path
     lt_st_file *file;
     LT_TRY(lt_st_open(path, &file));
     lt_status status = allow_extra ? LT_OK : refuse_extra(params, file);
+    for (int i = 0; status == LT_OK && i < params->published_count; i++)
+        status = check_one(file, &params->published[i]);
     for (int i = 0; status == LT_OK && i < params->published_count; i++)
         status = load_one(params, copy, file, &params->published[i]);
     lt_st_close(file);

@@ -146,7 +146,7 @@ static void codecs_are_found_by_name(void) {
     CHECK(lt_codec_find(NULL) == NULL);
     int count = 0;
     for (; lt_codec_at(count); count++) CHECK(lt_codec_find(lt_codec_at(count)->name) == lt_codec_at(count));
-    CHECK(count == 2 && lt_codec_at(-1) == NULL);
+    CHECK(count >= 2 && lt_codec_at(-1) == NULL);
 }
 
 int main(int argc, char **argv) {

@@ -25,7 +25,7 @@ lt_status lt_text_declare(lt_text_encoder *text, int length, int width, lt_param
 /* ids[length], mask[length] (1 = visible) of one prompt; NULL counts as "". A cut never splits a UTF-8 character. */
 void lt_text_tokens(const lt_text_encoder *text, const char *prompt, int32_t *ids, float *mask);
 
-/* Embeds `count` prompts: out [count, length, width], mask [count, length] in the compute dtype. */
+/* Embeds `count` prompts (NULL: all empty): out [count, length, width], mask [count, length] in the compute dtype. */
 lt_status lt_text_encode(const lt_text_encoder *text, lt_tape *tape, int count, const char *const *prompts,
                          lt_var **out, lt_tensor *mask);
 

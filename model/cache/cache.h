@@ -35,73 +35,92 @@ typedef struct lt_entry {
     int slot;              /* -1: not in a slot */
     bool ghost;            /* evicted, read with weight 0: only dL/dw is wanted (training the scorer) */
     int64_t id;            /* number of the commit that wrote it; the newest one after merges */
+    int64_t first_id;      /* the oldest one after merges */
     int64_t first_frame, last_frame, block;
-    int tokens, merges;
+    int tokens, merges; /* merges: other entries folded into it */
     float motion;
     double read_mass; /* sum of shares over the commit passes that read it */
-    int reads;
+    int reads;        /* how many of those there were */
     float features[LT_FEATURE_COUNT];
     float score;
 } lt_entry;
 
+/* The entries of one layer of one sequence, in time order, and its last decision. */
 typedef struct lt_entries {
-    int count;
-    lt_entry *items; /* capacity: lt_cache_shape.capacity */
+    int count;         /* ghosts included */
+    lt_entry *items;   /* capacity: lt_cache_shape.capacity */
+    int64_t committed; /* entries committed so far: the id of the next one */
+    int block_tokens;  /* tokens of the newest block */
+    bool undecided;    /* has more than M entries until lt_cache_forward_end */
+    int victims;
+    int *victim, *target;       /* [victims] indices before the eviction; target -1: dropped */
+    struct lt_read_note *reads; /* weights of this block's readers, for lt_cache_note_reads */
 } lt_entries;
 
 typedef struct lt_cache_shape {
     int layers, batch, heads, head_dim;
     int slots;    /* per layer and sequence; 0: without slots */
     int capacity; /* most entries a layer of a sequence may hold at any moment, the newest included */
-    int64_t tail_rows,
-        tail_width; /* tail [batch, pixels of a frame, width] per layer; rows 0: no tails kept */
+    /* tail [batch, pixels of a frame, width] per layer; rows 0: no tails kept */
+    int64_t tail_rows, tail_width;
+    lt_dtype dtype; /* of slots and tails: float32 (0) or, on the naive backend, float64 */
 } lt_cache_shape;
 
-/* What happened at one commit of one layer and sequence, when asked for (`--stats`, training the scorer). */
+/* What happened at one commit of one layer and sequence, when asked for (`--stats`, training the scorer).
+ * Pointers are valid during the call only. A segment that is recomputed commits and reads twice: once without
+ * recording and once with. */
 typedef struct lt_commit_event {
     int layer, sequence;
-    int64_t block, commit;
-    int count; /* entries present before the decision, the newest included */
-    const lt_entry *present;
+    int64_t block, commit;   /* commit: id of the newest entry */
+    int count;               /* entries present before the decision, the newest included */
+    const lt_entry *present; /* with features and scores */
     int victims;
     const int64_t *victim_ids;
 } lt_commit_event;
-/* One reader: weights NULL where all are 1. */
+
+/* One reader. weights is NULL where all are 1. */
 typedef struct lt_read_event {
     int layer, sequence, stream;
     int64_t block;
     double t;
     int count;
-    const lt_entry *present;
-    lt_var *weights; /* [count, heads] */
+    const lt_entry *present; /* as they were when read */
+    lt_var *weights;         /* [count, heads] */
 } lt_read_event;
+
 typedef struct lt_cache_observer {
     void (*on_commit)(const lt_commit_event *event, void *user);
     void (*on_read)(const lt_read_event *event, void *user);
+    /* Called in the backward walk, once per recorded read whose gradient arrived: weights->grad holds dL/dw now (and no
+     * longer when lt_tape_backward returns). Setting it makes every recorded read have weights. */
+    void (*on_gradient)(const lt_read_event *event, void *user);
     void *user;
 } lt_cache_observer;
 
 typedef struct lt_cache {
     lt_cache_shape shape;
+    /* The caller may set these after lt_cache_init: */
     lt_cache_spec *spec; /* [batch] */
-    int *leader;         /* [batch]: whose decisions this sequence follows; itself by default */
+    int *leader;         /* [batch]: whose decisions this sequence follows, a lower one; itself by default */
     uint64_t *sequence;  /* [batch]: number of the clip or video, for the random policies */
     uint64_t seed;
     lt_scorer *scorer; /* or NULL */
-    int bptt_blocks;   /* gradients reach entries at most this many blocks old; -1: all */
-    bool ghosts;
+    int bptt_blocks; /* gradients reach entries at most this many blocks old; -1: all. A merged entry is as old as its
+                        * newest part. */
+    bool ghosts; /* dropped entries stay, with weight 0; only without slots */
     lt_cache_observer observer;
+    /* Its own: */
     lt_entries *lists; /* [layers * batch] */
-    int64_t *commits;  /* [batch]: entries committed so far */
-    lt_tensor slot_S,
-        slot_z;      /* [layers, batch, slots, H, D, D], [layers, batch, slots, H, D]; empty without slots */
-    lt_tensor tails; /* [layers, batch, rows, width] */
+    lt_tensor slot_S;  /* [layers, batch, slots, H, D, D]; empty without slots */
+    lt_tensor slot_z;  /* [layers, batch, slots, H, D] */
+    lt_tensor tails;   /* [layers, batch, rows, width] */
     bool has_tail;
-    void *host;     /* block of host memory behind the pointers above */
-    void *decision; /* host scratch of one decision */
+    lt_pool pool;                 /* host memory behind the pointers above */
+    struct lt_decision *decision; /* host scratch of one decision */
 } lt_cache;
 
-/* Allocates slots and tails from `run` (NULL where there are none). All sequences get the same spec. */
+/* Allocates slots and tails from `run` (NULL where there are none). All sequences get the same spec. LT_USAGE when the
+ * slots do not suffice for it. */
 lt_status lt_cache_init(lt_cache *cache, const lt_cache_shape *shape, const lt_cache_spec *spec,
                         lt_arena *run);
 void lt_cache_free(lt_cache *cache);
@@ -110,9 +129,12 @@ void lt_cache_reset(lt_cache *cache);
 /* Bytes of slots and of tails; they never change. */
 int64_t lt_cache_slot_bytes(const lt_cache *cache);
 int64_t lt_cache_tail_bytes(const lt_cache *cache);
+/* Host bytes of entry statistics and policy state; they never change either. */
+int64_t lt_cache_metadata_bytes(const lt_cache *cache);
 /* Bytes of one entry of all layers of one sequence (float32 S and z). */
 int64_t lt_entry_bytes(int layers, int heads, int head_dim);
-/* Slots that a spec needs per layer and sequence: M, and one more where all layers decide together. */
+/* Slots that a spec needs per layer and sequence: M, and a block's segments more where all layers decide together after
+ * looking at values. */
 int lt_cache_slots_for(const lt_cache_spec *spec, int segments_per_block);
 
 lt_entries *lt_cache_entries(lt_cache *cache, int layer, int sequence);
@@ -134,11 +156,13 @@ typedef struct lt_reader {
 lt_status lt_cache_read(lt_cache *cache, lt_tape *tape, const lt_reader *reader, lt_tensor out_S,
                         lt_tensor out_z, lt_var **S, lt_var **z);
 
-/* After the commit stream's output op: adds each entry's share of attention, w_e z_e . r / sum over all, to its running
- * read mass. r [H, D]. Does nothing unless a policy or observer looks at it. */
+/* After the commit stream's output op, with the reader that lt_cache_read had: adds each entry's share of attention,
+ * w_e z_e . r / sum over all, to its running read mass. r [H, D]. Does nothing unless a policy or observer looks at it. */
 lt_status lt_cache_note_reads(lt_cache *cache, lt_tape *tape, const lt_reader *reader, lt_tensor r);
 
-/* The newest entries of one layer and sequence: admits them, and evicts while more than M remain. */
+/* The newest entries of one layer and sequence: admits them, and evicts while more than M remain (with scope=model and a
+ * policy that looks at values: in lt_cache_forward_end; that needs slots, and one block per forward, else LT_USAGE). A
+ * recording forward cannot commit into slots (LT_FAILED): train with a cache without slots. */
 typedef struct lt_commit {
     int layer, sequence;
     int64_t block, first_frame;
@@ -157,8 +181,9 @@ lt_tensor lt_cache_tail(const lt_cache *cache, int layer);
 /* Where the commit pass writes it (empty without slots). */
 lt_tensor lt_cache_tail_memory(const lt_cache *cache, int layer);
 
-/* Saves everything (entries with their statistics, tails, counters) and loads it into a cache of the same shape and
- * spec: the continuation has the same bits. */
+/* Saves everything that outlives a forward (slots, entries with their statistics, tails, counters, seed, sequence
+ * numbers, leaders) and loads it into a cache of the same shape and specs (else LT_INPUT): the continuation has the same
+ * bits. */
 lt_status lt_cache_save(const lt_cache *cache, lt_device *device, const char *path);
 lt_status lt_cache_load(lt_cache *cache, lt_device *device, const char *path);
 

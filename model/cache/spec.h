@@ -2,7 +2,12 @@
  *
  *     sink:n=1,consolidate=ema,alpha=0.9,scope=layer,read=content,protect=1
  *
- *     consolidate   drop | sum | ema (alpha) | nearest | decay (gamma)      what happens to a victim
+ *     consolidate   what happens to a victim:
+ *         drop          it is gone
+ *         sum           added to its older neighbour in time, or to the next newer one if it is the oldest
+ *         ema           same target: alpha * target + (1 - alpha) * victim
+ *         nearest       added to the entry with the most similar z (mean over heads of the cosine)
+ *         decay         same target as sum, but the older of the two is multiplied by gamma
  *     scope         layer | model       each layer decides for itself, or all share the mean of their scores
  *     read          one | age | content                                     weights of the entries when read
  *     granularity   block | frame | tile                                    what one entry is
@@ -38,17 +43,22 @@ typedef struct lt_cache_spec {
     lt_cache_scope scope;
     lt_read_weight read;
     lt_granularity granularity;
-    int protect;
+    int protect; /* newest entries that no policy may evict; at most M of them */
 } lt_cache_spec;
 
-/* Parses `text`; `budget` is used unless the policy fixes its own. LT_USAGE names what is unknown, with the nearest
- * known word. */
+/* Parses `text`; `budget` (0 and more) is used unless the policy fixes its own. LT_USAGE names what is unknown, with the
+ * nearest known word. */
 lt_status lt_cache_spec_parse(const char *text, int budget, lt_cache_spec *out);
-/* The resolved string, every parameter written out; parsing it gives the same spec. Returns `text`. */
+/* The resolved string, every parameter written out; parsing it with the same budget gives the same spec. At most
+ * LT_SPEC_TEXT bytes. Returns `text`. */
+enum { LT_SPEC_TEXT = 512 };
 char *lt_cache_spec_text(const lt_cache_spec *spec, char *text, size_t size);
 
 /* "3" slots, "60MiB" (whole slots of `slot_bytes` that fit), or "25%" of `entries` (at least 1). */
 lt_status lt_budget_parse(const char *text, int64_t slot_bytes, int entries, int *out);
+
+/* True when its decisions look at values: a policy that is not positional, or `nearest`. */
+bool lt_cache_spec_looks(const lt_cache_spec *spec);
 
 /* Names of the enums above, in order. */
 extern const char *const lt_consolidate_names[LT_CONSOLIDATE_COUNT];

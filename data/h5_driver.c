@@ -97,16 +97,22 @@ static const H5FD_class_t driver_class = {
     .fl_map = H5FD_FLMAP_DICHOTOMY,
 };
 
+/* Made once: closing it after a failed opening would also clear the reason of the failure. */
+static hid_t access_list(void) {
+    static hid_t access = H5I_INVALID_HID;
+    if (access >= 0) return access;
+    hid_t driver = H5FDregister(&driver_class), fresh = H5Pcreate(H5P_FILE_ACCESS);
+    if (driver >= 0 && H5Pset_driver(fresh, driver, NULL) >= 0 &&
+        H5Pset_fclose_degree(fresh, H5F_CLOSE_STRONG) >= 0)
+        access = fresh;
+    return access;
+}
+
 hid_t lt_h5_driver_open(lt_jfile *file, const char *name, unsigned flags) {
-    static hid_t driver = H5I_INVALID_HID;
-    if (driver < 0) driver = H5FDregister(&driver_class);
-    hid_t access = H5Pcreate(H5P_FILE_ACCESS), out = H5I_INVALID_HID;
+    hid_t access = access_list(), out = H5I_INVALID_HID;
+    if (access < 0) return out;
     opening = file;
-    if (access >= 0 && H5Pset_driver(access, driver, NULL) >= 0 &&
-        H5Pset_fclose_degree(access, H5F_CLOSE_STRONG) >= 0)
-        out = flags & H5F_ACC_TRUNC ? H5Fcreate(name, flags, H5P_DEFAULT, access)
-                                    : H5Fopen(name, flags, access);
-    if (access >= 0) H5Pclose(access);
+    out = flags & H5F_ACC_TRUNC ? H5Fcreate(name, flags, H5P_DEFAULT, access) : H5Fopen(name, flags, access);
     opening = NULL;
     return out;
 }

@@ -22,8 +22,8 @@ typedef struct lt_arena {
     char *base;
     size_t capacity; /* bytes of the slab; SIZE_MAX while planning */
     size_t used;
-    size_t peak;  /* high-water mark since init or lt_arena_reset_peak */
-    bool poison;  /* fill every new block with 0xFF (a NaN in every float type): tests switch it on */
+    size_t peak; /* high-water mark since init or lt_arena_reset_peak */
+    bool poison; /* fill every new block with 0xFF (a NaN in every float type): tests switch it on */
 } lt_arena;
 
 /* Takes one slab of `capacity` bytes from the device. On a null device `capacity` is ignored. */

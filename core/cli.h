@@ -20,7 +20,13 @@
 extern "C" {
 #endif
 
-typedef enum lt_option_type { LT_OPT_FLAG, LT_OPT_INT, LT_OPT_FLOAT, LT_OPT_STRING, LT_OPT_STRINGS } lt_option_type;
+typedef enum lt_option_type {
+    LT_OPT_FLAG,
+    LT_OPT_INT,
+    LT_OPT_FLOAT,
+    LT_OPT_STRING,
+    LT_OPT_STRINGS
+} lt_option_type;
 
 /* Values of a repeatable option, in the order given. */
 typedef struct lt_strings {
@@ -31,11 +37,11 @@ typedef struct lt_strings {
 typedef struct lt_option {
     const char *name; /* without the dashes */
     lt_option_type type;
-    void *value;       /* bool, int64_t, double, const char * or lt_strings; holds the default before parsing */
-    const char *hint;  /* what to call the value in the help: "DIR", "N" */
+    void *value; /* bool, int64_t, double, const char * or lt_strings; holds the default before parsing */
+    const char *hint; /* what to call the value in the help: "DIR", "N" */
     const char *help;
     bool required;
-    double min, max;   /* of numbers; both 0: any */
+    double min, max;     /* of numbers; both 0: any */
     const char *choices; /* "a|b|c" for strings; NULL: any */
 } lt_option;
 
@@ -52,9 +58,9 @@ extern lt_globals lt_global;
 /* One subcommand: a row of the table in main.c. */
 typedef struct lt_command {
     const char *name;
-    const char *summary;   /* one line for `longtake help` */
-    const char *usage;     /* what follows the name: "--out D.h5 --size WxH ..." */
-    const char *details;   /* paragraphs for `longtake help NAME`; examples included */
+    const char *summary;      /* one line for `longtake help` */
+    const char *usage;        /* what follows the name: "--out D.h5 --size WxH ..." */
+    const char *details;      /* paragraphs for `longtake help NAME`; examples included */
     const lt_option *options; /* ends with {NULL} */
     const char *positional;   /* "RUN [RUN]" or NULL when it takes none */
     int min_positional, max_positional;

@@ -30,15 +30,16 @@ typedef enum lt_backend {
 /* What the planner and the cost model need to know about a machine. */
 typedef struct lt_target {
     char name[64];
-    int64_t memory_bytes;      /* device memory; 0 = unknown */
-    int64_t context_bytes;     /* taken by the driver before the first allocation */
-    double matrix_flops;       /* measured or published peak of a matrix product, FLOP/s; 0 = unknown */
-    double bandwidth;          /* bytes/s, read + write; 0 = unknown */
-    int matrix_dtype_bytes;    /* bytes per element that products read: 4 on the CPU, 2 for bf16 */
+    int64_t memory_bytes;   /* device memory; 0 = unknown */
+    int64_t context_bytes;  /* taken by the driver before the first allocation */
+    double matrix_flops;    /* measured or published peak of a matrix product, FLOP/s; 0 = unknown */
+    double bandwidth;       /* bytes/s, read + write; 0 = unknown */
+    int matrix_dtype_bytes; /* bytes per element that products read: 4 on the CPU, 2 for bf16 */
 } lt_target;
 
 typedef struct lt_device lt_device;
-typedef struct lt_stream lt_stream; /* opaque; NULL is the device's one stream on cpu and null, never used on cuda */
+typedef struct lt_stream
+    lt_stream; /* opaque; NULL is the device's one stream on cpu and null, never used on cuda */
 typedef struct lt_event lt_event;
 
 typedef enum lt_copy_kind { LT_COPY_TO_DEVICE, LT_COPY_TO_HOST, LT_COPY_ON_DEVICE } lt_copy_kind;
@@ -66,7 +67,7 @@ typedef struct lt_device_ops {
 struct lt_device {
     const lt_device_ops *ops;
     lt_target target;
-    void *state;            /* the device's own */
+    void *state;             /* the device's own */
     int64_t allocated_bytes; /* now */
     int64_t peak_bytes;
 };
@@ -91,9 +92,13 @@ lt_status lt_device_fill(lt_device *device, lt_stream *stream, void *to, int byt
 lt_status lt_device_synchronize(lt_device *device, lt_stream *stream);
 
 /* True where tensors have no storage: callers that would read values on the host must skip that. */
-static inline bool lt_device_is_null(const lt_device *device) { return device->ops->backend == LT_BACKEND_NULL; }
+static inline bool lt_device_is_null(const lt_device *device) {
+    return device->ops->backend == LT_BACKEND_NULL;
+}
 /* True where device pointers can be read by the host directly. */
-static inline bool lt_device_is_host(const lt_device *device) { return device->ops->backend == LT_BACKEND_CPU; }
+static inline bool lt_device_is_host(const lt_device *device) {
+    return device->ops->backend == LT_BACKEND_CPU;
+}
 
 #ifdef __cplusplus
 }

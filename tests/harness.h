@@ -20,7 +20,7 @@ static const char *test_filter;
 
 #define CHECK(condition)                                                                                     \
     do {                                                                                                     \
-        if (!(condition)) printf("%s:%d: failed: %s\n", __FILE__, __LINE__, #condition), test_bad++;        \
+        if (!(condition)) printf("%s:%d: failed: %s\n", __FILE__, __LINE__, #condition), test_bad++;         \
     } while (0)
 
 #define CHECK_OK(call)                                                                                       \

@@ -20,9 +20,9 @@ lt_status lt_linear_forward(lt_ctx *ctx, const lt_linear_args *args);
 /* dx = dy w,  dw = dy^T x,  db = column sums of dy. */
 typedef struct lt_linear_backward_args {
     lt_tensor dy, x, w;
-    lt_tensor dx; /* [..., K] or empty */
-    lt_tensor dw; /* [M, K] or empty */
-    lt_tensor db; /* [M] or empty */
+    lt_tensor dx;                      /* [..., K] or empty */
+    lt_tensor dw;                      /* [M, K] or empty */
+    lt_tensor db;                      /* [M] or empty */
     bool accumulate_dx, accumulate_dw; /* the latter for db too */
 } lt_linear_backward_args;
 lt_status lt_linear_backward(lt_ctx *ctx, const lt_linear_backward_args *args);

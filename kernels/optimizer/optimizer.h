@@ -15,7 +15,8 @@ typedef struct lt_grad_norm_args {
     const lt_tensor *grads; /* host array of contiguous tensors */
     double scale;           /* gradients are multiplied by this first (1 / accumulation steps) */
     double max_norm;        /* clip to this; 0: never */
-    lt_tensor control;      /* [3], compute dtype: norm; factor for the gradients (scale and clipping); 1 = finite, else 0 */
+    lt_tensor
+        control; /* [3], compute dtype: norm; factor for the gradients (scale and clipping); 1 = finite, else 0 */
 } lt_grad_norm_args;
 lt_status lt_grad_norm(lt_ctx *ctx, const lt_grad_norm_args *args);
 

@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# Rules about the source tree: formatting, which room may include which, and how long files and functions may be.
+#
+#   ./scripts/check_tree.sh            prints every breach; exits 1 if there is one
+set -uo pipefail
+cd "$(dirname "$0")/.."
+bad=0
+say() { echo "check: $*"; bad=1; }
+
+sources=$(git ls-files '*.c' '*.h' '*.cu' '*.cuh')
+
+if command -v clang-format >/dev/null; then
+    for f in $sources; do
+        clang-format --dry-run -Werror "$f" 2>/dev/null || say "$f: run clang-format -i"
+    done
+else
+    echo "check: clang-format is not installed, formatting was not checked"
+fi
+
+# DESIGN section 2: a room includes only the rooms named here and itself.
+declare -A may=(
+    [core]="" [kernels]="core" [autograd]="core kernels" [data]="core" [model]="core kernels autograd data"
+    [infer]="core kernels autograd data model" [train]="core kernels autograd data model infer"
+    [experiments]="core kernels autograd data model infer train")
+for f in $sources; do
+    room=${f%%/*}
+    [ -n "${may[$room]+x}" ] || continue
+    while IFS= read -r target; do
+        other=${target%%/*}
+        [ "$other" = "$room" ] && continue
+        [ "$other" = tests ] && [[ $(basename "$f") == test* ]] && continue
+        case " ${may[$room]} " in *" $other "*) ;; *) say "$f includes $target: $room does not see $other" ;; esac
+    done < <(sed -nE 's/^[[:space:]]*#[[:space:]]*include[[:space:]]*"([^"]+)".*/\1/p' "$f" | grep /)
+done
+headers=$(grep -lE '#[[:space:]]*include[[:space:]]*<hdf5' $sources | grep -vE '^data/h5[^/]*\.[ch]$')
+[ -z "$headers" ] || say "only data/h5*.c may include hdf5.h: $headers"
+
+for f in $sources; do
+    lines=$(wc -l <"$f")
+    [ "$lines" -le 800 ] || say "$f has $lines lines, at most 800"
+done
+median=$(for f in $sources; do wc -l <"$f"; done | sort -n | awk '{a[NR]=$1} END {print a[int((NR+1)/2)]}')
+[ "${median:-0}" -le 250 ] || say "the median file has $median lines, at most 250"
+
+# Functions: from the line that opens the body in column 0 to the closing brace in column 0.
+lengths=$(awk 'FNR == 1 {start = 0}
+    /^[A-Za-z_].*\)[[:space:]]*\{[[:space:]]*$/ {start = FNR; name = $0}
+    /^\{/ && !start {start = FNR; name = prev}
+    /^\}/ {if (start) {sub(/\(.*/, "", name); print FNR - start + 1, FILENAME ":" start, name} start = 0}
+    {prev = $0}' $(printf '%s\n' $sources | grep -E '\.(c|cu)$'))
+while read -r n where name; do
+    [ "${n:-0}" -le 150 ] || say "$where $name: $n lines, at most 150"
+done <<<"$lengths"
+p90=$(awk '{print $1}' <<<"$lengths" | sort -n | awk '{a[NR]=$1} END {print a[int(NR*0.9)]}')
+[ "${p90:-0}" -le 70 ] || say "the longest tenth of the functions starts at $p90 lines, at most 70"
+for f in model/cache/policy_*.c; do
+    [ ! -f "$f" ] || [ "$(wc -l <"$f")" -le 60 ] || say "$f: a policy is one file of at most 60 lines"
+done
+[ "$bad" = 0 ] && echo "check: tree is fine (median file $median lines, functions p90 $p90 lines)"
+exit $bad

@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Builds longtake and runs every test on this machine's CPU; the last line is "N passed, N failed".
+#
+#   ./scripts/test.sh [NAME]      only test programs whose name contains NAME
+#   LT_BUILD=DIR ./scripts/test.sh    test an existing build folder instead (sanitizers, coverage)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+if [ -z "${LT_BUILD:-}" ]; then
+    ./scripts/setup.sh
+    LT_BUILD=build
+fi
+
+passed=0 failed=0 log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+while read -r program; do
+    started=$(date +%s)
+    status=0
+    timeout 900 "$LT_BUILD/$program" >"$log" 2>&1 || status=$?
+    counts=$(grep -E '^[0-9]+ passed, [0-9]+ failed$' "$log" | tail -n 1 || true)
+    p=${counts%% passed*} f=${counts#*, } f=${f%% failed*}
+    if [ -z "$counts" ] || { [ "$status" -ne 0 ] && [ "$f" = 0 ]; }; then # crashed, timed out, or ran nothing
+        p=${p:-0} f=1
+    fi
+    if [ "$f" -gt 0 ]; then tail -n 40 "$log"; fi
+    printf '%-40s %4d passed %3d failed  %3d s\n' "$program" "$p" "$f" $(($(date +%s) - started))
+    passed=$((passed + p)) failed=$((failed + f))
+done < <(ninja -C "$LT_BUILD" -t targets all | sed -nE 's/^([a-z_0-9]*_test_?[a-z_0-9]*|tests_test_[a-z_0-9]*): C_EXECUTABLE_LINKER.*/\1/p' |
+    sort | grep -F -- "${1:-}")
+
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

@@ -2,11 +2,9 @@
 #ifndef LT_KERNELS_ATTENTION_CPU_ROPE_H
 #define LT_KERNELS_ATTENTION_CPU_ROPE_H
 
+#include "kernels/attention/cpu_spans.h"
 #include "kernels/attention/cpu_tile.h"
 #include "kernels/attention/grid.h"
-
-/* Tokens packed at a time: a chunk of keys and values stays in the first-level cache. */
-enum { LT_ATTN_CHUNK = 64 };
 
 /* Every position of an axis has a row of cosines and one of sines, lt_pad16(d) floats each, zero outside the
  * channels of that axis: the sum of a frame's, a row's and a column's rows are the angles of a token. Sines carry
@@ -57,18 +55,5 @@ LT_INLINE lt_v lt_rotate(lt_v x, lt_v cosine, lt_v sine) { return x * cosine + l
 LT_INLINE lt_v lt_rotate_back(lt_v x, lt_v cosine, lt_v sine) {
     return x * cosine - lt_v_swap_pairs(x) * sine;
 }
-
-/* Long sequences with few heads are cut into spans, so that there is work for every thread; what spans sum is added
- * up in span order. Depends on the problem alone: `items` independent sums over up to `tokens` tokens. */
-typedef struct lt_spans {
-    int64_t count, tokens; /* spans an item, tokens a span */
-} lt_spans;
-lt_spans lt_attn_spans(int64_t items, int64_t tokens);
-
-/* Threads for a parallel loop over this many multiplications: one, where starting the others costs more. */
-int lt_attn_threads(double products);
-
-/* Sum of `count` partial results of `floats` each, in order, left in the first one. */
-void lt_attn_add_spans(int64_t count, int64_t floats, float *partial);
 
 #endif

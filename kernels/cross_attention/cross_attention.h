@@ -1,5 +1,6 @@
 /* Softmax attention of video tokens to text tokens: o = softmax(scale q k^T + (1 - mask) * -10000) v. The additive
- * mask is the published one: with all text masked the softmax is over the raw scores. */
+ * mask is the published one: with all text masked the softmax is over the raw scores. The largest mask term of a row is
+ * taken off first, also in lse: it changes no probability, and scores keep the digits that -10000 would cost them. */
 #ifndef LT_KERNELS_CROSS_ATTENTION_H
 #define LT_KERNELS_CROSS_ATTENTION_H
 

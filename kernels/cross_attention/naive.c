@@ -1,0 +1,86 @@
+#include "kernels/attention/naive_rope.h"
+#include "kernels/cross_attention/cross_attention.h"
+
+#include <math.h>
+
+static double dot(int64_t n, const double *a, const double *b) {
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++) sum += a[i] * b[i];
+    return sum;
+}
+
+/* -10000 for what is masked, less the largest of them. */
+static double mask_term(const lt_tensor *mask, int64_t b, int64_t j) {
+    if (lt_is_empty(mask)) return 0;
+    int64_t L = mask->shape[1];
+    const double *row = (const double *)mask->data + b * L;
+    double visible = row[0];
+    for (int64_t i = 1; i < L; i++) visible = fmax(visible, row[i]);
+    return -10000 * (visible - row[j]);
+}
+
+/* Scores of one query, scale q.k + mask. */
+static void scores(const lt_tensor *q, const lt_tensor *k, const lt_tensor *mask, double scale, int64_t b,
+                   int64_t t, int64_t h, double *s) {
+    int64_t L = k->shape[1], D = k->shape[3];
+    for (int64_t j = 0; j < L; j++)
+        s[j] = scale * dot(D, lt_naive_at(q, b, t, h), lt_naive_at(k, b, j, h)) + mask_term(mask, b, j);
+}
+
+lt_status lt_cross_attention_naive(lt_ctx *ctx, const void *untyped, void *workspace) {
+    (void)ctx;
+    const lt_cross_attention_args *a = untyped;
+    int64_t B = a->q.shape[0], T = a->q.shape[1], H = a->q.shape[2], D = a->q.shape[3], L = a->k.shape[1];
+    double *s = workspace;
+    for (int64_t b = 0; b < B; b++)
+        for (int64_t t = 0; t < T; t++)
+            for (int64_t h = 0; h < H; h++) {
+                scores(&a->q, &a->k, &a->mask, a->scale, b, t, h, s);
+                double most = s[0], sum = 0, *o = lt_naive_at(&a->o, b, t, h);
+                for (int64_t j = 1; j < L; j++) most = fmax(most, s[j]);
+                for (int64_t j = 0; j < L; j++) sum += exp(s[j] - most);
+                for (int64_t c = 0; c < D; c++) o[c] = 0;
+                for (int64_t j = 0; j < L; j++)
+                    for (int64_t c = 0; c < D; c++)
+                        o[c] += exp(s[j] - most) / sum * lt_naive_at(&a->v, b, j, h)[c];
+                if (!lt_is_empty(&a->lse)) ((double *)a->lse.data)[(b * H + h) * T + t] = most + log(sum);
+            }
+    return LT_OK;
+}
+
+static void clear(const lt_tensor *x) {
+    for (int64_t b = 0; b < x->shape[0]; b++)
+        for (int64_t j = 0; j < x->shape[1]; j++)
+            for (int64_t h = 0; h < x->shape[2]; h++)
+                for (int64_t c = 0; c < x->shape[3]; c++) lt_naive_at(x, b, j, h)[c] = 0;
+}
+
+/* p_j = exp(s_j - lse), dv_j += p_j g, ds_j = scale p_j (g.v_j - g.o), dq = sum_j ds_j k_j, dk_j += ds_j q. */
+static void query_backward(const lt_cross_attention_backward_args *a, int64_t b, int64_t t, int64_t h,
+                           double *s) {
+    int64_t T = a->q.shape[1], H = a->q.shape[2], D = a->q.shape[3], L = a->k.shape[1];
+    const double *q = lt_naive_at(&a->q, b, t, h), *g = lt_naive_at(&a->dout, b, t, h);
+    double lse = ((const double *)a->lse.data)[(b * H + h) * T + t],
+           go = dot(D, g, lt_naive_at(&a->o, b, t, h));
+    scores(&a->q, &a->k, &a->mask, a->scale, b, t, h, s);
+    for (int64_t j = 0; j < L; j++) {
+        double p = exp(s[j] - lse), ds = a->scale * p * (dot(D, g, lt_naive_at(&a->v, b, j, h)) - go);
+        for (int64_t c = 0; !lt_is_empty(&a->dq) && c < D; c++)
+            lt_naive_at(&a->dq, b, t, h)[c] += ds * lt_naive_at(&a->k, b, j, h)[c];
+        for (int64_t c = 0; !lt_is_empty(&a->dk) && c < D; c++) {
+            lt_naive_at(&a->dk, b, j, h)[c] += ds * q[c];
+            lt_naive_at(&a->dv, b, j, h)[c] += p * g[c];
+        }
+    }
+}
+
+lt_status lt_cross_attention_backward_naive(lt_ctx *ctx, const void *untyped, void *workspace) {
+    (void)ctx;
+    const lt_cross_attention_backward_args *a = untyped;
+    if (!lt_is_empty(&a->dq) && !a->accumulate_dq) clear(&a->dq);
+    if (!lt_is_empty(&a->dk) && !a->accumulate_dkv) clear(&a->dk), clear(&a->dv);
+    for (int64_t b = 0; b < a->q.shape[0]; b++)
+        for (int64_t t = 0; t < a->q.shape[1]; t++)
+            for (int64_t h = 0; h < a->q.shape[2]; h++) query_backward(a, b, t, h, workspace);
+    return LT_OK;
+}

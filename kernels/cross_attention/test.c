@@ -1,0 +1,209 @@
+#include "kernels/check.h"
+#include "kernels/cross_attention/cross_attention.h"
+#include "tests/harness.h"
+
+typedef struct size {
+    int64_t B, T, H, D, L;
+} size;
+
+typedef enum mask_kind { NO_MASK, SOME_MASKED, ALL_MASKED } mask_kind;
+
+/* Each text sees a prefix, the first one everything; with ALL_MASKED the last text sees nothing. */
+static lt_tensor make_mask(lt_check *c, size s, mask_kind kind) {
+    if (kind == NO_MASK) return (lt_tensor){0};
+    lt_tensor mask = LT_IN(c, s.B, s.L);
+    for (int64_t i = 0; i < s.B * s.L; i++) {
+        int64_t b = i / s.L, seen = s.L - b * (s.L / 3);
+        if (kind == ALL_MASKED && b == s.B - 1) seen = 0;
+        lt_check_set(&mask, i, i % s.L < seen);
+    }
+    return mask;
+}
+
+/* k and v as parts of [B, L, 2, H, D], q and o as halves of wider rows. */
+static lt_cross_attention_args forward_args(lt_check *c, size s, mask_kind kind) {
+    lt_tensor kv = LT_IN(c, s.B, s.L, 2, s.H, s.D);
+    return (lt_cross_attention_args){.q = lt_select(LT_IN(c, s.B, s.T, 2, s.H, s.D), 2, 1),
+                                     .k = lt_select(kv, 2, 0),
+                                     .v = lt_select(kv, 2, 1),
+                                     .mask = make_mask(c, s, kind),
+                                     .scale = 1 / sqrt((double)s.D),
+                                     .o = lt_select(LT_OUT_PARTLY(c, s.B, s.T, 2, s.H, s.D), 2, 0),
+                                     .lse = LT_OUT(c, s.B, s.H, s.T)};
+}
+
+enum { DQ = 1, DKV = 2, ACCUMULATE = 4 };
+
+static lt_cross_attention_backward_args backward_args(lt_check *c, const lt_cross_attention_args *f, size s,
+                                                      int parts) {
+    lt_check_role role = parts & ACCUMULATE ? LT_CHECK_BOTH : LT_CHECK_OUTPUT;
+    lt_cross_attention_backward_args b = {
+        .q = f->q, .k = f->k, .v = f->v, .mask = f->mask, .scale = f->scale};
+    b.o = f->o, b.lse = f->lse;
+    b.dout = lt_select(LT_IN(c, s.B, s.T, 2, s.H, s.D), 2, 1);
+    if (parts & DQ) b.dq = lt_check_operand_new(c, role, LT_DIMS(s.B, s.T, s.H, s.D));
+    if (parts & DKV) {
+        lt_tensor grads = lt_check_operand_new(c, role, LT_DIMS(s.B, s.L, 2, s.H, s.D));
+        b.dk = lt_select(grads, 2, 0);
+        b.dv = lt_select(grads, 2, 1);
+    }
+    b.accumulate_dq = b.accumulate_dkv = parts & ACCUMULATE;
+    return b;
+}
+
+static lt_status agrees(size s, mask_kind kind, int parts) {
+    lt_check c;
+    lt_check_begin(&c, 41);
+    while (lt_check_next(&c)) {
+        lt_cross_attention_args f = forward_args(&c, s, kind);
+        LT_CHECK_RUN(&c, lt_cross_attention_forward(&c.ctx, &f));
+        lt_cross_attention_backward_args b = backward_args(&c, &f, s, parts);
+        LT_CHECK_RUN(&c, lt_cross_attention_backward(&c.ctx, &b));
+    }
+    return lt_check_end(&c);
+}
+
+static void all_sizes_agree_with_the_reference(void) {
+    static const int64_t dims[] = {32, 60, 64, 112, 128}, queries[] = {1, 63, 500, 1000},
+                         texts[] = {16, 77, 64, 300};
+    for (int d = 0; d < 5; d++)
+        for (int t = 0; t < 4; t++) {
+            int64_t L = texts[(d + t) % 4];
+            CHECK_OK(agrees((size){1, queries[t], 2, dims[d], L}, NO_MASK, DQ | DKV));
+        }
+    CHECK_OK(agrees((size){1, 1, 1, 1, 1}, NO_MASK, DQ | DKV));
+    CHECK_OK(agrees((size){2, 5, 1, 7, 3}, SOME_MASKED, DQ | DKV));
+}
+
+static void masks_agree_with_the_reference(void) {
+    CHECK_OK(agrees((size){3, 63, 2, 32, 64}, SOME_MASKED, DQ | DKV));
+    CHECK_OK(agrees((size){3, 63, 2, 60, 77}, SOME_MASKED, DQ | DKV | ACCUMULATE));
+    CHECK_OK(agrees((size){3, 63, 2, 112, 300}, ALL_MASKED, DQ | DKV));
+}
+
+static void only_what_is_asked_is_computed(void) {
+    CHECK_OK(agrees((size){1, 600, 2, 32, 20}, NO_MASK, 0));
+    CHECK_OK(agrees((size){1, 600, 2, 32, 20}, NO_MASK, DQ));
+    CHECK_OK(agrees((size){1, 600, 2, 32, 20}, NO_MASK, DKV));
+}
+
+static void lse_may_be_left_out(void) {
+    lt_check c;
+    lt_check_begin(&c, 42);
+    while (lt_check_next(&c)) {
+        size s = {1, 63, 2, 32, 20};
+        lt_tensor kv = LT_IN(&c, s.B, s.L, 2, s.H, s.D);
+        lt_cross_attention_args f = {.q = LT_IN(&c, s.B, s.T, s.H, s.D),
+                                     .k = lt_select(kv, 2, 0),
+                                     .v = lt_select(kv, 2, 1),
+                                     .scale = 0.2,
+                                     .o = LT_OUT(&c, s.B, s.T, s.H, s.D)};
+        LT_CHECK_RUN(&c, lt_cross_attention_forward(&c.ctx, &f));
+    }
+    CHECK_OK(lt_check_end(&c));
+}
+
+static void gradients_equal_differences(void) {
+    for (int kind = NO_MASK; kind <= ALL_MASKED; kind++) {
+        size s = {2, 5, 2, 6, 7};
+        lt_check c;
+        lt_check_begin(&c, 43);
+        while (lt_check_next(&c)) {
+            lt_cross_attention_args f = forward_args(&c, s, (mask_kind)kind);
+            LT_CHECK_RUN(&c, lt_cross_attention_forward(&c.ctx, &f));
+            lt_cross_attention_backward_args b = backward_args(&c, &f, s, DQ | DKV);
+            LT_CHECK_RUN(&c, lt_cross_attention_backward(&c.ctx, &b));
+            lt_check_gradient(&c, "dq", LT_OP_CROSS_ATTENTION, &f, 1, &f.o, &b.dout, f.q, &b.dq);
+            lt_check_gradient(&c, "dk", LT_OP_CROSS_ATTENTION, &f, 1, &f.o, &b.dout, f.k, &b.dk);
+            lt_check_gradient(&c, "dv", LT_OP_CROSS_ATTENTION, &f, 1, &f.o, &b.dout, f.v, &b.dv);
+        }
+        CHECK_OK(lt_check_end(&c));
+    }
+}
+
+/* Bits of o with the masked tokens there, filled with anything, and gone; with all of them masked, o is that of no
+ * mask. */
+static void masked_tokens_do_not_exist(void) {
+    size s = {1, 63, 2, 32, 40}, shorter = {1, 63, 2, 32, 30};
+    lt_check c;
+    lt_check_begin(&c, 44);
+    while (lt_check_next(&c)) {
+        lt_cross_attention_args f = forward_args(&c, s, SOME_MASKED),
+                                less = forward_args(&c, shorter, NO_MASK);
+        for (int64_t i = 0; i < s.L; i++) lt_check_set(&f.mask, i, i < 30);
+        less.q = f.q, less.k = lt_slice(f.k, 1, 0, 30), less.v = lt_slice(f.v, 1, 0, 30);
+        LT_CHECK_RUN(&c, lt_cross_attention_forward(&c.ctx, &f));
+        LT_CHECK_RUN(&c, lt_cross_attention_forward(&c.ctx, &less));
+        for (int64_t i = 0; i < lt_numel(&f.o); i++)
+            CHECK_NEAR(lt_check_get(&f.o, i), lt_check_get(&less.o, i), 1e-6);
+        lt_cross_attention_args bare = f;
+        bare.mask = (lt_tensor){0};
+        for (int64_t i = 0; i < s.L; i++) lt_check_set(&f.mask, i, 0);
+        bare.o = LT_OUT(&c, s.B, s.T, s.H, s.D);
+        LT_CHECK_RUN(&c, lt_cross_attention_forward(&c.ctx, &f));
+        LT_CHECK_RUN(&c, lt_cross_attention_forward(&c.ctx, &bare));
+        for (int64_t i = 0; i < lt_numel(&f.o); i++) CHECK(lt_check_get(&f.o, i) == lt_check_get(&bare.o, i));
+    }
+    CHECK_OK(lt_check_end(&c));
+}
+
+static void make_whole(lt_tensor t) {
+    for (int64_t i = 0; i < lt_numel(&t); i++) lt_check_set(&t, i, round(3 * lt_check_get(&t, i)));
+}
+
+/* Whole numbers, so that scores in the hundreds, whose exponentials float32 cannot hold, are exact. */
+static void large_scores_do_not_overflow(void) {
+    lt_check c;
+    lt_check_begin(&c, 45);
+    while (lt_check_next(&c)) {
+        size s = {1, 63, 1, 32, 20};
+        lt_cross_attention_args f = forward_args(&c, s, NO_MASK);
+        make_whole(f.q), make_whole(f.k);
+        f.scale = 4;
+        LT_CHECK_RUN(&c, lt_cross_attention_forward(&c.ctx, &f));
+        lt_cross_attention_backward_args b = backward_args(&c, &f, s, DQ | DKV);
+        LT_CHECK_RUN(&c, lt_cross_attention_backward(&c.ctx, &b));
+        double most = 0;
+        for (int64_t i = 0; i < s.T; i++) most = fmax(most, lt_check_get(&f.lse, i));
+        CHECK(most > 300);
+    }
+    CHECK_OK(lt_check_end(&c));
+}
+
+static void wrong_operands_are_named(void) {
+    lt_check c;
+    lt_check_begin(&c, 46);
+    while (lt_check_next(&c)) {
+        size s = {2, 63, 2, 32, 20};
+        lt_cross_attention_args f = forward_args(&c, s, SOME_MASKED), bad;
+        bad = f, bad.k = lt_slice(f.k, 0, 0, 1);
+        CHECK_FAILS(lt_cross_attention_forward(&c.ctx, &bad), LT_FAILED, "operand k");
+        bad = f, bad.v = lt_slice(f.v, 1, 0, 19);
+        CHECK_FAILS(lt_cross_attention_forward(&c.ctx, &bad), LT_FAILED, "operand v");
+        bad = f, bad.mask = lt_slice(f.mask, 1, 0, 19);
+        CHECK_FAILS(lt_cross_attention_forward(&c.ctx, &bad), LT_FAILED, "operand mask");
+        bad = f, bad.k = lt_slice(f.k, 1, 0, 0), bad.v = lt_slice(f.v, 1, 0, 0);
+        CHECK_FAILS(lt_cross_attention_forward(&c.ctx, &bad), LT_FAILED, "0 text tokens");
+        bad = f, bad.scale = NAN;
+        CHECK_FAILS(lt_cross_attention_forward(&c.ctx, &bad), LT_FAILED, "scale");
+        LT_CHECK_RUN(&c, lt_cross_attention_forward(&c.ctx, &f));
+        lt_cross_attention_backward_args b = backward_args(&c, &f, s, DQ);
+        b.dv = f.v;
+        CHECK_FAILS(lt_cross_attention_backward(&c.ctx, &b), LT_FAILED, "dk and dv go together");
+        b.dv = (lt_tensor){0};
+        LT_CHECK_RUN(&c, lt_cross_attention_backward(&c.ctx, &b));
+    }
+    CHECK_OK(lt_check_end(&c));
+}
+
+int main(int argc, char **argv) {
+    RUN(all_sizes_agree_with_the_reference);
+    RUN(masks_agree_with_the_reference);
+    RUN(only_what_is_asked_is_computed);
+    RUN(lse_may_be_left_out);
+    RUN(gradients_equal_differences);
+    RUN(masked_tokens_do_not_exist);
+    RUN(large_scores_do_not_overflow);
+    RUN(wrong_operands_are_named);
+    return test_end();
+}

@@ -60,7 +60,7 @@ lt_status lt_op_run(lt_ctx *ctx, lt_op_id id, const void *args) {
     const lt_op *op = lt_op_at(id);
     LT_CHECK(op, LT_FAILED, "there is no op number %d", (int)id);
     LT_CHECK(ctx->sticky == LT_OK, ctx->sticky, "op %s was not run: the device failed before it", op->name);
-    bool runs = ctx->backend != LT_BACKEND_NULL;
+    bool runs = ctx->backend != LT_BACKEND_NULL && !lt_device_is_null(ctx->device);
     LT_CHECK(!runs || op->run[ctx->backend], LT_UNAVAILABLE, "op %s: not available on backend %s", op->name,
              backend_names[ctx->backend]);
     lt_cost cost = {0};

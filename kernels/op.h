@@ -45,7 +45,8 @@ typedef struct lt_meter {
 /* Where and how ops run. One per stream; not shared between threads. */
 typedef struct lt_ctx {
     lt_device *device;
-    lt_backend backend;   /* usually device->ops->backend; naive on host memory for references */
+    lt_backend backend;   /* usually device->ops->backend; naive on host memory for references; any on a null device,
+                             * which counts what that backend would take and runs nothing */
     lt_stream *stream;
     lt_arena *scratch;    /* workspaces; holds nothing between ops */
     lt_meter *meter;      /* or NULL */

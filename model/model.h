@@ -39,16 +39,19 @@ lt_status lt_model_open(const lt_config *config, lt_device *device, lt_backend b
                         lt_model **out);
 void lt_model_close(lt_model *model);
 lt_status lt_model_initialise(lt_model *model, uint64_t seed);
-/* Latent mean 0 and deviation 1 until set; host arrays of latent_channels. */
+/* Latent mean 0 and deviation 1 until set; host arrays of latent_channels. LT_INPUT names the channel whose deviation is
+ * not positive or whose mean is not finite. */
 lt_status lt_model_set_latent_stats(lt_model *model, const float *mean, const float *deviation);
-/* The same architecture on another device (null: to measure), without values. */
+/* The same architecture on another device, without values, the same parameters trainable. On a null device it keeps the
+ * backend of `model`, so it measures what that backend takes. */
 lt_status lt_model_twin(const lt_model *model, lt_device *device, int flags, lt_model **out);
 
 /* Latent shape of one block: frames, height, width, channels; and video frames per block. */
 void lt_model_block_shape(const lt_model *model, int64_t shape[4]);
 int lt_model_frames_per_block(const lt_model *model);
 
-/* rgb [frames, frame_height, frame_width, 3] bytes -> normalised latents on the host, and back. */
+/* rgb [frames, frame_height, frame_width, 3] bytes -> normalised latents on the host, and back. On a null device the
+ * statistics are 0 and 1. */
 lt_status lt_model_encode(const lt_model *model, int64_t frames, const uint8_t *rgb, float *latents);
 lt_status lt_model_decode(const lt_model *model, int64_t latent_frames, const float *latents, uint8_t *rgb);
 /* Motion of a block of normalised latents [frames, height, width, channels]: RMS difference of consecutive frames. */
@@ -56,23 +59,29 @@ float lt_latent_motion(const float *latents, int64_t frames, int64_t frame_size)
 
 /* ---- sessions: a context with memory that was planned ------------------------------------------------------------ */
 
+typedef struct lt_session lt_session;
+
+/* What will be run: called once on the null device to measure, later by the owner for real, any number of times. It must
+ * make the same allocations whatever the values. `setup` allocates from session->run what outlives one call of `work`; it
+ * runs twice, on the session that measures and on the one that stays, and must not use what the first run left.
+ * `close` frees host memory that setup took: after measuring, and in lt_session_close. */
+typedef struct lt_work {
+    lt_status (*setup)(lt_session *session, void *user); /* may be NULL */
+    lt_status (*work)(lt_session *session, void *user);
+    void *user;
+    void (*close)(lt_session *session, void *user); /* may be NULL; also called when setup failed */
+} lt_work;
+
 /* A context, a tape and arenas of exactly the size that `work` needs. */
-typedef struct lt_session {
+struct lt_session {
     lt_model *model;
     lt_ctx ctx;
     lt_arena step, scratch,
         run; /* values and gradients; workspaces; cache slots and tails and whatever work keeps */
     lt_tape tape;
-    lt_meter meter;
-} lt_session;
-
-/* What will be run: called once on the null device to measure, later by the owner for real, any number of times. It must
- * make the same allocations whatever the values. `setup` allocates from session->run what outlives one call of `work`. */
-typedef struct lt_work {
-    lt_status (*setup)(lt_session *session, void *user); /* may be NULL */
-    lt_status (*work)(lt_session *session, void *user);
-    void *user;
-} lt_work;
+    lt_meter meter; /* of all that ran since setup */
+    lt_work work;
+};
 
 typedef struct lt_session_plan {
     int64_t step_bytes, scratch_bytes, run_bytes;
@@ -85,21 +94,26 @@ lt_status lt_session_measure(const lt_model *model, const char *target, const lt
 /* Measures, then allocates the arenas on the model's device and runs setup there. */
 lt_status lt_session_open(lt_model *model, const lt_work *work, lt_session **out);
 void lt_session_close(lt_session *session);
+/* For tests: sessions opened from now on fill every block of their arenas with NaN. */
+void lt_session_poison(bool on);
 
 /* ---- folders ------------------------------------------------------------------------------------------------------ */
 
 /* Writes model.safetensors (values) and, when the model has one, ema.safetensors into an existing folder. */
 lt_status lt_model_save(const lt_model *model, const char *folder);
-/* Reads values from `folder`; `ema`: takes ema.safetensors for the values. */
+/* Reads values from `folder`; `ema`: takes ema.safetensors for the values. A model with an EMA gets the folder's, or a
+ * copy of the values where the folder has none. LT_INPUT names what is missing or does not fit. */
 lt_status lt_model_load(lt_model *model, const char *folder, bool ema);
 
 /* A run folder (runs/X, or a checkpoint folder inside it, or a published experiment folder: config.json beside
  * ema.safetensors). `which` is "best", "latest", "step-N" or NULL: best if there is one, else latest, else the folder
- * itself. Opens its model for inference on `device` with EMA weights. `config` (may be NULL) receives the run's resolved
- * configuration, freed by the caller; `checkpoint` (may be NULL, LT_PATH_MAX bytes) the folder used. */
+ * itself. Opens its model for inference on `device` with EMA weights (plain ones where none were kept). `config` (may be
+ * NULL) receives the run's resolved configuration, freed by the caller; `checkpoint` (may be NULL, LT_PATH_MAX bytes) the
+ * folder used. */
 lt_status lt_run_open(const char *run, const char *which, lt_device *device, lt_model **model,
                       lt_config **config, char *checkpoint);
-/* The checkpoint folder alone; LT_INPUT when there is none that is complete (has DONE). */
+/* The checkpoint folder alone, links followed; LT_INPUT when there is none that is complete (has DONE). "latest" is the
+ * complete step-N of the highest N, whatever an interrupted run left behind. */
 lt_status lt_run_checkpoint(const char *run, const char *which, char *checkpoint);
 
 #ifdef __cplusplus

@@ -1,24 +1,11 @@
+#include "kernels/dense.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/rows.h"
 
-static lt_status expect_contiguous(const char *op, const char *operand, const lt_tensor *t) {
-    char text[160];
-    LT_CHECK(lt_is_empty(t) || lt_is_contiguous(t), LT_FAILED, "op %s: operand %s %s is not contiguous", op,
-             operand, lt_tensor_text(t, text, sizeof text));
-    return LT_OK;
-}
-
-/* Contiguous and of the compute dtype, with the shape of `like`. */
+/* With the shape of `like`. */
 static lt_status expect_like(const lt_ctx *ctx, const char *op, const char *operand, const lt_tensor *t,
                              bool optional, const lt_tensor *like) {
-    LT_TRY(lt_expect(op, operand, t, lt_ctx_dtype(ctx), optional, like->ndim, like->shape));
-    return expect_contiguous(op, operand, t);
-}
-
-static lt_status expect_dense(const lt_ctx *ctx, const char *op, const char *operand, const lt_tensor *t,
-                              bool optional, int ndim, const int64_t *shape) {
-    LT_TRY(lt_expect(op, operand, t, lt_ctx_dtype(ctx), optional, ndim, shape));
-    return expect_contiguous(op, operand, t);
+    return lt_expect_dense(op, operand, t, lt_ctx_dtype(ctx), optional, like->ndim, like->shape);
 }
 
 static void charge(const lt_ctx *ctx, lt_cost *cost, double elements, double flops, double tensors) {
@@ -61,14 +48,14 @@ static lt_status expect_broadcast(const lt_ctx *ctx, const char *op, const char 
                                   bool optional, const int64_t *shape) {
     int64_t one[3] = {shape[0], 1, shape[2]};
     bool single = !lt_is_empty(t) && t->ndim == 3 && t->shape[1] == 1;
-    return expect_dense(ctx, op, operand, t, optional, 3, single ? one : shape);
+    return lt_expect_dense(op, operand, t, lt_ctx_dtype(ctx), optional, 3, single ? one : shape);
 }
 
 lt_status lt_add_broadcast_describe(const lt_ctx *ctx, const void *args, lt_cost *cost) {
     const lt_add_broadcast_args *a = args;
     const char *op = "add_broadcast";
-    LT_TRY(expect_dense(ctx, op, "y", &a->y, false, 3, (const int64_t[]){-1, -1, -1}));
-    LT_TRY(expect_dense(ctx, op, "a", &a->a, false, 2, a->y.shape + 1));
+    LT_TRY(LT_EXPECT_DENSE(op, "y", &a->y, lt_ctx_dtype(ctx), false, -1, -1, -1));
+    LT_TRY(lt_expect_dense(op, "a", &a->a, lt_ctx_dtype(ctx), false, 2, a->y.shape + 1));
     LT_TRY(expect_broadcast(ctx, op, "b", &a->b, false, a->y.shape));
     charge(ctx, cost, (double)lt_numel(&a->y), 1, a->b.shape[1] == 1 ? 1 : 2);
     cost->bytes += (double)lt_nbytes(&a->a);
@@ -78,8 +65,8 @@ lt_status lt_add_broadcast_describe(const lt_ctx *ctx, const void *args, lt_cost
 lt_status lt_add_broadcast_backward_describe(const lt_ctx *ctx, const void *args, lt_cost *cost) {
     const lt_add_broadcast_backward_args *a = args;
     const char *op = "add_broadcast_backward";
-    LT_TRY(expect_dense(ctx, op, "dy", &a->dy, false, 3, (const int64_t[]){-1, -1, -1}));
-    LT_TRY(expect_dense(ctx, op, "da", &a->da, true, 2, a->dy.shape + 1));
+    LT_TRY(LT_EXPECT_DENSE(op, "dy", &a->dy, lt_ctx_dtype(ctx), false, -1, -1, -1));
+    LT_TRY(lt_expect_dense(op, "da", &a->da, lt_ctx_dtype(ctx), true, 2, a->dy.shape + 1));
     LT_TRY(expect_broadcast(ctx, op, "db", &a->db, true, a->dy.shape));
     charge(ctx, cost, (double)lt_numel(&a->dy), 2, 2);
     const int64_t *s = a->dy.shape;
@@ -98,7 +85,7 @@ static lt_status expect_gate(const lt_ctx *ctx, const char *op, const char *oper
 lt_status lt_gated_residual_describe(const lt_ctx *ctx, const void *args, lt_cost *cost) {
     const lt_gated_residual_args *a = args;
     const char *op = "gated_residual";
-    LT_TRY(expect_dense(ctx, op, "x", &a->x, false, 3, (const int64_t[]){-1, -1, -1}));
+    LT_TRY(LT_EXPECT_DENSE(op, "x", &a->x, lt_ctx_dtype(ctx), false, -1, -1, -1));
     LT_TRY(expect_like(ctx, op, "h", &a->h, false, &a->x));
     LT_TRY(expect_like(ctx, op, "y", &a->y, false, &a->x));
     LT_TRY(expect_gate(ctx, op, "gate", &a->gate, &a->x));
@@ -110,7 +97,7 @@ lt_status lt_gated_residual_backward_describe(const lt_ctx *ctx, const void *arg
     const lt_gated_residual_backward_args *a = args;
     const char *op = "gated_residual_backward";
     bool gate = !lt_is_empty(&a->dgate);
-    LT_TRY(expect_dense(ctx, op, "dy", &a->dy, false, 3, (const int64_t[]){-1, -1, -1}));
+    LT_TRY(LT_EXPECT_DENSE(op, "dy", &a->dy, lt_ctx_dtype(ctx), false, -1, -1, -1));
     LT_TRY(expect_like(ctx, op, "h", &a->h, !gate, &a->dy));
     LT_TRY(expect_like(ctx, op, "dh", &a->dh, true, &a->dy));
     LT_TRY(expect_gate(ctx, op, "gate", &a->gate, &a->dy));
@@ -142,19 +129,19 @@ lt_status lt_copy_describe(const lt_ctx *ctx, const void *args, lt_cost *cost) {
 
 lt_status lt_mix_describe(const lt_ctx *ctx, const void *args, lt_cost *cost) {
     const lt_mix_args *a = args;
-    LT_TRY(expect_dense(ctx, "mix", "a", &a->a, false, 2, (const int64_t[]){-1, -1}));
+    LT_TRY(LT_EXPECT_DENSE("mix", "a", &a->a, lt_ctx_dtype(ctx), false, -1, -1));
     LT_TRY(expect_like(ctx, "mix", "b", &a->b, false, &a->a));
     LT_TRY(expect_like(ctx, "mix", "y", &a->y, false, &a->a));
-    LT_TRY(expect_dense(ctx, "mix", "alpha", &a->alpha, false, 1, a->a.shape));
-    LT_TRY(expect_dense(ctx, "mix", "beta", &a->beta, false, 1, a->a.shape));
+    LT_TRY(lt_expect_dense("mix", "alpha", &a->alpha, lt_ctx_dtype(ctx), false, 1, a->a.shape));
+    LT_TRY(lt_expect_dense("mix", "beta", &a->beta, lt_ctx_dtype(ctx), false, 1, a->a.shape));
     charge(ctx, cost, (double)lt_numel(&a->a), 3, 3);
     return LT_OK;
 }
 
 lt_status lt_sum_describe(const lt_ctx *ctx, const void *args, lt_cost *cost) {
     const lt_sum_args *a = args;
-    LT_TRY(expect_dense(ctx, "sum", "x", &a->x, false, 2, (const int64_t[]){-1, -1}));
-    LT_TRY(expect_dense(ctx, "sum", "y", &a->y, false, 1, a->x.shape));
+    LT_TRY(LT_EXPECT_DENSE("sum", "x", &a->x, lt_ctx_dtype(ctx), false, -1, -1));
+    LT_TRY(lt_expect_dense("sum", "y", &a->y, lt_ctx_dtype(ctx), false, 1, a->x.shape));
     charge(ctx, cost, (double)lt_numel(&a->x), 1, 1);
     reserve(ctx, cost, a->x.shape[0] * lt_pieces(a->x.shape[1], LT_PIECE), sizeof(double));
     return LT_OK;

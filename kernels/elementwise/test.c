@@ -196,7 +196,7 @@ static void wrong_operands_are_named(void) {
     CHECK_FAILS(lt_unary_forward(ctx, &(lt_unary_args){LT_UNARY_COUNT, a, a}), LT_FAILED,
                 "no function number 4");
     CHECK_FAILS(lt_unary_forward(ctx, &(lt_unary_args){LT_TANH, lt_slice(a, 2, 0, 2), a}), LT_FAILED,
-                "not contiguous");
+                "is not rows of 3 contiguous dimensions");
     CHECK_FAILS(lt_gated_residual_forward(ctx, &(lt_gated_residual_args){a, b, none, a}), LT_FAILED,
                 "operand h");
     CHECK_FAILS(lt_gated_residual_forward(ctx, &(lt_gated_residual_args){a, a, flat, a}), LT_FAILED,

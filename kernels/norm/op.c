@@ -1,3 +1,4 @@
+#include "kernels/dense.h"
 #include "kernels/norm/norm.h"
 #include "kernels/rows.h"
 
@@ -12,21 +13,12 @@ static lt_status expect_pair(const char *op, const char *names[2], const lt_tens
     return lt_expect_rows(op, names[1], second, 1);
 }
 
-static lt_status expect_dense(const char *op, const char *operand, const lt_tensor *t, lt_dtype dtype,
-                              bool optional, const int64_t *shape) {
-    LT_TRY(lt_expect(op, operand, t, dtype, optional, 3, shape));
-    char text[160];
-    LT_CHECK(lt_is_empty(t) || lt_is_contiguous(t), LT_FAILED, "op %s: operand %s %s is not contiguous", op,
-             operand, lt_tensor_text(t, text, sizeof text));
-    return LT_OK;
-}
-
 lt_status lt_norm_modulate_describe(const lt_ctx *ctx, const void *args, lt_cost *cost) {
     const lt_norm_modulate_args *a = args;
     const char *op = "norm_modulate";
     lt_dtype dtype = lt_ctx_dtype(ctx);
-    LT_TRY(expect_dense(op, "x", &a->x, dtype, false, (const int64_t[]){-1, -1, -1}));
-    LT_TRY(expect_dense(op, "y", &a->y, dtype, false, a->x.shape));
+    LT_TRY(LT_EXPECT_DENSE(op, "x", &a->x, dtype, false, -1, -1, -1));
+    LT_TRY(lt_expect_dense(op, "y", &a->y, dtype, false, 3, a->x.shape));
     LT_TRY(expect_pair(op, (const char *[]){"shift", "scale"}, &a->shift, &a->scale, dtype, a->x.shape[0],
                        a->x.shape[2]));
     double elements = (double)lt_numel(&a->x);
@@ -39,9 +31,9 @@ lt_status lt_norm_modulate_backward_describe(const lt_ctx *ctx, const void *args
     const lt_norm_modulate_backward_args *a = args;
     const char *op = "norm_modulate_backward";
     lt_dtype dtype = lt_ctx_dtype(ctx);
-    LT_TRY(expect_dense(op, "x", &a->x, dtype, false, (const int64_t[]){-1, -1, -1}));
-    LT_TRY(expect_dense(op, "dy", &a->dy, dtype, false, a->x.shape));
-    LT_TRY(expect_dense(op, "dx", &a->dx, dtype, true, a->x.shape));
+    LT_TRY(LT_EXPECT_DENSE(op, "x", &a->x, dtype, false, -1, -1, -1));
+    LT_TRY(lt_expect_dense(op, "dy", &a->dy, dtype, false, 3, a->x.shape));
+    LT_TRY(lt_expect_dense(op, "dx", &a->dx, dtype, true, 3, a->x.shape));
     int64_t groups = a->x.shape[0], rows = a->x.shape[1], channels = a->x.shape[2];
     LT_TRY(LT_EXPECT(op, "scale", &a->scale, dtype, true, groups, channels));
     LT_TRY(lt_expect_rows(op, "scale", &a->scale, 1));

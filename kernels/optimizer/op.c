@@ -1,14 +1,8 @@
+#include "kernels/dense.h"
 #include "kernels/optimizer/chunks.h"
 #include "kernels/optimizer/optimizer.h"
 
 #include <stdio.h>
-
-static lt_status expect_contiguous(const char *op, const char *operand, const lt_tensor *t) {
-    char text[160];
-    LT_CHECK(lt_is_empty(t) || lt_is_contiguous(t), LT_FAILED, "op %s: operand %s %s is not contiguous", op,
-             operand, lt_tensor_text(t, text, sizeof text));
-    return LT_OK;
-}
 
 lt_status lt_grad_norm_describe(const lt_ctx *ctx, const void *args, lt_cost *cost) {
     const lt_grad_norm_args *a = args;
@@ -20,13 +14,11 @@ lt_status lt_grad_norm_describe(const lt_ctx *ctx, const void *args, lt_cost *co
         const lt_tensor *g = &a->grads[i];
         char name[32];
         snprintf(name, sizeof name, "grads[%d]", i);
-        LT_TRY(lt_expect("grad_norm", name, g, dtype, false, g->ndim, g->shape));
-        LT_TRY(expect_contiguous("grad_norm", name, g));
+        LT_TRY(lt_expect_dense("grad_norm", name, g, dtype, false, g->ndim, g->shape));
         elements += lt_numel(g);
         chunks += lt_pieces(lt_numel(g), LT_NORM_CHUNK);
     }
-    LT_TRY(LT_EXPECT("grad_norm", "control", &a->control, dtype, false, 3));
-    LT_TRY(expect_contiguous("grad_norm", "control", &a->control));
+    LT_TRY(LT_EXPECT_DENSE("grad_norm", "control", &a->control, dtype, false, 3));
     cost->flops = 2 * (double)elements;
     cost->bytes = (double)elements * (double)lt_dtype_size(dtype);
     if (ctx->backend != LT_BACKEND_NAIVE)
@@ -44,13 +36,12 @@ lt_status lt_adamw_describe(const lt_ctx *ctx, const void *args, lt_cost *cost) 
     for (int i = 0; i < 5; i++) {
         const lt_tensor *t = same[i].tensor;
         bool optional = i == 4;
-        LT_TRY(lt_expect("adamw", same[i].name, t, dtype, optional, t->ndim, t->shape));
-        LT_TRY(expect_contiguous("adamw", same[i].name, t));
+        LT_TRY(lt_expect_dense("adamw", same[i].name, t, dtype, optional, t->ndim, t->shape));
         LT_CHECK((optional && lt_is_empty(t)) || lt_numel(t) == lt_numel(&a->param), LT_FAILED,
                  "op adamw: operand %s has %lld elements, param has %lld", same[i].name,
                  (long long)lt_numel(t), (long long)lt_numel(&a->param));
     }
-    LT_TRY(LT_EXPECT("adamw", "control", &a->control, dtype, false, 3));
+    LT_TRY(LT_EXPECT_DENSE("adamw", "control", &a->control, dtype, false, 3));
     LT_CHECK(a->step >= 1, LT_FAILED, "op adamw: step is %lld; the first one is 1", (long long)a->step);
     double elements = (double)lt_numel(&a->param);
     cost->flops = 14 * elements;

@@ -1,6 +1,7 @@
 #include "kernels/bench_cases.h"
 
 #include "kernels/attention/attention.h"
+#include "kernels/cross_attention/cross_attention.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/embedding/embedding.h"
 #include "kernels/glu_depthwise/glu_depthwise.h"
@@ -13,7 +14,7 @@
 
 #include <string.h>
 
-enum { HEAD = 32, TABLE_ROWS = 256 };
+enum { HEAD = 32, TABLE_ROWS = 256, TEXT = 64 };
 
 /* Leaves the call's arguments where the launcher will read them. */
 #define CALL(bench, type, ...)                                                                               \
@@ -201,6 +202,25 @@ static void attn_dots(lt_bench *b) {
          .out = NEW(LT_BENCH_LIST, LT_BENCH_LIST, H));
 }
 
+/* Text of TEXT bytes: keys and values are views of one product. */
+static void cross_attention(lt_bench *b) {
+    SIZES;
+    lt_tensor kv = NEW(G, TEXT, 2, H, D);
+    CALL(b, lt_cross_attention_args, .q = NEW(G, T, H, D), .k = lt_select(kv, 2, 0), .v = lt_select(kv, 2, 1),
+         .scale = 0.177, .o = NEW(G, T, H, D), .lse = NEW(G, H, T));
+}
+
+static void cross_attention_backward(lt_bench *b) {
+    SIZES;
+    lt_tensor kv = NEW(G, TEXT, 2, H, D), dkv = NEW(G, TEXT, 2, H, D);
+    lt_cross_attention_args f = {.q = NEW(G, T, H, D), .k = lt_select(kv, 2, 0), .v = lt_select(kv, 2, 1)};
+    f.scale = 0.177, f.o = NEW(G, T, H, D), f.lse = NEW(G, H, T);
+    if (b->status == LT_OK) b->status = lt_cross_attention_forward(&b->ctx, &f);
+    CALL(b, lt_cross_attention_backward_args, .q = f.q, .k = f.k, .v = f.v, .o = f.o, .lse = f.lse,
+         .dout = NEW(G, T, H, D), .scale = f.scale, .dq = NEW(G, T, H, D), .dk = lt_select(dkv, 2, 0),
+         .dv = lt_select(dkv, 2, 1));
+}
+
 static void glu_depthwise(lt_bench *b) {
     SIZES;
     int64_t N = G * b->rope.frames, h = b->rope.height, w = b->rope.width;
@@ -298,6 +318,8 @@ static const lt_bench_setup setups[LT_OP_COUNT] = {
     [LT_OP_ATTN_OUTPUT] = attn_output,
     [LT_OP_ATTN_OUTPUT_BACKWARD] = attn_output_backward,
     [LT_OP_ATTN_DOTS] = attn_dots,
+    [LT_OP_CROSS_ATTENTION] = cross_attention,
+    [LT_OP_CROSS_ATTENTION_BACKWARD] = cross_attention_backward,
     [LT_OP_GLU_DEPTHWISE] = glu_depthwise,
     [LT_OP_GLU_DEPTHWISE_BACKWARD] = glu_depthwise_backward,
     [LT_OP_TEMPORAL_CONV] = temporal_conv,

@@ -24,12 +24,13 @@ typedef enum lt_clip_flag {
 } lt_clip_flag;
 
 typedef struct lt_clip {
-    int64_t first_frame;   /* index into /frames; assigned by lt_dataset_add_clip */
-    int64_t frames;        /* assigned by lt_dataset_add_clip */
-    double fps;            /* of the stored frames */
-    double start_s;        /* where the clip begins in its source, seconds */
-    double luma_diff;      /* mean |luma(f+1) - luma(f)| at the stored size, 8-bit codes per frame step */
-    double flow_px_per_s;  /* mean length of the optical flow at the stored size, stored pixels per second */
+    int64_t first_frame; /* index into /frames; assigned by lt_dataset_add_clip */
+    int64_t frames;      /* assigned by lt_dataset_add_clip */
+    double fps;          /* of the stored frames */
+    double start_s;      /* where the clip begins in its source, seconds */
+    double luma_diff;    /* mean |luma(f+1) - luma(f)| at the stored size, 8-bit codes per frame step */
+    double
+        flow_px_per_s; /* mean length of the optical flow, stored pixels per second; of real footage estimated from one frame step in four */
     uint64_t content_hash; /* of the bytes of the source file, or of a scene's recipe */
     uint64_t
         recipe_hash; /* of the options that shaped the clip; a source is skipped when both hashes are known */

@@ -85,14 +85,18 @@ static void count_colours(const uint8_t *rgb, int64_t pixels, int colours[BINS])
         colours[(rgb[0] >> 6) << 4 | (rgb[1] >> 6) << 2 | rgb[2] >> 6]++;
 }
 
-/* Compares against the differences before this one. */
-static bool is_cut(const lt_motion_meter *meter, const lt_motion_step *step) {
-    if (step->colours >= COLOURS_CUT && step->consistent <= COLOURS_FLOW) return true;
+static bool stands_out(const lt_motion_meter *meter, const lt_motion_step *step) {
     return meter->recent >= 0 && step->luma_diff > DIFFERENCE_CUT * meter->recent &&
-           step->luma_diff > DIFFERENCE_LEAST && step->consistent <= DIFFERENCE_FLOW;
+           step->luma_diff > DIFFERENCE_LEAST;
 }
 
-lt_motion_step lt_motion_next(lt_motion_meter *meter, const uint8_t *rgb) {
+static void measure_flow(lt_motion_meter *meter, int last, int now, lt_motion_step *step) {
+    lt_motion motion = lt_flow_motion(meter->flow, meter->small[last], meter->small[now]);
+    step->px = motion.px * meter->factor;
+    step->consistent = motion.consistent;
+}
+
+lt_motion_step lt_motion_next(lt_motion_meter *meter, const uint8_t *rgb, bool want_flow) {
     int now = (int)(meter->frames & 1), last = 1 - now;
     int64_t pixels = (int64_t)meter->width * meter->height;
     lt_motion_step step = {.first = meter->frames++ == 0};
@@ -104,10 +108,10 @@ lt_motion_step lt_motion_next(lt_motion_meter *meter, const uint8_t *rgb) {
     for (int b = 0; b < BINS; b++) moved += abs(meter->colours[now][b] - meter->colours[last][b]);
     step.colours = (double)moved / (double)(2 * pixels);
     step.luma_diff = lt_luma_difference(meter->luma[last], meter->luma[now], pixels);
-    lt_motion motion = lt_flow_motion(meter->flow, meter->small[last], meter->small[now]);
-    step.px = motion.px * meter->factor;
-    step.consistent = motion.consistent;
-    step.cut = is_cut(meter, &step);
+    bool other_colours = step.colours >= COLOURS_CUT, out = stands_out(meter, &step);
+    if (want_flow || other_colours || out) measure_flow(meter, last, now, &step);
+    step.cut =
+        (other_colours && step.consistent <= COLOURS_FLOW) || (out && step.consistent <= DIFFERENCE_FLOW);
     if (step.cut) meter->recent = -1;
     else meter->recent = 0.7 * meter->recent > step.luma_diff ? 0.7 * meter->recent : step.luma_diff;
     return step;

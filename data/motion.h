@@ -3,7 +3,7 @@
  *
  *     lt_motion_meter *meter;
  *     LT_TRY(lt_motion_open(width, height, &meter));
- *     step = lt_motion_next(meter, rgb);       once per frame; step.cut: the frame starts another shot
+ *     step = lt_motion_next(meter, rgb, true);    once per frame; step.cut: the frame starts another shot
  *     lt_motion_close(meter);
  *
  * A cut is a change that motion does not explain: almost no pixel has a consistent flow (data/flow.h), and either the
@@ -25,7 +25,7 @@ typedef struct lt_motion_step {
     bool first;        /* the meter has seen no frame before: the rest is zero */
     bool cut;          /* between the last frame and this one */
     double luma_diff;  /* mean absolute difference at full size, 8-bit codes */
-    double px;         /* mean length of consistent flow, pixels at full size */
+    double px;         /* mean length of consistent flow, pixels at full size; 0 where it was not computed */
     double consistent; /* share of the picture with consistent flow */
     double colours;    /* share of pixels whose colour bin had to change, 0..1 */
 } lt_motion_step;
@@ -33,7 +33,8 @@ typedef struct lt_motion_step {
 /* Both sides at least 8, else LT_USAGE. */
 lt_status lt_motion_open(int width, int height, lt_motion_meter **out);
 void lt_motion_close(lt_motion_meter *meter); /* NULL is fine */
-lt_motion_step lt_motion_next(lt_motion_meter *meter, const uint8_t *rgb);
+/* Flow is most of the work, so that it is only computed where `want_flow`, or where a cut is likely. */
+lt_motion_step lt_motion_next(lt_motion_meter *meter, const uint8_t *rgb, bool want_flow);
 
 #ifdef __cplusplus
 }

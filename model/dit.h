@@ -59,16 +59,15 @@ lt_status lt_dit_declare(lt_dit *dit, const lt_dit_config *config, lt_params *pa
 
 typedef struct lt_dit_input {
     int batch, streams, blocks;
-    lt_tensor latent; /* [G, F, H, W, C], compute dtype; F = block_frames (fewer only with blocks = 1) */
-    const double *t;  /* host [G], in [0, 1] */
-    lt_var *text;     /* [batch, L, caption_channels] */
-    lt_tensor mask;   /* [batch, L]: 1 = visible; compute dtype */
-    const int64_t *first_frame; /* host [blocks]: latent position of each block's first frame */
-    const float *
-        motion; /* host [blocks * batch]: RMS difference of latent frames, a feature of the entries; NULL: 0 */
-    int commit_stream; /* -1: none */
-    lt_cache *cache;   /* NULL: every block reads itself only, tails are zero */
-    bool recompute;    /* recompute each transformer block in the backward pass */
+    lt_var *latent;             /* [G, F, H, W, C], compute dtype; F = block_frames (any with blocks = 1) */
+    const double *t;            /* host [G], in [0, 1] */
+    lt_var *text;               /* [batch, L, caption_channels] */
+    lt_tensor mask;             /* [batch, L]: 1 = visible; compute dtype */
+    const int64_t *first_frame; /* host [blocks]: latent position of each block's first frame; NULL: 0 */
+    const float *motion;        /* host [blocks * batch]: lt_latent_motion, a feature of entries; NULL: 0 */
+    int commit_stream;          /* -1: none */
+    lt_cache *cache;            /* NULL: every block reads itself only, the first tail is zero */
+    bool recompute;             /* recompute each transformer block in the backward pass */
 } lt_dit_input;
 
 /* The velocity [G, F, H, W, C]. With velocity NULL only the commit happens. Host arrays may be released after return

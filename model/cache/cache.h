@@ -6,7 +6,7 @@
  *
  * Two uses, one code path:
  *   - with slots (streaming): a fixed number of slots in the run arena; commit copies the newest entry in. Bytes do not
- *     depend on how many blocks were seen.
+ *     depend on how many blocks were seen. A cache with tails is one of these, even where its policy keeps nothing.
  *   - without slots (training and evaluation of whole clips): entries are vars of the current forward, so gradients
  *     flow through every retained entry into the pass that wrote it; nothing outlives the forward.
  *
@@ -47,19 +47,19 @@ typedef struct lt_entry {
 
 /* The entries of one layer of one sequence, in time order, and its last decision. */
 typedef struct lt_entries {
-    int count;         /* ghosts included */
-    lt_entry *items;   /* capacity: lt_cache_shape.capacity */
-    int64_t committed; /* entries committed so far: the id of the next one */
-    int block_tokens;  /* tokens of the newest block */
-    bool undecided;    /* has more than M entries until lt_cache_forward_end */
-    int victims;
+    int count;                  /* ghosts included */
+    lt_entry *items;            /* capacity: lt_cache_shape.capacity */
+    int64_t committed;          /* entries committed so far: the id of the next one */
+    int block_tokens;           /* tokens of the newest block */
+    bool undecided;             /* has more than M entries until lt_cache_forward_end */
+    int before, victims;        /* entries then, and how many of them went */
     int *victim, *target;       /* [victims] indices before the eviction; target -1: dropped */
     struct lt_read_note *reads; /* weights of this block's readers, for lt_cache_note_reads */
 } lt_entries;
 
 typedef struct lt_cache_shape {
     int layers, batch, heads, head_dim;
-    int slots;    /* per layer and sequence; 0: without slots */
+    int slots;    /* per layer and sequence; 0, and no tails: without slots */
     int capacity; /* most entries a layer of a sequence may hold at any moment, the newest included */
     /* tail [batch, pixels of a frame, width] per layer; rows 0: no tails kept */
     int64_t tail_rows, tail_width;
@@ -182,8 +182,8 @@ lt_tensor lt_cache_tail(const lt_cache *cache, int layer);
 lt_tensor lt_cache_tail_memory(const lt_cache *cache, int layer);
 
 /* Saves everything that outlives a forward (slots, entries with their statistics, tails, counters, seed, sequence
- * numbers, leaders) and loads it into a cache of the same shape and specs (else LT_INPUT): the continuation has the same
- * bits. */
+ * numbers, leaders) and loads it into a cache of the same shape and specs (else LT_INPUT, and
+ * the cache is empty): the continuation has the same bits. */
 lt_status lt_cache_save(const lt_cache *cache, lt_device *device, const char *path);
 lt_status lt_cache_load(lt_cache *cache, lt_device *device, const char *path);
 

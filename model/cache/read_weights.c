@@ -1,0 +1,164 @@
+/* How the kept are weighed: the inputs of the read head, and the weights of ghosts. */
+#include "model/cache/cache_impl.h"
+#include "model/cache/host_values.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+enum { COSINE, ENTRY_NORM, READER_NORM, AGE, MERGES, TIME, COUNT, SHARE };
+
+/* Inner products per head of all pairs among the entries' z and the reader's own: host doubles [all, all, H]. */
+static lt_status products_of(lt_tape *tape, const lt_reader *reader, const lt_entries *list, lt_tensor *z,
+                             double *out) {
+    int n = list->count, all = n + reader->own_count;
+    for (int i = 0; i < all; i++) z[i] = i < n ? list->items[i].z : reader->own_z[i - n]->value;
+    size_t mark = lt_arena_mark(tape->step);
+    lt_attn_dots_args dots = {.n = all, .m = all, .A = z, .B = z};
+    LT_TRY(LT_NEW(tape->step, z[0].dtype, &dots.out, all, all, z[0].shape[0]));
+    LT_TRY(lt_attn_dots(tape->ctx, &dots));
+    LT_TRY(lt_host_read(tape->ctx, &dots.out, out));
+    lt_arena_release(tape->step, mark);
+    return LT_OK;
+}
+
+/* The log of a norm per token; a floor for z = 0. */
+static double log_norm(double square, double tokens) {
+    return log(fmax(sqrt(square), 1e-6) / fmax(tokens, 1));
+}
+
+/* The reader's z is the sum of its segments', so products with it are sums of products. */
+static void content_inputs(const lt_entries *list, int own, int64_t H, const double *products, double *x) {
+    int n = list->count, all = n + own;
+    for (int e = 0; e < n; e++)
+        for (int64_t h = 0; h < H; h++) {
+            double *row = x + (e * H + h) * LT_READ_INPUTS, cross = 0, square = 0;
+            double entry = products[((int64_t)e * all + e) * H + h];
+            for (int j = n; j < all; j++) {
+                cross += products[((int64_t)e * all + j) * H + h];
+                for (int k = n; k < all; k++) square += products[((int64_t)j * all + k) * H + h];
+            }
+            row[COSINE] = entry > 0 && square > 0 ? cross / sqrt(entry * square) : 0;
+            row[ENTRY_NORM] = log_norm(entry, list->items[e].tokens);
+            row[READER_NORM] = log_norm(square, list->block_tokens);
+        }
+}
+
+static void age_inputs(const lt_entries *list, const lt_reader *reader, int64_t H, double *x) {
+    double tokens = 0, count = 0;
+    for (int e = 0; e < list->count; e++)
+        if (!list->items[e].ghost) tokens += list->items[e].tokens, count++;
+    for (int64_t i = 0; i < list->count * H; i++) {
+        const lt_entry *e = &list->items[i / H];
+        double *row = x + i * LT_READ_INPUTS, age = (double)(reader->block - e->block);
+        row[AGE] = log1p(fmax(age, 0));
+        row[MERGES] = log1p(e->merges);
+        row[TIME] = reader->t;
+        row[COUNT] = log(fmax(count, 1));
+        row[SHARE] = e->tokens / fmax(tokens, 1);
+    }
+}
+
+/* Inputs [count * H, LT_READ_INPUTS] on the device. */
+static lt_status read_inputs(lt_tape *tape, const lt_reader *reader, const lt_entries *list,
+                             lt_read_weight mode, int64_t H, lt_tensor *inputs) {
+    size_t rows = (size_t)(list->count * H), all = (size_t)(list->count + reader->own_count);
+    double *x = calloc(rows * LT_READ_INPUTS, sizeof *x),
+           *products = malloc(all * all * (size_t)H * sizeof *products);
+    lt_tensor *z = malloc(all * sizeof *z);
+    lt_status status = x && products && z ? LT_OK : lt_fail(LT_FAILED, "cache: out of host memory");
+    if (status == LT_OK && mode == LT_READ_CONTENT) status = products_of(tape, reader, list, z, products);
+    if (status == LT_OK && mode == LT_READ_CONTENT) content_inputs(list, reader->own_count, H, products, x);
+    if (status == LT_OK) {
+        age_inputs(list, reader, H, x);
+        status = LT_NEW(tape->step, lt_ctx_dtype(tape->ctx), inputs, (int64_t)rows, LT_READ_INPUTS);
+    }
+    if (status == LT_OK) status = lt_host_write(tape->ctx, inputs, x);
+    free(x);
+    free(products);
+    free(z);
+    return status;
+}
+
+/* Which row of the embedding serves (entry, head). */
+static lt_status embedding_ids(lt_tape *tape, int layer, int count, int64_t H, lt_tensor *ids) {
+    int32_t *rows = lt_tape_saved(tape, (size_t)(count * H) * sizeof *rows);
+    if (!rows) return LT_FAILED;
+    for (int64_t i = 0; i < count * H; i++) rows[i] = (int32_t)(layer * H + i % H);
+    LT_TRY(LT_NEW(tape->step, LT_I32, ids, count * H));
+    return lt_tensor_from_host(tape->ctx->device, tape->ctx->stream, ids, rows);
+}
+
+static lt_status scored_weights(lt_cache *cache, lt_tape *tape, const lt_reader *reader,
+                                const lt_entries *list, lt_read_weight mode, lt_var **out) {
+    int64_t H = cache->shape.heads;
+    LT_CHECK(cache->scorer, LT_USAGE, "read=%s: this model has no scorer; train one (train.stage=scorer)",
+             lt_read_names[mode]);
+    LT_CHECK(cache->scorer->heads == H && reader->layer < cache->scorer->layers, LT_FAILED,
+             "read=%s: a scorer of %d heads and %d layers for layer %d with %lld heads", lt_read_names[mode],
+             cache->scorer->heads, cache->scorer->layers, reader->layer, (long long)H);
+    lt_tensor inputs, ids;
+    lt_var *rows;
+    LT_TRY(read_inputs(tape, reader, list, mode, H, &inputs));
+    LT_TRY(embedding_ids(tape, reader->layer, list->count, H, &ids));
+    LT_TRY(lt_scorer_read(cache->scorer, tape, mode, inputs, ids, &rows));
+    return LT_AG_RESHAPE(tape, rows, out, list->count, H);
+}
+
+/* Ones as a leaf whose gradient is asked for, zeros for ghosts. */
+static lt_status constant_weights(lt_tape *tape, const lt_entries *list, int64_t H, lt_var **out) {
+    double *values = lt_tape_saved(tape, (size_t)(list->count * H) * sizeof *values);
+    if (!values) return LT_FAILED;
+    for (int64_t i = 0; i < list->count * H; i++) values[i] = !list->items[i / H].ghost;
+    LT_TRY(lt_tape_new(tape, lt_ctx_dtype(tape->ctx), true, out, LT_DIMS(list->count, H)));
+    return lt_host_write(tape->ctx, &(*out)->value, values);
+}
+
+typedef struct mask_saved {
+    lt_var *x, *y;
+    bool *ghost;
+} mask_saved;
+
+/* Rows of `from`, or zeros for ghosts, written or added into `to`. */
+static lt_status copy_rows(lt_ctx *ctx, lt_tensor from, lt_tensor to, const bool *ghost, bool accumulate) {
+    for (int64_t i = 0; i < from.shape[0]; i++) {
+        lt_copy_args args = {.x = lt_slice(from, 0, i, 1),
+                             .y = lt_slice(to, 0, i, 1),
+                             .scale = ghost[i] ? 0 : 1,
+                             .accumulate = accumulate};
+        LT_TRY(lt_copy(ctx, &args));
+    }
+    return LT_OK;
+}
+
+static lt_status mask_backward(lt_tape *tape, void *memory) {
+    mask_saved *s = memory;
+    lt_tensor dy = lt_tape_grad_of(s->y), dx;
+    bool accumulate;
+    if (lt_is_empty(&dy)) return LT_OK;
+    LT_TRY(lt_tape_grad_slot(tape, s->x, &dx, &accumulate));
+    return copy_rows(tape->ctx, dy, dx, s->ghost, accumulate);
+}
+
+/* The weights x with zeros for ghosts, whose gradient is still asked for. */
+static lt_status mask_ghosts(lt_tape *tape, const lt_entries *list, lt_var *x, lt_var **out) {
+    mask_saved *s = lt_tape_saved(tape, sizeof *s + (size_t)list->count);
+    if (!s) return LT_FAILED;
+    bool *ghost = (bool *)(s + 1);
+    for (int i = 0; i < list->count; i++) ghost[i] = list->items[i].ghost;
+    LT_TRY(lt_tape_new(tape, x->value.dtype, true, out, x->value.ndim, x->value.shape));
+    LT_TRY(copy_rows(tape->ctx, x->value, (*out)->value, ghost, false));
+    *s = (mask_saved){x, *out, ghost};
+    return lt_tape_wants(tape, 1, &x) ? lt_tape_push(tape, mask_backward, s) : LT_OK;
+}
+
+lt_status lt_cache_read_weights(lt_cache *cache, lt_tape *tape, const lt_reader *reader, lt_var **weights) {
+    const lt_entries *list = lt_cache_entries(cache, reader->layer, reader->sequence);
+    lt_read_weight mode = cache->spec[reader->sequence].read;
+    bool ghosts = false, asked = tape->recording && cache->observer.on_gradient;
+    for (int i = 0; i < list->count; i++) ghosts |= list->items[i].ghost;
+    *weights = NULL;
+    if (mode == LT_READ_ONE)
+        return ghosts || asked ? constant_weights(tape, list, cache->shape.heads, weights) : LT_OK;
+    LT_TRY(scored_weights(cache, tape, reader, list, mode, weights));
+    return ghosts || asked ? mask_ghosts(tape, list, *weights, weights) : LT_OK;
+}

@@ -2,9 +2,10 @@
 #include "autograd/gradcheck.h"
 #include "autograd/ops.h"
 #include "core/rng.h"
+#include "kernels/check.h"
 #include "tests/harness.h"
 
-#define BOUND 1e-6
+#define BOUND lt_tolerance_bound(LT_TOL_DIFFERENCES)
 
 static lt_device *device;
 static lt_arena inputs_arena, step, scratch;

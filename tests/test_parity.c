@@ -1,11 +1,10 @@
 /* Parity with the published transformer: forward after every sub-layer (1e-4) and all gradients (1e-3), float32, on the
  * fixtures that tests/fixtures/make_parity.py wrote; and block-causal streaming against its own rendition in PyTorch. */
-#include "core/json.h"
+#include "kernels/check.h"
 #include "model/dit.h"
 #include "tests/harness.h"
 
-#define FORWARD_BOUND  1e-4
-#define GRADIENT_BOUND 1e-3
+#include <cjson/cJSON.h>
 
 enum { ARENA = 512 << 20 };
 
@@ -27,20 +26,10 @@ static const lt_tensor *tensor(const lt_st_file *file, const char *name) {
     return entry ? &entry->tensor : NULL;
 }
 
-/* RMS(difference) / RMS(reference); NAN where anything is not finite. */
-static double error_of(const float *got, const float *want, int64_t count) {
-    double difference = 0, reference = 0;
-    for (int64_t i = 0; i < count; i++) {
-        difference += (got[i] - (double)want[i]) * (got[i] - (double)want[i]);
-        reference += (double)want[i] * want[i];
-    }
-    return sqrt(difference / reference);
-}
-
-static void expect(const char *what, const float *got, const lt_tensor *want, double bound) {
+static void expect(const char *what, const float *got, const lt_tensor *want, lt_tolerance tolerance) {
     if (!want) return;
-    double error = error_of(got, want->data, lt_numel(want));
-    if (!(error <= bound)) printf("%s: error %.3g, bound %g\n", what, error, bound), test_bad++;
+    lt_tensor found = lt_tensor_of((void *)got, LT_F32, want->ndim, want->shape);
+    CHECK_OK(lt_compare(what, &found, want, tolerance));
 }
 
 static double number(const cJSON *config, const char *key) {
@@ -87,7 +76,10 @@ static void open_bench(bench *b, const char *fixture, const char *weights, int b
     CHECK_OK(lt_dit_declare(&b->dit, &config, &b->params));
     CHECK_OK(lt_params_allocate(&b->params, &b->weights, &b->grads, NULL, NULL));
     CHECK_OK(lt_params_load(&b->params, LT_COPY_VALUE, weights, true));
-    if (strcmp(fixture, weights) != 0) lt_st_close(b->file), CHECK_OK(lt_st_open(fixture, &b->file));
+    if (strcmp(fixture, weights) != 0) {
+        lt_st_close(b->file);
+        CHECK_OK(lt_st_open(fixture, &b->file));
+    }
     b->ctx = (lt_ctx){.device = b->device, .backend = LT_BACKEND_CPU, .scratch = &b->scratch};
     lt_tape_init(&b->tape, &b->ctx, &b->step);
 }
@@ -113,7 +105,7 @@ static void compare_sublayer(const char *name, const lt_tensor *value, void *use
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
         if (strcmp(what, pairs[i][0]) == 0)
             snprintf(want, sizeof want, "out.%.*s%s", dot ? (int)(dot + 1 - name) : 0, name, pairs[i][1]);
-    expect(want, value->data, tensor(b->file, want), FORWARD_BOUND);
+    expect(want, value->data, tensor(b->file, want), LT_TOL_PARITY_FORWARD);
 }
 
 static void compare_gradients(bench *b) {
@@ -125,12 +117,12 @@ static void compare_gradients(bench *b) {
         float *got = malloc(p->count * sizeof *got);
         CHECK_OK(lt_params_get_grad(&b->params, p, wide));
         for (int64_t k = 0; k < p->count; k++) got[k] = (float)wide[k];
-        expect(name, got, tensor(b->file, name), GRADIENT_BOUND);
+        expect(name, got, tensor(b->file, name), LT_TOL_PARITY_GRADIENT);
         free(wide);
         free(got);
     }
-    expect("grad.latents", b->latent->grad.data, tensor(b->file, "grad.latents"), GRADIENT_BOUND);
-    expect("grad.text", b->text->grad.data, tensor(b->file, "grad.text"), GRADIENT_BOUND);
+    expect("grad.latents", b->latent->grad.data, tensor(b->file, "grad.latents"), LT_TOL_PARITY_GRADIENT);
+    expect("grad.text", b->text->grad.data, tensor(b->file, "grad.text"), LT_TOL_PARITY_GRADIENT);
 }
 
 static void run_published(const char *fixture, bool recompute) {

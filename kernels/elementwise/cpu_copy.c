@@ -62,6 +62,13 @@ static void line_bits(const char *x, char *y, const walk *w, int64_t n, size_t s
             memcpy(y + i * w->y_step * (int64_t)size, x + i * w->x_step * (int64_t)size, size);
 }
 
+/* Scale 0 never reads x: what lies there may be uninitialised. */
+static void line_zero(char *y, const walk *w, int64_t n, size_t size) {
+    if (w->y_step == 1) memset(y, 0, (size_t)n * size);
+    else
+        for (int64_t i = 0; i < n; i++) memset(y + i * w->y_step * (int64_t)size, 0, size);
+}
+
 /* Elements [begin, begin + n) of line `line`. */
 static void copy_line(const lt_copy_args *a, const walk *w, int64_t line, int64_t begin, int64_t n) {
     int64_t from = begin * w->x_step, to = begin * w->y_step;
@@ -72,7 +79,8 @@ static void copy_line(const lt_copy_args *a, const walk *w, int64_t line, int64_
     size_t x_size = lt_dtype_size(a->x.dtype), y_size = lt_dtype_size(a->y.dtype);
     const char *x = (const char *)a->x.data + from * (int64_t)x_size;
     char *y = (char *)a->y.data + to * (int64_t)y_size;
-    if (a->x.dtype == a->y.dtype && a->scale == 1 && !a->accumulate) line_bits(x, y, w, n, x_size);
+    if (a->scale == 0) line_zero(y, w, n, y_size);
+    else if (a->x.dtype == a->y.dtype && a->scale == 1 && !a->accumulate) line_bits(x, y, w, n, x_size);
     else if (a->x.dtype == LT_F32 && a->y.dtype == LT_F32)
         line_f32((const float *)x, (float *)y, w, n, (float)a->scale, a->accumulate);
     else line_any(a, x, y, w, n);
@@ -82,7 +90,7 @@ lt_status lt_copy_cpu(lt_ctx *ctx, const void *args, void *workspace) {
     (void)ctx, (void)workspace;
     const lt_copy_args *a = args;
     int64_t count = lt_numel(&a->x);
-    if (count == 0) return LT_OK;
+    if (count == 0 || (a->scale == 0 && a->accumulate)) return LT_OK;
     walk w = walk_of(&a->x, &a->y);
     int64_t lines = count / w.length, per_line = lt_pieces(w.length, LT_PIECE);
     int64_t together = per_line > 1 ? 1 : LT_PIECE / w.length; /* short lines a piece */

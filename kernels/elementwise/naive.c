@@ -120,7 +120,7 @@ lt_status lt_copy_naive(lt_ctx *ctx, const void *args, void *workspace) {
     const lt_copy_args *a = args;
     for (int64_t i = 0; i < lt_numel(&a->x); i++) {
         int64_t to = offset(&a->y, i);
-        double v = a->scale * lt_scalar_load(a->x.data, a->x.dtype, offset(&a->x, i));
+        double v = a->scale == 0 ? 0 : a->scale * lt_scalar_load(a->x.data, a->x.dtype, offset(&a->x, i));
         if (a->accumulate) v += lt_scalar_load(a->y.data, a->y.dtype, to);
         lt_scalar_store(a->y.data, a->y.dtype, to, v);
     }

@@ -127,6 +127,18 @@ static void copy_walks_any_strides_and_accumulates(void) {
     CHECK_OK(lt_check_end(&c));
 }
 
+static void copy_with_scale_0_writes_zeros_without_reading(void) {
+    lt_check c;
+    for (lt_check_begin(&c, 8); lt_check_next(&c);) {
+        lt_tensor unwritten = LT_OUT(&c, 30, 40); /* NaN so far */
+        lt_copy_args zero = {unwritten, unwritten, 0, false};
+        lt_copy_args part = {lt_slice(unwritten, 1, 0, 7), LT_OUT(&c, 30, 7), 0, false};
+        LT_CHECK_RUN(&c, lt_copy(&c.ctx, &part));
+        LT_CHECK_RUN(&c, lt_copy(&c.ctx, &zero));
+    }
+    CHECK_OK(lt_check_end(&c));
+}
+
 /* Through a 16-bit format and back: what comes back is the nearest number of that format. */
 static void copy_casts_between_all_floating_types(void) {
     static uint16_t half[63];
@@ -216,6 +228,7 @@ int main(int argc, char **argv) {
     RUN(add_broadcast_equals_naive);
     RUN(gated_residual_equals_naive);
     RUN(copy_walks_any_strides_and_accumulates);
+    RUN(copy_with_scale_0_writes_zeros_without_reading);
     RUN(copy_casts_between_all_floating_types);
     RUN(mix_and_sum_equal_naive);
     RUN(absent_gradients_are_not_computed);

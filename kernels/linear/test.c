@@ -34,6 +34,8 @@ static void cpu_equals_naive_at_ragged_sizes(void) {
     both_ways(8, 500, 1000, false, false);
 }
 
+static void no_rows_give_gradients_of_zero(void) { both_ways(0, 12, 20, false, false); }
+
 static void gradients_are_the_derivatives(void) {
     lt_check c;
     lt_check_begin(&c, 1);
@@ -101,6 +103,7 @@ static void wrong_shapes_are_named(void) {
 
 int main(int argc, char **argv) {
     RUN(cpu_equals_naive_at_ragged_sizes);
+    RUN(no_rows_give_gradients_of_zero);
     RUN(gradients_are_the_derivatives);
     RUN(absent_operands_are_left_out);
     RUN(the_sum_over_rows_has_the_same_bits_for_any_number_of_threads);

@@ -217,15 +217,22 @@ static lt_status feed(lt_video *video) {
     return code < 0 ? av_fail(video, "cannot decode", code) : LT_OK;
 }
 
+/* The length that the file states for its pictures, in seconds; 0 when it states none. Matroska has one for the whole
+ * film, which counts if there is no sound that may go on longer. */
+static double stated_length(const lt_video *video) {
+    if (video->stream->duration > 0)
+        return (double)video->stream->duration * av_q2d(video->stream->time_base);
+    bool stated = video->format->duration_estimation_method == AVFMT_DURATION_FROM_STREAM;
+    if (!stated || video->format->nb_streams != 1 || video->format->duration <= 0) return 0;
+    return (double)video->format->duration / AV_TIME_BASE;
+}
+
 /* A file that states its length and ends well before has lost its end. */
 static lt_status check_end(const lt_video *video) {
     LT_CHECK(video->decoded > 0, LT_INPUT, "%s: has no frames", video->path);
-    int64_t length = video->stream->duration;
-    if (length == AV_NOPTS_VALUE || length <= 0) return LT_OK;
-    double stated = (double)length * av_q2d(video->stream->time_base),
-           end = video->last_s + 1 / video->info.source_fps;
-    LT_CHECK(end >= 0.9 * stated - 4 / video->info.source_fps, LT_INPUT,
-             "%s: cut short: the frames end after %.2f s of %.2f s", video->path, end, stated);
+    double stated = stated_length(video), step = 1 / video->info.source_fps, end = video->last_s + step;
+    LT_CHECK(end >= 0.9 * stated - 4 * step, LT_INPUT, "%s: cut short: the frames end after %.2f s of %.2f s",
+             video->path, end, stated);
     return LT_OK;
 }
 

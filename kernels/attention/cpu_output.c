@@ -38,37 +38,51 @@ static parts split(float *memory, const plan *p, float *r) {
     return x;
 }
 
-/* Packs R a / (z.a), adds a / (z.a) to r, and notes in `zero` the tokens with z.a = 0. */
-static bool pack(const plan *p, lt_walk *walk, int tokens, const float *q, int64_t step, const parts *x,
-                 bool *zero) {
+/* 1 / (z.a) of each token, 0 where z.a = 0; whether there is such a token. */
+static bool masses(const plan *p, int tokens, const float *q, int64_t step, const float *z, float *inverse) {
     int64_t d = p->shape.dim, padded = p->padded;
     bool any = false;
-    for (int n = 0; n < tokens; n++, lt_walk_step(walk)) {
-        const float *from = q + n * step;
+    for (int64_t n = 0; n < tokens; n++) {
         lt_v mass = {0};
         for (int64_t c = 0; c < padded; c += LT_LANES)
-            mass += lt_v_relu(lt_v_load_part(from + c, d - c)) * lt_v_load(x->z + c);
-        float total = lt_v_sum(mass), inverse = total != 0 ? 1 / total : 0;
-        any |= zero[n] = total == 0;
-        for (int64_t c = 0; c < padded; c += LT_LANES) {
-            lt_v cosine, sine, a = lt_v_relu(lt_v_load_part(from + c, d - c)) * inverse;
-            lt_walk_angles(walk, c, &cosine, &sine);
-            lt_v_store(x->r + c, lt_v_load(x->r + c) + a);
-            lt_v_store(x->queries + n * padded + c, lt_rotate(a, cosine, sine));
-        }
+            mass += lt_v_relu(lt_v_load_part(q + n * step + c, d - c)) * lt_v_load(z + c);
+        float total = lt_v_sum(mass);
+        any |= total == 0;
+        inverse[n] = total != 0 ? 1 / total : 0;
     }
     return any;
+}
+
+/* Packs R a / (z.a) and adds a / (z.a) to r. */
+static void pack(const plan *p, lt_walk *walk, int tokens, const float *q, int64_t step, const float *inverse,
+                 const parts *x) {
+    int64_t d = p->shape.dim, padded = p->padded;
+    for (int n = 0, run; n < tokens; n += run, lt_walk_on(walk, run)) {
+        run = lt_walk_run(walk, tokens - n);
+        for (int64_t c = 0; c < padded; c += LT_LANES) {
+            lt_run_angles angles = lt_walk_angles(walk, c);
+            lt_v sum = lt_v_load(x->r + c);
+            for (int64_t i = 0; i < run; i++) {
+                lt_v a = lt_v_relu(lt_v_load_part(q + (n + i) * step + c, d - c)) * inverse[n + i];
+                sum += a;
+                lt_v_store(x->queries + (n + i) * padded + c, lt_rotate(a, &angles, i));
+            }
+            lt_v_store(x->r + c, sum);
+        }
+    }
 }
 
 static void run_chunk(const plan *p, lt_walk *walk, int tokens, const float *S, const float *q,
                       int64_t q_step, float *o, int64_t o_step, const parts *x) {
     int64_t d = p->shape.dim, padded = p->padded;
-    bool zero[LT_ATTN_CHUNK], any = pack(p, walk, tokens, q, q_step, x, zero), direct = padded == d;
+    float inverse[LT_ATTN_CHUNK];
+    bool any = masses(p, tokens, q, q_step, x->z, inverse), direct = padded == d;
+    pack(p, walk, tokens, q, q_step, inverse, x);
     float *to = direct ? o : x->product;
     lt_tile_product(tokens, padded, d, x->queries, padded, 1, S, padded, to, direct ? o_step : padded, false);
     if (!direct) lt_tile_unpad(tokens, d, to, o, o_step, false);
     for (int n = 0; any && n < tokens; n++)
-        if (zero[n]) memset(o + n * o_step, 0, (size_t)d * sizeof *o);
+        if (inverse[n] == 0) memset(o + n * o_step, 0, (size_t)d * sizeof *o);
 }
 
 static void run_item(const plan *p, const lt_attn_output_args *a, const lt_angles *angles, int64_t index,
@@ -84,7 +98,7 @@ static void run_item(const plan *p, const lt_attn_output_args *a, const lt_angle
     memset(x->r, 0, (size_t)p->padded * sizeof *x->r);
     lt_segment_bounds all = {0, a->rope.frames, 0, a->rope.height, 0, a->rope.width};
     lt_walk walk = lt_walk_begin(angles, all, block, x->base);
-    lt_walk_to(&walk, (int)first);
+    lt_walk_to(&walk, first);
     for (int64_t n = first; n < last; n += LT_ATTN_CHUNK) {
         int tokens = last - n < LT_ATTN_CHUNK ? (int)(last - n) : LT_ATTN_CHUNK;
         run_chunk(p, &walk, tokens, S, q + n * a->q.stride[1], a->q.stride[1], o + n * a->o.stride[1],

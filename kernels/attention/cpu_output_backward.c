@@ -44,69 +44,97 @@ static parts split(float *memory, const plan *p, float *sum) {
     return x;
 }
 
-/* Packs R a and n = g / (z.a); a token with z.a = 0 passes nothing on, whatever g is. */
-static void pack(const plan *p, lt_walk walk, int tokens, const float *q, int64_t q_step, const float *g,
-                 int64_t g_step, const parts *x, float *inverse) {
+/* 1 / (z.a) of each token and n = g / (z.a); a token with z.a = 0 passes nothing on, whatever g is. */
+static void divide(const plan *p, int tokens, const float *q, int64_t q_step, const float *g, int64_t g_step,
+                   const parts *x, float *inverse) {
     int64_t d = p->shape.dim, padded = p->padded;
-    for (int i = 0; i < tokens; i++, lt_walk_step(&walk)) {
-        const float *from_q = q + i * q_step, *from_g = g + i * g_step;
+    for (int64_t i = 0; i < tokens; i++) {
         lt_v mass = {0};
-        for (int64_t c = 0; c < padded; c += LT_LANES) {
-            lt_v cosine, sine, a = lt_v_relu(lt_v_load_part(from_q + c, d - c));
-            lt_walk_angles(&walk, c, &cosine, &sine);
-            mass += a * lt_v_load(x->z + c);
-            lt_v_store(x->queries + i * padded + c, lt_rotate(a, cosine, sine));
-        }
+        for (int64_t c = 0; c < padded; c += LT_LANES)
+            mass += lt_v_relu(lt_v_load_part(q + i * q_step + c, d - c)) * lt_v_load(x->z + c);
         float total = lt_v_sum(mass);
         inverse[i] = total != 0 ? 1 / total : 0;
-        if (total == 0) memset(x->n + i * padded, 0, (size_t)padded * sizeof(float));
-        else
-            for (int64_t c = 0; c < padded; c += LT_LANES)
-                lt_v_store(x->n + i * padded + c, lt_v_load_part(from_g + c, d - c) * inverse[i]);
+        for (int64_t c = 0; c < padded; c += LT_LANES) {
+            lt_v n = lt_v_load_part(g + i * g_step + c, d - c) * inverse[i];
+            lt_v_store(x->n + i * padded + c, total != 0 ? n : (lt_v){0});
+        }
     }
 }
 
-/* From y = S n: m = -(R a . y) / (z.a), as g.o = (R a . S g) / (z.a); adds a m to dz; writes dq unless it is NULL. */
-static void finish_token(const plan *p, const lt_walk *walk, int64_t i, const float *q, float inverse,
-                         float *dq, bool accumulate, const parts *x) {
+static void pack(const plan *p, lt_walk *walk, int tokens, const float *q, int64_t step, const parts *x) {
     int64_t d = p->shape.dim, padded = p->padded;
-    const float *y = x->product + i * padded;
-    lt_v dot = {0};
-    for (int64_t c = 0; inverse != 0 && c < padded; c += LT_LANES)
-        dot += lt_v_load(x->queries + i * padded + c) * lt_v_load(y + c);
-    float m = inverse != 0 ? -lt_v_sum(dot) * inverse : 0;
-    for (int64_t c = 0; c < padded; c += LT_LANES) {
-        lt_v from = lt_v_load_part(q + c, d - c), cosine, sine;
-        if (inverse != 0) lt_v_store(x->chunk_dz + c, lt_v_load(x->chunk_dz + c) + lt_v_relu(from) * m);
-        if (!dq) continue;
-        lt_walk_angles(walk, c, &cosine, &sine);
-        lt_v da = lt_rotate_back(lt_v_load(y + c), cosine, sine) + lt_v_load(x->z + c) * m;
-        da = inverse != 0 ? lt_v_where(from > 0, da) : (lt_v){0};
-        if (accumulate) da += lt_v_load_part(dq + c, d - c);
-        lt_v_store_part(dq + c, da, d - c);
+    for (int n = 0, run; n < tokens; n += run, lt_walk_on(walk, run)) {
+        run = lt_walk_run(walk, tokens - n);
+        for (int64_t c = 0; c < padded; c += LT_LANES) {
+            lt_run_angles angles = lt_walk_angles(walk, c);
+            for (int64_t i = 0; i < run; i++) {
+                lt_v a = lt_v_relu(lt_v_load_part(q + (n + i) * step + c, d - c));
+                lt_v_store(x->queries + (n + i) * padded + c, lt_rotate(a, &angles, i));
+            }
+        }
     }
 }
 
-/* One chunk; the walk is at its first token, and `first` says that `sum` holds nothing yet. */
+/* From y = S n: m = -(R a . y) / (z.a), as g.o = (R a . S g) / (z.a); and dz of the chunk, the sum of a m. */
+static void mass_gradients(const plan *p, int tokens, const float *q, int64_t step, const float *inverse,
+                           const parts *x, float *m) {
+    int64_t d = p->shape.dim, padded = p->padded;
+    for (int64_t i = 0; i < tokens; i++) {
+        lt_v dot = {0};
+        for (int64_t c = 0; c < padded; c += LT_LANES)
+            dot += lt_v_load(x->queries + i * padded + c) * lt_v_load(x->product + i * padded + c);
+        m[i] = inverse[i] != 0 ? -lt_v_sum(dot) * inverse[i] : 0;
+    }
+    for (int64_t c = 0; c < padded; c += LT_LANES) {
+        lt_v sum = {0};
+        for (int64_t i = 0; i < tokens; i++) sum += lt_v_relu(lt_v_load_part(q + i * step + c, d - c)) * m[i];
+        lt_v_store(x->chunk_dz + c, sum);
+    }
+}
+
+/* dq of a run: R^T y + z m where q > 0 and z.a is not 0. */
+static void turn_back(const plan *p, const lt_walk *walk, int run, const float *y, const float *z,
+                      const float *m, const float *inverse, const float *q, int64_t q_step, float *dq,
+                      int64_t dq_step, bool accumulate) {
+    int64_t d = p->shape.dim, padded = p->padded;
+    for (int64_t c = 0; c < padded; c += LT_LANES) {
+        lt_run_angles angles = lt_walk_angles(walk, c);
+        lt_v z_c = lt_v_load(z + c);
+        for (int64_t i = 0; i < run; i++) {
+            lt_v da = lt_rotate_back(lt_v_load(y + i * padded + c), &angles, i) + z_c * m[i];
+            float *to = dq + i * dq_step + c;
+            da = lt_v_where(lt_v_load_part(q + i * q_step + c, d - c) > 0, da);
+            if (inverse[i] == 0) da = (lt_v){0};
+            if (accumulate) da += lt_v_load_part(to, d - c);
+            lt_v_store_part(to, da, d - c);
+        }
+    }
+}
+
+/* One chunk, from `token` on; `first` says that `sum` holds nothing yet. */
 static void run_chunk(const plan *p, const lt_attn_output_backward_args *a, lt_walk *walk, int64_t head,
                       int64_t token, int tokens, bool first, const parts *x) {
-    int64_t d = p->shape.dim, padded = p->padded, q_step = a->q.stride[1], dq_step = a->dq.stride[1];
+    int64_t d = p->shape.dim, padded = p->padded, q_step = a->q.stride[1], g_step = a->dout.stride[1];
     const float *q = (const float *)a->q.data + walk->block * a->q.stride[0] + token * q_step + head * d;
     const float *g =
-        (const float *)a->dout.data + walk->block * a->dout.stride[0] + token * a->dout.stride[1] + head * d;
-    float *dq = a->dq.data, inverse[LT_ATTN_CHUNK];
-    if (dq) dq += walk->block * a->dq.stride[0] + token * dq_step + head * d;
-    pack(p, *walk, tokens, q, q_step, g, a->dout.stride[1], x, inverse);
-    lt_walk_to(walk, (int)token); /* the copy shares the angles of the row that it left */
+        (const float *)a->dout.data + walk->block * a->dout.stride[0] + token * g_step + head * d;
+    float inverse[LT_ATTN_CHUNK], m[LT_ATTN_CHUNK], *dz = x->sum + d * padded;
+    divide(p, tokens, q, q_step, g, g_step, x, inverse);
+    lt_walk_to(walk, token);
+    pack(p, walk, tokens, q, q_step, x);
     lt_tile_product(tokens, padded, d, x->n, padded, 1, x->S_transposed, padded, x->product, padded, false);
+    mass_gradients(p, tokens, q, q_step, inverse, x, m);
     if (!lt_is_empty(&a->dS))
         lt_tile_product(d, padded, tokens, x->queries, 1, padded, x->n, padded, x->sum, padded, !first);
-    memset(x->chunk_dz, 0, (size_t)padded * sizeof(float));
-    for (int64_t i = 0; i < tokens; i++, lt_walk_step(walk))
-        finish_token(p, walk, i, q + i * q_step, inverse[i], dq ? dq + i * dq_step : NULL, a->accumulate_dq,
-                     x);
-    float *dz = x->sum + d * padded;
     for (int64_t c = 0; c < padded; c++) dz[c] = (first ? 0 : dz[c]) + x->chunk_dz[c];
+    if (lt_is_empty(&a->dq)) return;
+    float *dq = (float *)a->dq.data + walk->block * a->dq.stride[0] + token * a->dq.stride[1] + head * d;
+    lt_walk_to(walk, token);
+    for (int n = 0, run; n < tokens; n += run, lt_walk_on(walk, run)) {
+        run = lt_walk_run(walk, tokens - n);
+        turn_back(p, walk, run, x->product + n * padded, x->z, m + n, inverse + n, q + n * q_step, q_step,
+                  dq + n * a->dq.stride[1], a->dq.stride[1], a->accumulate_dq);
+    }
 }
 
 static void put(const plan *p, const lt_attn_output_backward_args *a, int64_t item, const float *sum) {
@@ -125,7 +153,6 @@ static void run_item(const plan *p, const lt_attn_output_backward_args *a, const
     lt_tile_pad(1, d, (const float *)a->z.data + item * d, d, x->z);
     lt_segment_bounds all = {0, a->rope.frames, 0, a->rope.height, 0, a->rope.width};
     lt_walk walk = lt_walk_begin(angles, all, item / p->shape.heads, x->base);
-    lt_walk_to(&walk, (int)first);
     for (int64_t n = first; n < last; n += LT_ATTN_CHUNK)
         run_chunk(p, a, &walk, item % p->shape.heads, n,
                   last - n < LT_ATTN_CHUNK ? (int)(last - n) : LT_ATTN_CHUNK, n == first, x);

@@ -71,16 +71,18 @@ lt_walk lt_walk_begin(const lt_angles *angles, lt_segment_bounds bounds, int64_t
     return walk;
 }
 
-void lt_walk_to(lt_walk *walk, int index) {
+void lt_walk_to(lt_walk *walk, int64_t index) {
     const lt_segment_bounds *b = &walk->bounds;
     int columns = b->column1 - b->column0, rows = b->row1 - b->row0;
-    walk->frame = b->frame0 + index / (rows * columns);
-    walk->row = b->row0 + index / columns % rows;
-    walk->column = b->column0 + index % columns;
+    walk->frame = b->frame0 + (int)(index / ((int64_t)rows * columns));
+    walk->row = b->row0 + (int)(index / columns % rows);
+    walk->column = b->column0 + (int)(index % columns);
     if (walk->frame < b->frame1) enter_row(walk);
 }
 
-void lt_walk_next_row(lt_walk *walk) {
+void lt_walk_on(lt_walk *walk, int run) {
+    walk->column += run;
+    if (walk->column < walk->bounds.column1) return;
     walk->column = walk->bounds.column0;
     if (++walk->row == walk->bounds.row1) {
         walk->row = walk->bounds.row0;

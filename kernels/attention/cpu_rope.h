@@ -31,29 +31,44 @@ typedef struct lt_walk {
 static inline int64_t lt_walk_floats(int64_t padded) { return 2 * padded; }
 /* Before the first token of the segment. */
 lt_walk lt_walk_begin(const lt_angles *angles, lt_segment_bounds bounds, int64_t block, float *base);
-void lt_walk_to(lt_walk *walk, int index);
-void lt_walk_next_row(lt_walk *walk);
+void lt_walk_to(lt_walk *walk, int64_t index);
 
-static inline void lt_walk_step(lt_walk *walk) {
-    if (++walk->column == walk->bounds.column1) lt_walk_next_row(walk);
+/* Tokens are walked in runs, which lie in one row: their numbers follow each other and `base` holds for all. */
+static inline int lt_walk_run(const lt_walk *walk, int most) {
+    int left = walk->bounds.column1 - walk->column;
+    return left < most ? left : most;
 }
-/* The token's number within the block. */
+void lt_walk_on(lt_walk *walk, int run);
+/* The first token's number within the block. */
 static inline int64_t lt_walk_token(const lt_walk *walk) {
     const lt_rope *rope = walk->angles->rope;
     return ((int64_t)walk->frame * rope->height + walk->row) * rope->width + walk->column;
 }
 
-/* Lanes [c, c + LT_LANES) of the angles of the walker's token. */
-LT_INLINE void lt_walk_angles(const lt_walk *walk, int64_t c, lt_v *cosine, lt_v *sine) {
+/* Lanes [c, c + LT_LANES) of the angles of a run: `base` once, then the sum of it and of its column per token. */
+typedef struct lt_run_angles {
+    lt_v cosine, sine;
+    const float *column;
+    int64_t padded;
+} lt_run_angles;
+LT_INLINE lt_run_angles lt_walk_angles(const lt_walk *walk, int64_t c) {
     int64_t padded = walk->angles->padded;
-    const float *base = walk->base + c, *column = walk->angles->column + 2 * walk->column * padded + c;
-    *cosine = lt_v_load(base) + lt_v_load(column);
-    *sine = lt_v_load(base + padded) + lt_v_load(column + padded);
+    return (lt_run_angles){lt_v_load(walk->base + c), lt_v_load(walk->base + padded + c),
+                           walk->angles->column + 2 * walk->column * padded + c, padded};
+}
+LT_INLINE lt_v lt_run_cosine(const lt_run_angles *a, int64_t i) {
+    return a->cosine + lt_v_load(a->column + 2 * i * a->padded);
+}
+LT_INLINE lt_v lt_run_sine(const lt_run_angles *a, int64_t i) {
+    return a->sine + lt_v_load(a->column + (2 * i + 1) * a->padded);
 }
 
-LT_INLINE lt_v lt_rotate(lt_v x, lt_v cosine, lt_v sine) { return x * cosine + lt_v_swap_pairs(x) * sine; }
-LT_INLINE lt_v lt_rotate_back(lt_v x, lt_v cosine, lt_v sine) {
-    return x * cosine - lt_v_swap_pairs(x) * sine;
+/* R x and R^T x for token i of a run. */
+LT_INLINE lt_v lt_rotate(lt_v x, const lt_run_angles *a, int64_t i) {
+    return x * lt_run_cosine(a, i) + lt_v_swap_pairs(x) * lt_run_sine(a, i);
+}
+LT_INLINE lt_v lt_rotate_back(lt_v x, const lt_run_angles *a, int64_t i) {
+    return x * lt_run_cosine(a, i) - lt_v_swap_pairs(x) * lt_run_sine(a, i);
 }
 
 #endif

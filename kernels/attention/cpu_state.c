@@ -31,21 +31,34 @@ size_t lt_attn_state_cpu_bytes(const lt_attn_shape *shape, const lt_rope *rope, 
     return (size_t)floats * sizeof(float) + lt_angles_bytes(rope, shape);
 }
 
-/* Packs R phi(k) and v of `tokens` tokens and adds phi(k) to z. */
-static void pack(const plan *p, lt_walk *walk, int tokens, const lt_tensor *k, const lt_tensor *v,
-                 int64_t offset_k, int64_t offset_v, float *keys, float *values, float *z) {
+/* Packs R phi(k) and v of a run and adds phi(k) to z, one vector of channels after the other. */
+static void pack_run(const plan *p, const lt_walk *walk, int run, const float *k, int64_t k_step,
+                     const float *v, int64_t v_step, float *keys, float *values, float *z) {
     int64_t d = p->shape.dim, padded = p->padded;
-    for (int n = 0; n < tokens; n++, lt_walk_step(walk)) {
-        int64_t token = lt_walk_token(walk);
-        const float *from_k = (const float *)k->data + offset_k + token * k->stride[1];
-        const float *from_v = (const float *)v->data + offset_v + token * v->stride[1];
-        for (int64_t c = 0; c < padded; c += LT_LANES) {
-            lt_v cosine, sine, b = lt_v_relu(lt_v_load_part(from_k + c, d - c));
-            lt_walk_angles(walk, c, &cosine, &sine);
-            lt_v_store(z + c, lt_v_load(z + c) + b);
-            lt_v_store(keys + n * padded + c, lt_rotate(b, cosine, sine));
-            lt_v_store(values + n * padded + c, lt_v_load_part(from_v + c, d - c));
+    for (int64_t c = 0; c < padded; c += LT_LANES) {
+        lt_run_angles angles = lt_walk_angles(walk, c);
+        lt_v sum = lt_v_load(z + c);
+        for (int64_t i = 0; i < run; i++) {
+            lt_v b = lt_v_relu(lt_v_load_part(k + i * k_step + c, d - c));
+            sum += b;
+            lt_v_store(keys + i * padded + c, lt_rotate(b, &angles, i));
+            lt_v_store(values + i * padded + c, lt_v_load_part(v + i * v_step + c, d - c));
         }
+        lt_v_store(z + c, sum);
+    }
+}
+
+static void pack(const plan *p, const lt_attn_state_args *a, lt_walk *walk, int64_t head, int tokens,
+                 float *keys, float *values, float *z) {
+    for (int n = 0, run; n < tokens; n += run, lt_walk_on(walk, run)) {
+        run = lt_walk_run(walk, tokens - n);
+        int64_t token = lt_walk_token(walk), d = p->shape.dim;
+        const float *k =
+            (const float *)a->k.data + walk->block * a->k.stride[0] + token * a->k.stride[1] + head * d;
+        const float *v =
+            (const float *)a->v.data + walk->block * a->v.stride[0] + token * a->v.stride[1] + head * d;
+        pack_run(p, walk, run, k, a->k.stride[1], v, a->v.stride[1], keys + n * p->padded,
+                 values + n * p->padded, z);
     }
 }
 
@@ -55,15 +68,13 @@ static void sum_span(const plan *p, const lt_attn_state_args *a, lt_walk *walk, 
     int64_t d = p->shape.dim, padded = p->padded;
     float *values = keys + LT_ATTN_CHUNK * padded, *chunk_z = values + LT_ATTN_CHUNK * padded,
           *z = sum + d * padded;
-    int64_t offset_k = walk->block * a->k.stride[0] + head * d,
-            offset_v = walk->block * a->v.stride[0] + head * d;
     memset(z, 0, (size_t)padded * sizeof *z);
     if (first >= last) memset(sum, 0, (size_t)(d * padded) * sizeof *sum);
     else lt_walk_to(walk, first);
     for (int n = first; n < last; n += LT_ATTN_CHUNK) {
         int tokens = last - n < LT_ATTN_CHUNK ? last - n : LT_ATTN_CHUNK;
         memset(chunk_z, 0, (size_t)padded * sizeof *chunk_z);
-        pack(p, walk, tokens, &a->k, &a->v, offset_k, offset_v, keys, values, chunk_z);
+        pack(p, a, walk, head, tokens, keys, values, chunk_z);
         lt_tile_product(d, padded, tokens, keys, 1, padded, values, padded, sum, padded, n > first);
         for (int64_t c = 0; c < padded; c++) z[c] += chunk_z[c];
     }

@@ -44,49 +44,62 @@ static float *at(const lt_tensor *t, int64_t block, int64_t token, int64_t head)
     return (float *)t->data + block * t->stride[0] + token * t->stride[1] + head * t->shape[3];
 }
 
-static void pack(const plan *p, lt_walk walk, int tokens, int64_t head, const lt_attn_state_backward_args *a,
+static void pack(const plan *p, lt_walk *walk, int tokens, int64_t head, const lt_attn_state_backward_args *a,
                  const parts *x) {
     int64_t d = p->shape.dim, padded = p->padded;
-    for (int n = 0; n < tokens; n++, lt_walk_step(&walk)) {
-        int64_t token = lt_walk_token(&walk);
-        const float *k = at(&a->k, walk.block, token, head), *v = at(&a->v, walk.block, token, head);
+    for (int n = 0, run; n < tokens; n += run, lt_walk_on(walk, run)) {
+        run = lt_walk_run(walk, tokens - n);
+        const float *k = at(&a->k, walk->block, lt_walk_token(walk), head);
         for (int64_t c = 0; c < padded; c += LT_LANES) {
-            lt_v cosine, sine;
-            lt_walk_angles(&walk, c, &cosine, &sine);
-            lt_v b = lt_v_relu(lt_v_load_part(k + c, d - c));
-            lt_v_store(x->keys + n * padded + c, lt_rotate(b, cosine, sine));
-            lt_v_store(x->values + n * padded + c, lt_v_load_part(v + c, d - c));
+            lt_run_angles angles = lt_walk_angles(walk, c);
+            for (int64_t i = 0; i < run; i++) {
+                lt_v b = lt_v_relu(lt_v_load_part(k + i * a->k.stride[1] + c, d - c));
+                lt_v_store(x->keys + (n + i) * padded + c, lt_rotate(b, &angles, i));
+            }
+        }
+        lt_tile_pad(run, d, at(&a->v, walk->block, lt_walk_token(walk), head), a->v.stride[1],
+                    x->values + n * padded);
+    }
+}
+
+static void write_dv(const plan *p, lt_walk *walk, int tokens, int64_t head,
+                     const lt_attn_state_backward_args *a, const parts *x) {
+    int64_t d = p->shape.dim, padded = p->padded;
+    lt_tile_product(tokens, padded, d, x->keys, padded, 1, x->dS, padded, x->product, padded, false);
+    for (int n = 0, run; n < tokens; n += run, lt_walk_on(walk, run)) {
+        run = lt_walk_run(walk, tokens - n);
+        lt_tile_unpad(run, d, x->product + n * padded, at(&a->dv, walk->block, lt_walk_token(walk), head),
+                      a->dv.stride[1], a->accumulate_dv);
+    }
+}
+
+/* dk of a run, from dS v in `product`. */
+static void turn_back(const plan *p, const lt_walk *walk, int run, const float *product, const float *dz,
+                      const float *k, int64_t k_step, float *dk, int64_t dk_step, bool accumulate) {
+    int64_t d = p->shape.dim, padded = p->padded;
+    for (int64_t c = 0; c < padded; c += LT_LANES) {
+        lt_run_angles angles = lt_walk_angles(walk, c);
+        lt_v dz_c = lt_v_load(dz + c);
+        for (int64_t i = 0; i < run; i++) {
+            lt_v db = lt_rotate_back(lt_v_load(product + i * padded + c), &angles, i) + dz_c;
+            float *to = dk + i * dk_step + c;
+            db = lt_v_where(lt_v_load_part(k + i * k_step + c, d - c) > 0, db);
+            if (accumulate) db += lt_v_load_part(to, d - c);
+            lt_v_store_part(to, db, d - c);
         }
     }
 }
 
-static void write_dv(const plan *p, lt_walk walk, int tokens, int64_t head,
-                     const lt_attn_state_backward_args *a, const parts *x) {
-    int64_t d = p->shape.dim, padded = p->padded;
-    lt_tile_product(tokens, padded, d, x->keys, padded, 1, x->dS, padded, x->product, padded, false);
-    for (int n = 0; n < tokens; n++, lt_walk_step(&walk))
-        lt_tile_unpad(1, d, x->product + n * padded, at(&a->dv, walk.block, lt_walk_token(&walk), head), d,
-                      a->accumulate_dv);
-}
-
-static void write_dk(const plan *p, lt_walk walk, int tokens, int64_t head,
+static void write_dk(const plan *p, lt_walk *walk, int tokens, int64_t head,
                      const lt_attn_state_backward_args *a, const parts *x) {
     int64_t d = p->shape.dim, padded = p->padded;
     lt_tile_product(tokens, padded, d, x->values, padded, 1, x->dS_transposed, padded, x->product, padded,
                     false);
-    for (int n = 0; n < tokens; n++, lt_walk_step(&walk)) {
-        int64_t token = lt_walk_token(&walk);
-        const float *k = at(&a->k, walk.block, token, head);
-        float *dk = at(&a->dk, walk.block, token, head);
-        for (int64_t c = 0; c < padded; c += LT_LANES) {
-            lt_v cosine, sine;
-            lt_walk_angles(&walk, c, &cosine, &sine);
-            lt_v db =
-                lt_rotate_back(lt_v_load(x->product + n * padded + c), cosine, sine) + lt_v_load(x->dz + c);
-            db = lt_v_where(lt_v_load_part(k + c, d - c) > 0, db);
-            if (a->accumulate_dk) db += lt_v_load_part(dk + c, d - c);
-            lt_v_store_part(dk + c, db, d - c);
-        }
+    for (int n = 0, run; n < tokens; n += run, lt_walk_on(walk, run)) {
+        run = lt_walk_run(walk, tokens - n);
+        int64_t token = lt_walk_token(walk);
+        turn_back(p, walk, run, x->product + n * padded, x->dz, at(&a->k, walk->block, token, head),
+                  a->k.stride[1], at(&a->dk, walk->block, token, head), a->dk.stride[1], a->accumulate_dk);
     }
 }
 
@@ -104,11 +117,12 @@ static void run_item(const plan *p, const lt_attn_state_backward_args *a, const 
     lt_walk walk = lt_walk_begin(angles, bounds, segment / p->segments, x->base);
     for (int64_t n = first; n < last; n += LT_ATTN_CHUNK) {
         int tokens = last - n < LT_ATTN_CHUNK ? (int)(last - n) : LT_ATTN_CHUNK;
-        lt_walk_to(&walk, (int)n);
-        pack(p, walk, tokens, head, a, x);
-        if (!lt_is_empty(&a->dv)) write_dv(p, walk, tokens, head, a, x);
-        lt_walk_to(&walk, (int)n); /* its copies share the angles of the row that they left */
-        if (!lt_is_empty(&a->dk)) write_dk(p, walk, tokens, head, a, x);
+        lt_walk_to(&walk, n);
+        pack(p, &walk, tokens, head, a, x);
+        lt_walk_to(&walk, n);
+        if (!lt_is_empty(&a->dv)) write_dv(p, &walk, tokens, head, a, x);
+        lt_walk_to(&walk, n);
+        if (!lt_is_empty(&a->dk)) write_dk(p, &walk, tokens, head, a, x);
     }
 }
 

@@ -134,16 +134,27 @@ static lt_status find_op(const char *name, int *found) {
                    near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
 }
 
-static lt_status prepare(lt_bench *b, lt_arena *scratch, lt_device *device) {
-    b->ctx = (lt_ctx){.device = device, .backend = device->ops->backend, .scratch = scratch};
+lt_status lt_bench_open(lt_device *device, lt_bench **out) {
+    lt_bench *b = *out = calloc(1, sizeof *b);
+    LT_CHECK(b, LT_FAILED, "bench: out of memory");
+    b->ctx = (lt_ctx){.device = device, .backend = device->ops->backend, .scratch = &b->scratch};
     b->rope = (lt_rope){.frames = 4, .height = 8, .width = 8, .theta = 10000};
     b->noise = malloc(LT_BENCH_NOISE * sizeof *b->noise);
     LT_CHECK(b->noise, LT_FAILED, "bench: out of memory");
     lt_rng_key key = {.purpose = LT_RNG_TEST};
     lt_rng_fill_normal(&key, 0, LT_BENCH_NOISE, b->noise);
     if (device->ops->stream_create) LT_TRY(device->ops->stream_create(device, &b->ctx.stream));
-    LT_TRY(lt_arena_init(scratch, device, scratch_bytes, "scratch"));
+    LT_TRY(lt_arena_init(&b->scratch, device, scratch_bytes, "scratch"));
     return lt_arena_init(&b->arena, device, operand_bytes, "benchmark operands");
+}
+
+void lt_bench_close(lt_bench *b) {
+    if (!b) return;
+    lt_arena_free(&b->arena);
+    lt_arena_free(&b->scratch);
+    if (b->ctx.stream) b->ctx.device->ops->stream_destroy(b->ctx.device, b->ctx.stream);
+    free(b->noise);
+    free(b);
 }
 
 static lt_status run_all(lt_bench *b, int only, lt_bench_limits *limits, lt_bench_visit visit, void *user) {
@@ -168,15 +179,9 @@ lt_status lt_bench_ops(lt_device *device, const char *name, lt_bench_limits *lim
     LT_CHECK(!lt_device_is_null(device), LT_UNAVAILABLE, "bench: the null device runs nothing; use cpu");
     int only;
     LT_TRY(find_op(name, &only));
-    lt_bench *b = calloc(1, sizeof *b);
-    LT_CHECK(b, LT_FAILED, "bench: out of memory");
-    lt_arena scratch = {0};
-    lt_status status = prepare(b, &scratch, device);
+    lt_bench *b;
+    lt_status status = lt_bench_open(device, &b);
     if (status == LT_OK) status = run_all(b, only, limits, visit, user);
-    lt_arena_free(&b->arena);
-    lt_arena_free(&scratch);
-    if (b->ctx.stream) device->ops->stream_destroy(device, b->ctx.stream);
-    free(b->noise);
-    free(b);
+    lt_bench_close(b);
     return status;
 }

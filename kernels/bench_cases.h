@@ -10,6 +10,7 @@ enum { LT_BENCH_NOISE = 1 << 18, LT_BENCH_LIST = 8, LT_BENCH_ARGS = 4096 };
 /* One call: its size, then, once a setup function has run, its operands. */
 typedef struct lt_bench {
     lt_ctx ctx;
+    lt_arena scratch;
     lt_arena arena;           /* operands */
     float *noise;             /* host, LT_BENCH_NOISE normals: what operands are filled with */
     int64_t blocks, channels; /* size asked for */
@@ -22,6 +23,10 @@ typedef struct lt_bench {
         char bytes[LT_BENCH_ARGS];
     } args;
 } lt_bench;
+
+/* A context on the device's backend and memory for operands. lt_bench_close frees it, after a failure too. */
+lt_status lt_bench_open(lt_device *device, lt_bench **out);
+void lt_bench_close(lt_bench *bench);
 
 /* Makes the operands and fills `args`. */
 typedef void (*lt_bench_setup)(lt_bench *bench);

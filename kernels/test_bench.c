@@ -17,6 +17,24 @@ static void every_op_has_a_benchmark(void) {
     }
 }
 
+static void every_benchmark_is_a_call_that_runs(void) {
+    lt_device *device;
+    lt_bench *b;
+    CHECK_OK(lt_device_open("cpu", &device));
+    CHECK_OK(lt_bench_open(device, &b));
+    b->blocks = 2, b->channels = 64;
+    for (int id = 0; id < LT_OP_COUNT; id++) {
+        if (!lt_bench_setup_of((lt_op_id)id)) continue;
+        size_t mark = lt_arena_mark(&b->arena);
+        lt_bench_setup_of((lt_op_id)id)(b);
+        CHECK_OK(b->status);
+        CHECK_OK(lt_op_run(&b->ctx, (lt_op_id)id, b->args.bytes));
+        lt_arena_release(&b->arena, mark);
+    }
+    lt_bench_close(b);
+    lt_device_close(device);
+}
+
 static void a_row_says_time_rate_and_share(void) {
     lt_device *device;
     lt_bench_limits limits;
@@ -48,6 +66,7 @@ static void unknown_ops_and_the_null_device_are_refused(void) {
 
 int main(int argc, char **argv) {
     RUN(every_op_has_a_benchmark);
+    RUN(every_benchmark_is_a_call_that_runs);
     RUN(a_row_says_time_rate_and_share);
     RUN(unknown_ops_and_the_null_device_are_refused);
     return test_end();

@@ -87,6 +87,11 @@ static lt_status reserve_clips(lt_dataset *set, int64_t count) {
     return LT_OK;
 }
 
+static lt_status index_clip(lt_dataset *set, int64_t at) {
+    LT_TRY(lt_clip_index_add(&set->by_group, LT_BY_GROUP, set->clips, at));
+    return lt_clip_index_add(&set->by_source, LT_BY_SOURCE, set->clips, at);
+}
+
 /* The rows must at least be safe to use: what they say about frames is checked here, the rest by
  * lt_dataset_check. */
 static lt_status read_clips(lt_dataset *set) {
@@ -102,6 +107,9 @@ static lt_status read_clips(lt_dataset *set) {
         LT_CHECK(c->first_frame >= 0 && c->frames <= frames && c->first_frame <= frames - c->frames, LT_INPUT,
                  "%s: clip %lld lies outside /frames", lt_h5_path(set->h5), (long long)i);
     }
+    lt_clip_index_free(&set->by_group);
+    lt_clip_index_free(&set->by_source);
+    for (int64_t i = 0; i < count; i++) LT_TRY(index_clip(set, i));
     set->clip_count = set->committed_clips = count;
     set->frame_end = frames;
     return LT_OK;
@@ -138,6 +146,8 @@ lt_status lt_dataset_open_append(const char *path, lt_dataset **out) { return op
 void lt_dataset_close(lt_dataset *set) {
     if (!set) return;
     lt_h5_close(set->h5);
+    lt_clip_index_free(&set->by_group);
+    lt_clip_index_free(&set->by_source);
     free(set->clips);
     free(set);
 }
@@ -149,6 +159,17 @@ int64_t lt_dataset_clip_count(const lt_dataset *set) { return set->clip_count; }
 
 const lt_clip *lt_dataset_clip(const lt_dataset *set, int64_t index) {
     return index >= 0 && index < set->clip_count ? &set->clips[index] : NULL;
+}
+
+int64_t lt_dataset_find_group(const lt_dataset *set, const char *group) {
+    lt_clip like;
+    if (!lt_copy_text(like.group, sizeof like.group, group)) return -1;
+    return lt_clip_index_find(&set->by_group, LT_BY_GROUP, set->clips, &like);
+}
+
+int64_t lt_dataset_find_source(const lt_dataset *set, uint64_t content_hash, uint64_t recipe_hash) {
+    lt_clip like = {.content_hash = content_hash, .recipe_hash = recipe_hash};
+    return lt_clip_index_find(&set->by_source, LT_BY_SOURCE, set->clips, &like);
 }
 
 uint64_t lt_dataset_hash(const lt_dataset *set) {
@@ -223,12 +244,14 @@ lt_status lt_dataset_add_clip(lt_dataset *set, lt_clip *clip) {
     clip->frames = lt_dataset_pending_frames(set);
     lt_status status = lt_clip_check(clip);
     if (status != LT_OK) return lt_fail_in(status, "%s: clip of %.200s", lt_h5_path(set->h5), clip->source);
-    for (int64_t i = 0; i < set->clip_count; i++)
-        LT_CHECK(strcmp(set->clips[i].group, clip->group) != 0 || strcmp(set->clips[i].role, clip->role) == 0,
-                 LT_USAGE, "%s: group \"%s\" has role %s already; a clip of it cannot have role %s",
-                 lt_h5_path(set->h5), clip->group, set->clips[i].role, clip->role);
+    int64_t relative = lt_dataset_find_group(set, clip->group);
+    LT_CHECK(relative < 0 || strcmp(set->clips[relative].role, clip->role) == 0, LT_USAGE,
+             "%s: group \"%s\" has role %s already; a clip of it cannot have role %s", lt_h5_path(set->h5),
+             clip->group, set->clips[relative].role, clip->role);
     LT_TRY(reserve_clips(set, set->clip_count + 1));
-    set->clips[set->clip_count++] = *clip;
+    set->clips[set->clip_count] = *clip;
+    LT_TRY(index_clip(set, set->clip_count));
+    set->clip_count++;
     set->frame_end += clip->frames;
     return LT_OK;
 }

@@ -57,6 +57,9 @@ int64_t lt_dataset_clip_count(const lt_dataset *set);
 /* Row `index` of /clips, without reading the file; uncommitted clips come last. NULL when out of range. Valid
  * until the next lt_dataset_add_clip, rollback or close. */
 const lt_clip *lt_dataset_clip(const lt_dataset *set, int64_t index);
+/* The first clip of a group, or of a source that was brought in with these options; -1 when there is none. */
+int64_t lt_dataset_find_group(const lt_dataset *set, const char *group);
+int64_t lt_dataset_find_source(const lt_dataset *set, uint64_t content_hash, uint64_t recipe_hash);
 /* 64-bit hash of the clip table and of the file's attributes: names the data in a run's record. */
 uint64_t lt_dataset_hash(const lt_dataset *set);
 

@@ -2,6 +2,7 @@
 #ifndef LT_DATA_DATASET_STATE_H
 #define LT_DATA_DATASET_STATE_H
 
+#include "data/clip_index.h"
 #include "data/dataset.h"
 #include "data/h5.h"
 
@@ -20,6 +21,7 @@ struct lt_dataset {
     int frames, table, flow; /* array ids */
     lt_clip *clips;
     int64_t clip_count, clip_capacity;
+    lt_clip_index by_group, by_source;
     int64_t committed_clips; /* rows of the table in the file */
     int64_t frame_end;       /* frames that belong to clips */
     lt_feature_state features[LT_FEATURE_COUNT];

@@ -134,10 +134,8 @@ static lt_status take_all(intake *in) {
 
 /* A group that the dataset holds keeps its role, whatever the shares are now. */
 static const char *role_of(const intake *in) {
-    for (int64_t i = 0; i < lt_dataset_clip_count(in->set); i++) {
-        const lt_clip *clip = lt_dataset_clip(in->set, i);
-        if (strcmp(clip->group, in->source->group) == 0) return clip->role;
-    }
+    const lt_clip *relative = lt_dataset_clip(in->set, lt_dataset_find_group(in->set, in->source->group));
+    if (relative) return relative->role;
     return lt_role_of_group(&in->options->shares, in->source->group);
 }
 
@@ -176,14 +174,6 @@ static lt_status open_intake(intake *in) {
     return describe(in);
 }
 
-static bool is_known(const lt_dataset *set, uint64_t content, uint64_t recipe) {
-    for (int64_t i = 0; i < lt_dataset_clip_count(set); i++) {
-        const lt_clip *clip = lt_dataset_clip(set, i);
-        if (clip->content_hash == content && clip->recipe_hash == recipe) return true;
-    }
-    return false;
-}
-
 /* The frames of a failed source are given up; clips that it had finished go with them. */
 static lt_status undo(lt_dataset *set, int64_t clips, lt_status status) {
     if (lt_dataset_pending_frames(set) == 0 && lt_dataset_clip_count(set) == clips) return status;
@@ -200,7 +190,7 @@ static lt_status ingest_one(lt_dataset *set, const lt_source *source, const lt_i
     *result = (lt_ingest_result){.outcome = LT_INGEST_ADDED};
     in.base.recipe_hash = recipe_of(options);
     LT_TRY(lt_source_hash(source, &in.base.content_hash));
-    if (is_known(set, in.base.content_hash, in.base.recipe_hash)) {
+    if (lt_dataset_find_source(set, in.base.content_hash, in.base.recipe_hash) >= 0) {
         result->outcome = LT_INGEST_KNOWN;
         return LT_OK;
     }

@@ -141,6 +141,41 @@ static void a_group_has_one_role(void) {
     lt_dataset_close(set);
 }
 
+static void clips_are_found_by_group_and_source(void) {
+    lt_dataset *set;
+    uint8_t rgb[FRAME] = {0};
+    fresh("find.h5");
+    CHECK_OK(lt_dataset_create(path, &spec, &set));
+    for (int i = 0; i < 500; i++) {
+        lt_clip clip = make_clip(i / 2 * 3); /* two of each; all in role test */
+        CHECK_OK(lt_dataset_append_frames(set, rgb, NULL, 1));
+        CHECK_OK(lt_dataset_add_clip(set, &clip));
+    }
+    CHECK_OK(lt_dataset_commit(set));
+    for (int pass = 0; pass < 2; pass++) {
+        for (int i = 0; i < 250; i++) {
+            CHECK(lt_dataset_find_group(set, make_clip(3 * i).group) == 2 * i);
+            CHECK(lt_dataset_find_source(set, (uint64_t)(3 * i) + 1, 0) == 2 * i);
+            CHECK(lt_dataset_find_group(set, make_clip(3 * i + 1).group) == -1);
+            CHECK(lt_dataset_find_source(set, (uint64_t)(3 * i) + 1, 7) == -1);
+        }
+        CHECK_OK(lt_dataset_rollback(set)); /* reads all of it again */
+    }
+    lt_dataset_close(set);
+}
+
+static void a_shortened_file_is_refused(void) {
+    lt_dataset *set;
+    struct stat info;
+    fresh("short.h5");
+    CHECK_OK(write_clips(5));
+    CHECK(stat(path, &info) == 0);
+    CHECK(truncate(path, info.st_size / 2) == 0);
+    CHECK_FAILS(lt_dataset_open(path, &set), LT_INPUT, "HDF5");
+    CHECK(truncate(path, 0) == 0);
+    CHECK_FAILS(lt_dataset_open(path, &set), LT_INPUT, "HDF5");
+}
+
 static void true_flow_is_kept_to_half_precision(void) {
     lt_dataset *set;
     lt_dataset_spec with = {W, H, 8, true};
@@ -349,6 +384,8 @@ int main(int argc, char **argv) {
     RUN(what_was_written_is_read);
     RUN(uncommitted_clips_vanish);
     RUN(a_group_has_one_role);
+    RUN(clips_are_found_by_group_and_source);
+    RUN(a_shortened_file_is_refused);
     RUN(true_flow_is_kept_to_half_precision);
     RUN(features_are_rows_per_clip);
     RUN(wrong_files_are_refused);

@@ -38,20 +38,24 @@ typedef struct lt_cost {
 
 /* Totals per op, filled by the launcher when a context has a meter. */
 typedef struct lt_meter {
-    struct { int64_t calls; double flops, bytes; } op[LT_OP_COUNT];
+    struct {
+        int64_t calls;
+        double flops, bytes;
+    } op[LT_OP_COUNT];
     double flops, bytes;
 } lt_meter;
 
 /* Where and how ops run. One per stream; not shared between threads. */
 typedef struct lt_ctx {
     lt_device *device;
-    lt_backend backend;   /* usually device->ops->backend; naive on host memory for references; any on a null device,
+    lt_backend
+        backend; /* usually device->ops->backend; naive on host memory for references; any on a null device,
                              * which counts what that backend would take and runs nothing */
     lt_stream *stream;
-    lt_arena *scratch;    /* workspaces; holds nothing between ops */
-    lt_meter *meter;      /* or NULL */
-    bool sync;            /* wait after each op and name the one that failed */
-    lt_status sticky;     /* first device failure; no op runs after it */
+    lt_arena *scratch; /* workspaces; holds nothing between ops */
+    lt_meter *meter;   /* or NULL */
+    bool sync;         /* wait after each op and name the one that failed */
+    lt_status sticky;  /* first device failure; no op runs after it */
 } lt_ctx;
 
 /* Checks `args` for this context's backend: LT_FAILED with the reason if it cannot run, else fills `cost`. */
@@ -74,15 +78,15 @@ lt_dtype lt_ctx_dtype(const lt_ctx *ctx);
 
 /* For describe functions: LT_FAILED naming op, operand and both shapes unless `t` has this many dimensions with these
  * sizes (-1: any) and dtype. `optional` lets an empty tensor pass. */
-lt_status lt_expect(const char *op, const char *operand, const lt_tensor *t, lt_dtype dtype, bool optional, int ndim,
-                    const int64_t *shape);
+lt_status lt_expect(const char *op, const char *operand, const lt_tensor *t, lt_dtype dtype, bool optional,
+                    int ndim, const int64_t *shape);
 #define LT_EXPECT(op, operand, t, dtype, optional, ...)                                                      \
     lt_expect((op), (operand), (t), (dtype), (optional), LT_DIMS(__VA_ARGS__))
 /* LT_FAILED unless the tensor collapses to rows with unit column stride (lt_as_rows with `inner`). */
 lt_status lt_expect_rows(const char *op, const char *operand, const lt_tensor *t, int inner);
 /* Both at once for [..., columns]: `rows` rows in all (-1: any), at one distance. */
-lt_status lt_expect_matrix(const char *op, const char *operand, const lt_tensor *t, lt_dtype dtype, bool optional,
-                           int64_t rows, int64_t columns);
+lt_status lt_expect_matrix(const char *op, const char *operand, const lt_tensor *t, lt_dtype dtype,
+                           bool optional, int64_t rows, int64_t columns);
 
 #ifdef __cplusplus
 }

@@ -1,14 +1,11 @@
 #include "kernels/attention/attention.h"
 #include "kernels/dense.h"
 
-#include <stdio.h>
-
 static lt_status expect_vectors(const char *op, const char *list, lt_dtype dtype, int count,
                                 const lt_tensor *vectors, int64_t H, int64_t K) {
-    char name[32];
     for (int i = 0; i < count; i++) {
-        snprintf(name, sizeof name, "%s[%d]", list, i);
-        LT_TRY(LT_EXPECT_DENSE(op, name, &vectors[i], dtype, false, H, K));
+        lt_status status = LT_EXPECT_DENSE(op, list, &vectors[i], dtype, false, H, K);
+        if (status != LT_OK) return lt_fail_in(status, "vector %d", i);
     }
     return LT_OK;
 }

@@ -27,7 +27,7 @@ typedef struct image {
 
 static lt_status add_part(image *im, int part, const char *name, lt_dtype dtype, int ndim,
                           const int64_t *shape) {
-    lt_tensor t = lt_tensor_of(NULL, dtype, ndim, shape);
+    lt_tensor t = lt_tensor_of(im, dtype, ndim, shape); /* its size first, its memory next */
     t.data = lt_pool_alloc(&im->pool, lt_nbytes(&t) + 1);
     im->parts[part] = (lt_st_entry){name, t};
     return t.data ? LT_OK : LT_FAILED;

@@ -24,7 +24,7 @@ static lt_status storage_of(const lt_tensor *whole, const lt_published *p, lt_te
 
 /* to[stored order] = from[published order], or the reverse. */
 static void permute(const lt_published *p, const double *from, double *to, bool to_storage) {
-    int64_t stride[5], index[5] = {0};
+    int64_t stride[5] = {0}, index[5] = {0};
     int64_t n = 1;
     for (int d = p->ndim - 1; d >= 0; d--) stride[d] = n, n *= p->shape[d];
     for (int64_t i = 0; i < p->count; i++) {
@@ -40,11 +40,12 @@ static void permute(const lt_published *p, const double *from, double *to, bool 
 static lt_status read_flat(lt_device *device, const lt_tensor *flat, double *out) {
     int64_t n = lt_numel(flat);
     if (flat->dtype == LT_F64) return lt_tensor_to_host(device, NULL, flat, out);
-    float *half = (float *)out + n; /* the upper half of `out` holds the floats while they widen */
+    char *half =
+        (char *)out + n * sizeof(float); /* the upper half of `out` holds the floats while they widen */
     LT_TRY(lt_tensor_to_host(device, NULL, flat, half));
     for (int64_t i = 0; i < n; i++) {
         float value;
-        memcpy(&value, &half[i], sizeof value);
+        memcpy(&value, half + i * sizeof value, sizeof value);
         out[i] = value;
     }
     return LT_OK;

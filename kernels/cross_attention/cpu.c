@@ -47,10 +47,10 @@ static void write_row(int64_t d, float scale, const float *from, float *to) {
     for (int64_t c = 0; c < d; c++) to[c] = from[c] * scale;
 }
 
-/* Queries [first, first + rows) of one head. */
-static void attend(const lt_cross_attention_args *a, const lt_cross_shape *s, int64_t b, int64_t h,
+/* Queries [first, first + rows) of one head of group g. */
+static void attend(const lt_cross_attention_args *a, const lt_cross_shape *s, int64_t g, int64_t h,
                    int64_t first, int64_t rows, const float *terms, const float *keys, float *mine) {
-    const float *values = keys + s->D * s->padded_L, *q = lt_cross_at(&a->q, b, first, h);
+    const float *values = keys + s->D * s->padded_L, *q = lt_cross_at(&a->q, g, first, h);
     float *scores = mine, *product = mine + LT_CROSS_ROWS * s->padded_L, inverse[LT_CROSS_ROWS];
     lt_tile_product(rows, s->padded_L, s->D, q, a->q.stride[1], 1, keys, s->padded_L, scores, s->padded_L,
                     false);
@@ -58,12 +58,12 @@ static void attend(const lt_cross_attention_args *a, const lt_cross_shape *s, in
         float most, sum = exponentials(s->padded_L, (float)a->scale, terms, scores + i * s->padded_L, &most);
         inverse[i] = 1 / sum;
         if (!lt_is_empty(&a->lse))
-            ((float *)a->lse.data)[(b * s->H + h) * s->T + first + i] = most + logf(sum);
+            ((float *)a->lse.data)[(g * s->H + h) * s->T + first + i] = most + logf(sum);
     }
     lt_tile_product(rows, s->padded_D, s->L, scores, s->padded_L, 1, values, s->padded_D, product,
                     s->padded_D, false);
     for (int64_t i = 0; i < rows; i++)
-        write_row(s->D, inverse[i], product + i * s->padded_D, lt_cross_at(&a->o, b, first + i, h));
+        write_row(s->D, inverse[i], product + i * s->padded_D, lt_cross_at(&a->o, g, first + i, h));
 }
 
 lt_status lt_cross_attention_cpu(lt_ctx *ctx, const void *untyped, void *workspace) {
@@ -73,7 +73,7 @@ lt_status lt_cross_attention_cpu(lt_ctx *ctx, const void *untyped, void *workspa
     float *terms = workspace, *heads = terms + s.B * s.padded_L,
           *scratch = heads + s.B * s.H * head_floats(&s);
     int64_t pieces = (s.T + LT_CROSS_ROWS - 1) / LT_CROSS_ROWS;
-    int threads = lt_attn_threads(2.0 * s.B * s.H * s.T * s.L * s.D);
+    int threads = lt_attn_threads(2.0 * s.G * s.H * s.T * s.L * s.D);
     lt_cross_mask_terms(&s, &a->mask, terms);
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
@@ -86,11 +86,11 @@ lt_status lt_cross_attention_cpu(lt_ctx *ctx, const void *untyped, void *workspa
         }
         float *mine = scratch + omp_get_thread_num() * thread_floats(&s);
 #pragma omp for schedule(dynamic)
-        for (int64_t i = 0; i < s.B * s.H * pieces; i++) {
-            int64_t head = i / pieces, first = i % pieces * LT_CROSS_ROWS;
+        for (int64_t i = 0; i < s.G * s.H * pieces; i++) {
+            int64_t g = i / pieces / s.H, h = i / pieces % s.H, first = i % pieces * LT_CROSS_ROWS;
             int64_t rows = s.T - first < LT_CROSS_ROWS ? s.T - first : LT_CROSS_ROWS;
-            attend(a, &s, head / s.H, head % s.H, first, rows, terms + head / s.H * s.padded_L,
-                   heads + head * head_floats(&s), mine);
+            attend(a, &s, g, h, first, rows, terms + g % s.B * s.padded_L,
+                   heads + (g % s.B * s.H + h) * head_floats(&s), mine);
         }
     }
     return LT_OK;

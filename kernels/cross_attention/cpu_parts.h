@@ -9,13 +9,22 @@
 /* Queries handled at a time; their scores stay in the nearest caches. */
 enum { LT_CROSS_ROWS = 32 };
 
+/* G groups of queries, B texts; group g attends to text g % B, so a text serves `repeats` groups. */
 typedef struct lt_cross_shape {
-    int64_t B, T, H, D, L, padded_D, padded_L;
+    int64_t G, T, H, D, B, L, repeats, padded_D, padded_L;
 } lt_cross_shape;
 
 static inline lt_cross_shape lt_cross_shape_of(const lt_tensor *q, const lt_tensor *k) {
-    return (lt_cross_shape){q->shape[0], q->shape[1],           q->shape[2],          q->shape[3],
-                            k->shape[1], lt_pad16(q->shape[3]), lt_pad16(k->shape[1])};
+    lt_cross_shape s = {.G = q->shape[0],
+                        .T = q->shape[1],
+                        .H = q->shape[2],
+                        .D = q->shape[3],
+                        .B = k->shape[0],
+                        .L = k->shape[1]};
+    s.repeats = s.B > 0 ? s.G / s.B : 0;
+    s.padded_D = lt_pad16(s.D);
+    s.padded_L = lt_pad16(s.L);
+    return s;
 }
 
 size_t lt_cross_attention_cpu_bytes(const lt_cross_shape *shape);

@@ -19,12 +19,13 @@ static double mask_term(const lt_tensor *mask, int64_t b, int64_t j) {
     return -10000 * (visible - row[j]);
 }
 
-/* Scores of one query, scale q.k + mask. */
+/* Scores of one query of group b, scale q.k + mask: it attends to text b % texts. */
 static void scores(const lt_tensor *q, const lt_tensor *k, const lt_tensor *mask, double scale, int64_t b,
                    int64_t t, int64_t h, double *s) {
     int64_t L = k->shape[1], D = k->shape[3];
     for (int64_t j = 0; j < L; j++)
-        s[j] = scale * dot(D, lt_naive_at(q, b, t, h), lt_naive_at(k, b, j, h)) + mask_term(mask, b, j);
+        s[j] = scale * dot(D, lt_naive_at(q, b, t, h), lt_naive_at(k, b % k->shape[0], j, h)) +
+               mask_term(mask, b % k->shape[0], j);
 }
 
 lt_status lt_cross_attention_naive(lt_ctx *ctx, const void *untyped, void *workspace) {
@@ -42,7 +43,7 @@ lt_status lt_cross_attention_naive(lt_ctx *ctx, const void *untyped, void *works
                 for (int64_t c = 0; c < D; c++) o[c] = 0;
                 for (int64_t j = 0; j < L; j++)
                     for (int64_t c = 0; c < D; c++)
-                        o[c] += exp(s[j] - most) / sum * lt_naive_at(&a->v, b, j, h)[c];
+                        o[c] += exp(s[j] - most) / sum * lt_naive_at(&a->v, b % a->v.shape[0], j, h)[c];
                 if (!lt_is_empty(&a->lse)) ((double *)a->lse.data)[(b * H + h) * T + t] = most + log(sum);
             }
     return LT_OK;
@@ -58,18 +59,19 @@ static void clear(const lt_tensor *x) {
 /* p_j = exp(s_j - lse), dv_j += p_j g, ds_j = scale p_j (g.v_j - g.o), dq = sum_j ds_j k_j, dk_j += ds_j q. */
 static void query_backward(const lt_cross_attention_backward_args *a, int64_t b, int64_t t, int64_t h,
                            double *s) {
-    int64_t T = a->q.shape[1], H = a->q.shape[2], D = a->q.shape[3], L = a->k.shape[1];
+    int64_t T = a->q.shape[1], H = a->q.shape[2], D = a->q.shape[3], L = a->k.shape[1],
+            text = b % a->k.shape[0];
     const double *q = lt_naive_at(&a->q, b, t, h), *g = lt_naive_at(&a->dout, b, t, h);
     double lse = ((const double *)a->lse.data)[(b * H + h) * T + t],
            go = dot(D, g, lt_naive_at(&a->o, b, t, h));
     scores(&a->q, &a->k, &a->mask, a->scale, b, t, h, s);
     for (int64_t j = 0; j < L; j++) {
-        double p = exp(s[j] - lse), ds = a->scale * p * (dot(D, g, lt_naive_at(&a->v, b, j, h)) - go);
+        double p = exp(s[j] - lse), ds = a->scale * p * (dot(D, g, lt_naive_at(&a->v, text, j, h)) - go);
         for (int64_t c = 0; !lt_is_empty(&a->dq) && c < D; c++)
-            lt_naive_at(&a->dq, b, t, h)[c] += ds * lt_naive_at(&a->k, b, j, h)[c];
+            lt_naive_at(&a->dq, b, t, h)[c] += ds * lt_naive_at(&a->k, text, j, h)[c];
         for (int64_t c = 0; !lt_is_empty(&a->dk) && c < D; c++) {
-            lt_naive_at(&a->dk, b, j, h)[c] += ds * q[c];
-            lt_naive_at(&a->dv, b, j, h)[c] += p * g[c];
+            lt_naive_at(&a->dk, text, j, h)[c] += ds * q[c];
+            lt_naive_at(&a->dv, text, j, h)[c] += p * g[c];
         }
     }
 }

@@ -7,16 +7,18 @@
 static lt_status expect_inputs(const lt_ctx *ctx, const char *op, const lt_tensor *q, const lt_tensor *k,
                                const lt_tensor *v, const lt_tensor *mask, double scale, lt_cross_shape *out) {
     LT_TRY(lt_attn_expect_tokens(ctx, op, "q", q, false, &(lt_attn_shape){-1, -1, -1, -1}));
-    LT_TRY(lt_attn_expect_tokens(ctx, op, "k", k, false,
-                                 &(lt_attn_shape){q->shape[0], -1, q->shape[2], q->shape[3]}));
+    LT_TRY(lt_attn_expect_tokens(ctx, op, "k", k, false, &(lt_attn_shape){-1, -1, q->shape[2], q->shape[3]}));
     *out = lt_cross_shape_of(q, k);
     lt_attn_shape text = {out->B, out->L, out->H, out->D};
-    LT_CHECK(out->B > 0 && out->T > 0 && out->H > 0 && out->D > 0 && out->L > 0, LT_FAILED,
-             "op %s: %lld sequences of %lld queries, %lld text tokens, %lld heads of %lld channels, expected "
-             "at least "
+    LT_CHECK(out->G > 0 && out->B > 0 && out->T > 0 && out->H > 0 && out->D > 0 && out->L > 0, LT_FAILED,
+             "op %s: %lld groups of %lld queries, %lld text tokens, %lld heads of %lld channels, expected at "
+             "least "
              "one of each",
-             op, (long long)out->B, (long long)out->T, (long long)out->L, (long long)out->H,
+             op, (long long)out->G, (long long)out->T, (long long)out->L, (long long)out->H,
              (long long)out->D);
+    LT_CHECK(out->G % out->B == 0, LT_FAILED,
+             "op %s: %lld groups of queries for %lld texts, expected a multiple", op, (long long)out->G,
+             (long long)out->B);
     LT_TRY(lt_attn_expect_tokens(ctx, op, "v", v, false, &text));
     LT_CHECK(isfinite(scale), LT_FAILED, "op %s: scale is %g, expected a number", op, scale);
     return LT_EXPECT_DENSE(op, "mask", mask, lt_ctx_dtype(ctx), true, out->B, out->L);
@@ -25,10 +27,10 @@ static lt_status expect_inputs(const lt_ctx *ctx, const char *op, const lt_tenso
 /* `products` of queries with keys or values; `video` and `text` tensors moved. About 12 operations an exponential. */
 static void count_cost(const lt_ctx *ctx, const lt_cross_shape *s, double products, double video, double text,
                        lt_cost *cost) {
-    double heads = (double)s->B * s->H, pairs = heads * s->T * s->L;
+    double heads = (double)s->G * s->H, pairs = heads * s->T * s->L;
     cost->flops = pairs * (products * 2 * s->D + 12);
-    cost->bytes =
-        heads * (video * s->T * s->D + text * s->L * s->D + s->T) * lt_dtype_size(lt_ctx_dtype(ctx));
+    cost->bytes = (heads * (video * s->T * s->D + s->T) + text * s->B * s->H * s->L * s->D) *
+                  lt_dtype_size(lt_ctx_dtype(ctx));
 }
 
 lt_status lt_cross_attention_describe(const lt_ctx *ctx, const void *untyped, lt_cost *cost) {
@@ -36,8 +38,8 @@ lt_status lt_cross_attention_describe(const lt_ctx *ctx, const void *untyped, lt
     const char *op = "cross_attention";
     lt_cross_shape s;
     LT_TRY(expect_inputs(ctx, op, &a->q, &a->k, &a->v, &a->mask, a->scale, &s));
-    LT_TRY(lt_attn_expect_tokens(ctx, op, "o", &a->o, false, &(lt_attn_shape){s.B, s.T, s.H, s.D}));
-    LT_TRY(LT_EXPECT_DENSE(op, "lse", &a->lse, lt_ctx_dtype(ctx), true, s.B, s.H, s.T));
+    LT_TRY(lt_attn_expect_tokens(ctx, op, "o", &a->o, false, &(lt_attn_shape){s.G, s.T, s.H, s.D}));
+    LT_TRY(LT_EXPECT_DENSE(op, "lse", &a->lse, lt_ctx_dtype(ctx), true, s.G, s.H, s.T));
     count_cost(ctx, &s, 2, 2, 2, cost);
     bool naive = ctx->backend == LT_BACKEND_NAIVE;
     cost->workspace = naive ? (size_t)s.L * sizeof(double) : lt_cross_attention_cpu_bytes(&s);
@@ -53,9 +55,9 @@ lt_status lt_cross_attention_backward_describe(const lt_ctx *ctx, const void *un
     const char *op = "cross_attention_backward";
     lt_cross_shape s;
     LT_TRY(expect_inputs(ctx, op, &a->q, &a->k, &a->v, &a->mask, a->scale, &s));
-    lt_attn_shape video = {s.B, s.T, s.H, s.D}, text = {s.B, s.L, s.H, s.D};
+    lt_attn_shape video = {s.G, s.T, s.H, s.D}, text = {s.B, s.L, s.H, s.D};
     LT_TRY(lt_attn_expect_tokens(ctx, op, "o", &a->o, false, &video));
-    LT_TRY(LT_EXPECT_DENSE(op, "lse", &a->lse, lt_ctx_dtype(ctx), false, s.B, s.H, s.T));
+    LT_TRY(LT_EXPECT_DENSE(op, "lse", &a->lse, lt_ctx_dtype(ctx), false, s.G, s.H, s.T));
     LT_TRY(lt_attn_expect_tokens(ctx, op, "dout", &a->dout, false, &video));
     LT_TRY(lt_attn_expect_tokens(ctx, op, "dq", &a->dq, true, &video));
     LT_TRY(lt_attn_expect_tokens(ctx, op, "dk", &a->dk, true, &text));

@@ -4,7 +4,10 @@
 
 typedef struct size {
     int64_t B, T, H, D, L;
+    int64_t repeats; /* groups of queries per text; 0 counts as 1 */
 } size;
+
+static int64_t groups(size s) { return s.B * (s.repeats ? s.repeats : 1); }
 
 typedef enum mask_kind { NO_MASK, SOME_MASKED, ALL_MASKED } mask_kind;
 
@@ -23,13 +26,13 @@ static lt_tensor make_mask(lt_check *c, size s, mask_kind kind) {
 /* k and v as parts of [B, L, 2, H, D], q and o as halves of wider rows. */
 static lt_cross_attention_args forward_args(lt_check *c, size s, mask_kind kind) {
     lt_tensor kv = LT_IN(c, s.B, s.L, 2, s.H, s.D);
-    return (lt_cross_attention_args){.q = lt_select(LT_IN(c, s.B, s.T, 2, s.H, s.D), 2, 1),
+    return (lt_cross_attention_args){.q = lt_select(LT_IN(c, groups(s), s.T, 2, s.H, s.D), 2, 1),
                                      .k = lt_select(kv, 2, 0),
                                      .v = lt_select(kv, 2, 1),
                                      .mask = make_mask(c, s, kind),
                                      .scale = 1 / sqrt((double)s.D),
-                                     .o = lt_select(LT_OUT_PARTLY(c, s.B, s.T, 2, s.H, s.D), 2, 0),
-                                     .lse = LT_OUT(c, s.B, s.H, s.T)};
+                                     .o = lt_select(LT_OUT_PARTLY(c, groups(s), s.T, 2, s.H, s.D), 2, 0),
+                                     .lse = LT_OUT(c, groups(s), s.H, s.T)};
 }
 
 enum { DQ = 1, DKV = 2, ACCUMULATE = 4 };
@@ -40,8 +43,8 @@ static lt_cross_attention_backward_args backward_args(lt_check *c, const lt_cros
     lt_cross_attention_backward_args b = {
         .q = f->q, .k = f->k, .v = f->v, .mask = f->mask, .scale = f->scale};
     b.o = f->o, b.lse = f->lse;
-    b.dout = lt_select(LT_IN(c, s.B, s.T, 2, s.H, s.D), 2, 1);
-    if (parts & DQ) b.dq = lt_check_operand_new(c, role, LT_DIMS(s.B, s.T, s.H, s.D));
+    b.dout = lt_select(LT_IN(c, groups(s), s.T, 2, s.H, s.D), 2, 1);
+    if (parts & DQ) b.dq = lt_check_operand_new(c, role, LT_DIMS(groups(s), s.T, s.H, s.D));
     if (parts & DKV) {
         lt_tensor grads = lt_check_operand_new(c, role, LT_DIMS(s.B, s.L, 2, s.H, s.D));
         b.dk = lt_select(grads, 2, 0);
@@ -81,6 +84,12 @@ static void masks_agree_with_the_reference(void) {
     CHECK_OK(agrees((size){3, 63, 2, 112, 300}, ALL_MASKED, DQ | DKV));
 }
 
+static void groups_that_share_a_text_agree_with_the_reference(void) {
+    CHECK_OK(agrees((size){2, 63, 2, 32, 20, .repeats = 3}, SOME_MASKED, DQ | DKV));
+    CHECK_OK(agrees((size){3, 300, 2, 60, 17, .repeats = 2}, SOME_MASKED, DQ | DKV | ACCUMULATE));
+    CHECK_OK(agrees((size){1, 7, 1, 8, 5, .repeats = 9}, NO_MASK, DKV));
+}
+
 static void only_what_is_asked_is_computed(void) {
     CHECK_OK(agrees((size){1, 600, 2, 32, 20}, NO_MASK, 0));
     CHECK_OK(agrees((size){1, 600, 2, 32, 20}, NO_MASK, DQ));
@@ -105,7 +114,7 @@ static void lse_may_be_left_out(void) {
 
 static void gradients_equal_differences(void) {
     for (int kind = NO_MASK; kind <= ALL_MASKED; kind++) {
-        size s = {2, 5, 2, 6, 7};
+        size s = {2, 5, 2, 6, 7, .repeats = 2};
         lt_check c;
         lt_check_begin(&c, 43);
         while (lt_check_next(&c)) {
@@ -176,12 +185,14 @@ static void wrong_operands_are_named(void) {
     while (lt_check_next(&c)) {
         size s = {2, 63, 2, 32, 20};
         lt_cross_attention_args f = forward_args(&c, s, SOME_MASKED), bad;
-        bad = f, bad.k = lt_slice(f.k, 0, 0, 1);
-        CHECK_FAILS(lt_cross_attention_forward(&c.ctx, &bad), LT_FAILED, "operand k");
+        bad = f, bad.k = lt_slice(f.k, 1, 0, 19);
+        CHECK_FAILS(lt_cross_attention_forward(&c.ctx, &bad), LT_FAILED, "operand v");
         bad = f, bad.v = lt_slice(f.v, 1, 0, 19);
         CHECK_FAILS(lt_cross_attention_forward(&c.ctx, &bad), LT_FAILED, "operand v");
         bad = f, bad.mask = lt_slice(f.mask, 1, 0, 19);
         CHECK_FAILS(lt_cross_attention_forward(&c.ctx, &bad), LT_FAILED, "operand mask");
+        bad = f, bad.q = lt_slice(f.q, 0, 0, 1), bad.o = lt_slice(f.o, 0, 0, 1);
+        CHECK_FAILS(lt_cross_attention_forward(&c.ctx, &bad), LT_FAILED, "1 groups of queries for 2 texts");
         bad = f, bad.k = lt_slice(f.k, 1, 0, 0), bad.v = lt_slice(f.v, 1, 0, 0);
         CHECK_FAILS(lt_cross_attention_forward(&c.ctx, &bad), LT_FAILED, "0 text tokens");
         bad = f, bad.scale = NAN;
@@ -199,6 +210,7 @@ static void wrong_operands_are_named(void) {
 int main(int argc, char **argv) {
     RUN(all_sizes_agree_with_the_reference);
     RUN(masks_agree_with_the_reference);
+    RUN(groups_that_share_a_text_agree_with_the_reference);
     RUN(only_what_is_asked_is_computed);
     RUN(lse_may_be_left_out);
     RUN(gradients_equal_differences);

@@ -63,7 +63,7 @@ static lt_status read_spec(lt_dataset *set) {
     const char *path = lt_h5_path(set->h5);
     int64_t version, width, height;
     if (lt_h5_get_int(set->h5, "/", "schema_version", &version) != LT_OK)
-        return lt_fail(LT_INPUT, "%s: not a longtake dataset: it has no schema_version", path);
+        return lt_fail_in(LT_INPUT, "not a longtake dataset, or damaged");
     LT_CHECK(version == LT_DATASET_SCHEMA, LT_INPUT,
              "%s: schema version %lld, but this build reads version %d: ingest the sources again", path,
              (long long)version, LT_DATASET_SCHEMA);

@@ -103,7 +103,9 @@ static hid_t access_list(void) {
     if (access >= 0) return access;
     hid_t driver = H5FDregister(&driver_class), fresh = H5Pcreate(H5P_FILE_ACCESS);
     if (driver >= 0 && H5Pset_driver(fresh, driver, NULL) >= 0 &&
-        H5Pset_fclose_degree(fresh, H5F_CLOSE_STRONG) >= 0)
+        H5Pset_fclose_degree(fresh, H5F_CLOSE_STRONG) >= 0 &&
+        /* Of the formats with checksums over headers, the one without a mark of being open, which a kill would leave. */
+        H5Pset_libver_bounds(fresh, H5F_LIBVER_V18, H5F_LIBVER_V18) >= 0)
         access = fresh;
     return access;
 }

@@ -15,7 +15,8 @@ extern "C" {
 
 /* Bits of lt_clip.flags. */
 typedef enum lt_clip_flag {
-    LT_CLIP_REPEATED = 1, /* holds frames that repeat their predecessor (a source with a raised frame rate) */
+    LT_CLIP_REPEATED =
+        1, /* at least 5 % of those source frames repeat: a rate that was raised; motion is uneven */
     LT_CLIP_AFTER_CUT = 2,  /* a detected shot cut precedes the first frame */
     LT_CLIP_BEFORE_CUT = 4, /* a detected shot cut follows the last frame */
     LT_CLIP_SOURCE_FPS = 8, /* the source is slower than the dataset's rate, and was not upsampled */
@@ -35,8 +36,9 @@ typedef struct lt_clip {
     uint64_t
         recipe_hash; /* of the options that shaped the clip; a source is skipped when both hashes are known */
     uint32_t flags;  /* lt_clip_flag bits */
-    int32_t repeated;  /* frames that repeat their predecessor */
-    int32_t part;      /* which clip of its source this is, from 0 */
+    int32_t
+        repeated; /* frames of the source, from the first to the last kept, that repeat their predecessor */
+    int32_t part; /* which clip of its source this is, from 0 */
     int32_t cut_count; /* known cuts inside the clip (scenes); real footage is split at its cuts and has 0 */
     int32_t
         cut_frame[LT_CLIP_CUTS]; /* first frame of the shot after the cut, counted from the clip's start */

@@ -1,0 +1,49 @@
+#include "infer/cache_shape.h"
+
+/* Tokens of a block: frames, rows, columns. */
+static void grid_of(const lt_model *model, int64_t grid[3]) {
+    int64_t latent[4];
+    lt_model_block_shape(model, latent);
+    for (int i = 0; i < 3; i++) grid[i] = latent[i] / model->config.patch[i];
+}
+
+int lt_block_segments(const lt_model *model, lt_granularity granularity) {
+    int64_t grid[3];
+    grid_of(model, grid);
+    lt_rope rope = {.frames = (int)grid[0], .height = (int)grid[1], .width = (int)grid[2]};
+    return lt_segment_count(&rope, lt_dit_segment_box(grid, granularity));
+}
+
+static lt_cache_shape common(const lt_model *model, const lt_ctx *ctx, int batch) {
+    const lt_dit_config *c = &model->config;
+    return (lt_cache_shape){.layers = c->layers,
+                            .batch = batch,
+                            .heads = c->heads,
+                            .head_dim = c->head_dim,
+                            .dtype = lt_ctx_dtype(ctx) == LT_F64 ? LT_F64 : LT_F32};
+}
+
+lt_cache_shape lt_cache_shape_streaming(const lt_model *model, const lt_ctx *ctx, const lt_cache_spec *spec,
+                                        int batch) {
+    int64_t grid[3];
+    grid_of(model, grid);
+    int segments = lt_block_segments(model, spec->granularity);
+    lt_cache_shape shape = common(model, ctx, batch);
+    shape.slots = lt_cache_slots_for(spec, segments);
+    shape.capacity = spec->budget + segments;
+    shape.tail_rows = grid[1] * grid[2];
+    shape.tail_width = lt_dit_width(&model->config);
+    return shape;
+}
+
+lt_cache_shape lt_cache_shape_whole(const lt_model *model, const lt_ctx *ctx, int batch, int blocks,
+                                    int budget) {
+    lt_cache_shape shape = common(model, ctx, batch);
+    int most = 1;
+    for (int grain = 0; grain < LT_GRAIN_COUNT; grain++) {
+        int segments = lt_block_segments(model, (lt_granularity)grain);
+        if (segments > most) most = segments;
+    }
+    shape.capacity = (blocks > budget ? blocks : budget + 1) * most;
+    return shape;
+}

@@ -12,29 +12,33 @@ extern "C" {
 #endif
 
 typedef struct lt_clip_batch {
-    int clips, blocks, draws;   /* draws: noisy streams per clip */
-    const float *latents;       /* host [clips, blocks, F, H, W, C], normalised */
-    const char *const *prompts; /* [clips], entries may be NULL */
+    int clips, blocks, draws; /* draws: noisy streams per clip */
+    const float *latents;     /* host [clips, blocks, F, H, W, C], normalised; may be NULL on a null device */
+    const float *context;     /* the same shape: what commits instead (rollouts); NULL: the latents */
+    const char *const *prompts; /* [clips], entries may be NULL; NULL: no prompts */
     const uint64_t *ids;        /* [clips]: the Philox clip number of noise; pairing survives any policy */
-    const double *t;            /* [blocks, draws, clips] */
+    const double *t;            /* [blocks, draws, clips], in [0, 1] */
     uint64_t seed;
-    lt_purpose purpose;         /* LT_RNG_NOISE */
-    uint32_t step;              /* training step or evaluation round; draw d of it uses step * draws + d */
-    const lt_cache_spec *specs; /* [clips]: who is kept, how it is read */
+    lt_purpose purpose; /* LT_RNG_NOISE */
+    uint32_t step;      /* training step or evaluation round; draw d of it uses step * draws + d. Noise of the
+                                 * clip's block i is LT_RNG_NOISE (seed; id, i, that) whatever first_frame is */
+    const lt_cache_spec *specs; /* [clips]: who is kept, how it is read; one granularity for all */
     int64_t first_frame;        /* latent position of the first block */
 } lt_clip_batch;
 
-/* Memory of the pass that lives in session->run: device copies of latents, noise, targets. */
+/* Memory of the pass that lives in session->run. The owner may set the cache's observer, ghosts and bptt_blocks. */
 typedef struct lt_clip_pass {
     lt_session *session;
     int max_clips, max_blocks, max_draws;
-    lt_cache cache;          /* without slots */
-    lt_tensor input, target; /* [G, F, H, W, C]; targets of the noisy streams */
-    float *host;             /* staging */
-    lt_tape *tape;           /* session->tape */
+    lt_cache cache;       /* without slots */
+    lt_tensor input;      /* [max G, N]: what the transformer sees, N = F * H * W * C */
+    lt_tensor target;     /* [max noisy groups, N] */
+    lt_tensor alpha, one; /* [max noisy groups] */
+    float *host;          /* staging of one block; NULL on a null device */
 } lt_clip_pass;
 
-/* Reserves for at most these sizes; `run` memory comes from session->run. */
+/* Reserves for at most these sizes, from session->run; free what an earlier call reserved first. max_budget: of the specs
+ * to come. */
 lt_status lt_clip_pass_init(lt_clip_pass *pass, lt_session *session, int clips, int blocks, int draws,
                             int max_budget);
 void lt_clip_pass_free(lt_clip_pass *pass);

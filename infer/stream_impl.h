@@ -1,0 +1,32 @@
+/* What the parts of a video stream share. Private to infer/stream*.c. */
+#ifndef LT_INFER_STREAM_IMPL_H
+#define LT_INFER_STREAM_IMPL_H
+
+#include "infer/stream.h"
+
+struct lt_video_stream {
+    lt_model *model;
+    lt_stream_options options;
+    lt_session *session; /* while planning, that on the null device */
+    lt_cache cache;
+    int batch;              /* 2 with guidance: the prompt's sequence leads, the null prompt's follows */
+    int64_t shape[4], size; /* latents of a block; their number */
+    int segments;           /* entries per block */
+    int64_t position;
+    uint64_t sequence;
+    char *prompt;
+    double *grid;             /* [steps + 1] times */
+    float *noise;             /* [size] */
+    lt_tensor x;              /* [batch, size], equal rows */
+    lt_tensor velocity[2];    /* [1, size] */
+    lt_tensor coefficient[2]; /* [1] */
+};
+
+/* Fills x from host latents [size] or noise. */
+lt_status lt_stream_put(lt_video_stream *stream, const float *latents);
+/* One step of the sampler over x, from time t to the next. */
+lt_status lt_stream_step(lt_video_stream *stream, double t, double next);
+/* The commit pass of x at t = 0; the position moves on. */
+lt_status lt_stream_commit(lt_video_stream *stream, float motion);
+
+#endif

@@ -1,0 +1,94 @@
+/* One forward of a video stream, guidance, and the samplers made of it. */
+#include "infer/stream_impl.h"
+#include "infer/transfer.h"
+
+static lt_tensor row(lt_tensor rows, int index) { return lt_slice(rows, 0, index, 1); }
+
+/* y = alpha a + beta b for rows [1, size]. */
+static lt_status mix(lt_video_stream *s, lt_tensor a, double alpha, lt_tensor b, double beta, lt_tensor y) {
+    float values[2] = {(float)alpha, (float)beta};
+    lt_ctx *ctx = &s->session->ctx;
+    for (int i = 0; i < 2; i++) LT_TRY(lt_put_floats(ctx, &s->session->step, &values[i], s->coefficient[i]));
+    lt_mix_args args = {.a = a, .b = b, .alpha = s->coefficient[0], .beta = s->coefficient[1], .y = y};
+    return lt_mix(ctx, &args);
+}
+
+/* The null prompt's sequence sees the same latents. */
+static lt_status repeat_rows(lt_video_stream *s) {
+    if (s->batch == 1) return LT_OK;
+    lt_copy_args copy = {.x = row(s->x, 0), .y = row(s->x, 1), .scale = 1};
+    return lt_copy(&s->session->ctx, &copy);
+}
+
+/* With velocity NULL: the commit pass at t = 0. */
+static lt_status forward(lt_video_stream *s, double t, float motion, lt_var **velocity) {
+    lt_tape *tape = &s->session->tape;
+    const lt_model *model = s->session->model;
+    int64_t first_frame = s->options.first_frame + s->position * s->shape[0];
+    double times[2] = {t, t};
+    float motions[2] = {motion, motion};
+    const char *prompts[2] = {s->prompt, NULL};
+    lt_tape_reset(tape);
+    lt_dit_input in = {.batch = s->batch,
+                       .streams = 1,
+                       .blocks = 1,
+                       .t = times,
+                       .first_frame = &first_frame,
+                       .motion = motions,
+                       .commit_stream = velocity ? -1 : 0,
+                       .cache = &s->cache};
+    lt_tensor latent = LT_RESHAPE(s->x, s->batch, s->shape[0], s->shape[1], s->shape[2], s->shape[3]);
+    LT_TRY(lt_tape_var(tape, latent, false, &in.latent));
+    LT_TRY(lt_text_encode(&model->text, tape, s->batch, prompts, &in.text, &in.mask));
+    return lt_dit_forward(&model->dit, tape, &in, velocity);
+}
+
+/* The guided velocity at x: null + guidance (prompt - null) (Ho, Salimans, arXiv 2207.12598). */
+static lt_status velocity_at(lt_video_stream *s, double t, lt_tensor out) {
+    lt_var *velocity;
+    LT_TRY(forward(s, t, 0, &velocity));
+    lt_tensor rows = LT_RESHAPE(velocity->value, s->batch, s->size);
+    if (s->batch == 2)
+        return mix(s, row(rows, 0), s->options.guidance, row(rows, 1), 1 - s->options.guidance, out);
+    lt_copy_args copy = {.x = rows, .y = out, .scale = 1};
+    return lt_copy(&s->session->ctx, &copy);
+}
+
+lt_status lt_stream_commit(lt_video_stream *s, float motion) {
+    LT_TRY(forward(s, 0, motion, NULL));
+    s->position++;
+    return LT_OK;
+}
+
+const char *const lt_sampler_names[LT_SAMPLER_COUNT] = {"euler", "heun"};
+
+static lt_status add_velocity(lt_video_stream *s, int which, double amount) {
+    LT_TRY(mix(s, row(s->x, 0), 1, s->velocity[which], amount, row(s->x, 0)));
+    return repeat_rows(s);
+}
+
+static lt_status step_euler(lt_video_stream *s, double t, double next) {
+    LT_TRY(velocity_at(s, t, s->velocity[0]));
+    return add_velocity(s, 0, next - t);
+}
+
+static lt_status step_heun(lt_video_stream *s, double t, double next) {
+    LT_TRY(step_euler(s, t, next));
+    if (next == 0) return LT_OK;
+    LT_TRY(velocity_at(s, next, s->velocity[1]));
+    LT_TRY(add_velocity(s, 0, -0.5 * (next - t)));
+    return add_velocity(s, 1, 0.5 * (next - t));
+}
+
+static lt_status (*const sampler_steps[LT_SAMPLER_COUNT])(lt_video_stream *s, double t,
+                                                          double next) = {step_euler, step_heun};
+
+lt_status lt_stream_step(lt_video_stream *s, double t, double next) {
+    return sampler_steps[s->options.sampler](s, t, next);
+}
+
+lt_status lt_stream_put(lt_video_stream *s, const float *latents) {
+    lt_tape_reset(&s->session->tape);
+    LT_TRY(lt_put_floats(&s->session->ctx, &s->session->step, latents, row(s->x, 0)));
+    return repeat_rows(s);
+}

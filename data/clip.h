@@ -15,8 +15,7 @@ extern "C" {
 
 /* Bits of lt_clip.flags. */
 typedef enum lt_clip_flag {
-    LT_CLIP_REPEATED =
-        1, /* at least 5 % of those source frames repeat: a rate that was raised; motion is uneven */
+    LT_CLIP_REPEATED = 1,   /* `repeated` is 5 % of the source's frames or more: motion is uneven */
     LT_CLIP_AFTER_CUT = 2,  /* a detected shot cut precedes the first frame */
     LT_CLIP_BEFORE_CUT = 4, /* a detected shot cut follows the last frame */
     LT_CLIP_SOURCE_FPS = 8, /* the source is slower than the dataset's rate, and was not upsampled */
@@ -25,31 +24,28 @@ typedef enum lt_clip_flag {
 } lt_clip_flag;
 
 typedef struct lt_clip {
-    int64_t first_frame; /* index into /frames; assigned by lt_dataset_add_clip */
-    int64_t frames;      /* assigned by lt_dataset_add_clip */
-    double fps;          /* of the stored frames */
-    double start_s;      /* where the clip begins in its source, seconds */
-    double luma_diff;    /* mean |luma(f+1) - luma(f)| at the stored size, 8-bit codes per frame step */
-    double
-        flow_px_per_s; /* mean length of the optical flow, stored pixels per second; of real footage estimated from one frame step in four */
+    int64_t first_frame;   /* index into /frames; assigned by lt_dataset_add_clip */
+    int64_t frames;        /* assigned by lt_dataset_add_clip */
+    double fps;            /* of the stored frames */
+    double start_s;        /* where the clip begins in its source, seconds */
+    double luma_diff;      /* mean |luma(f+1) - luma(f)| at the stored size, 8-bit codes per frame step */
+    double flow_px_per_s;  /* mean length of the flow, stored pixels per second (ingest: from a sample) */
     uint64_t content_hash; /* of the bytes of the source file, or of a scene's recipe */
-    uint64_t
-        recipe_hash; /* of the options that shaped the clip; a source is skipped when both hashes are known */
-    uint32_t flags;  /* lt_clip_flag bits */
-    int32_t
-        repeated; /* frames of the source, from the first to the last kept, that repeat their predecessor */
-    int32_t part; /* which clip of its source this is, from 0 */
-    int32_t cut_count; /* known cuts inside the clip (scenes); real footage is split at its cuts and has 0 */
-    int32_t
-        cut_frame[LT_CLIP_CUTS]; /* first frame of the shot after the cut, counted from the clip's start */
-    int32_t cut_scene[LT_CLIP_CUTS]; /* which scene that shot shows; the clip starts in scene 0, so a number
-                                        that occurred before is a return */
-    char domain[32];                 /* "calm", "dynamic", ... */
-    char role[8];                    /* "train", "val" or "test": one per group */
-    char group[128];                 /* one source video, or related ones */
-    char source[256];                /* path of the source as it was given, its end if longer */
-    char caption[1024];              /* "" when there is none */
-} lt_clip;                           /* without padding: its bytes are hashed */
+    uint64_t recipe_hash;  /* of the options that shaped the clip; known with both hashes: skipped */
+    uint32_t flags;        /* lt_clip_flag bits */
+    int32_t repeated;      /* source frames between first and last that repeat their predecessor */
+    int32_t part;          /* which clip of its source this is, from 0 */
+    int32_t cut_count;     /* known cuts inside the clip (scenes); real footage is split, so it has 0 */
+    /* Of each known cut: the first frame after it, counted from the clip's start, and which scene it leads to. The clip
+     * starts in scene 0, so a number that occurred before is a return. */
+    int32_t cut_frame[LT_CLIP_CUTS];
+    int32_t cut_scene[LT_CLIP_CUTS];
+    char domain[32];    /* "calm", "dynamic", ... */
+    char role[8];       /* "train", "val" or "test": one per group */
+    char group[128];    /* one source video, or related ones */
+    char source[256];   /* path of the source as it was given, its end if longer */
+    char caption[1024]; /* "" when there is none */
+} lt_clip;              /* without padding: its bytes are hashed */
 
 /* "train", "val" and "test" are roles. */
 bool lt_role_valid(const char *role);

@@ -141,6 +141,10 @@ lt_status lt_cache_layer_begin(lt_cache *cache, lt_tape *tape, int layer) {
     LT_CHECK(layer >= 0 && layer < cache->shape.layers, LT_FAILED, "cache: layer %d of %d", layer,
              cache->shape.layers);
     for (int b = 0; b < cache->shape.batch; b++) {
+        int leader = cache->leader[b];
+        LT_CHECK(leader == b || (leader >= 0 && leader < b && cache->leader[leader] == leader), LT_USAGE,
+                 "cache: sequence %d cannot follow %d; a leader comes before it and follows nobody", b,
+                 leader);
         lt_entries *list = lt_cache_entries(cache, layer, b);
         list->reads = NULL;
         if (!lt_cache_lasts(cache)) forget(list);

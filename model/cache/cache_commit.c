@@ -9,11 +9,6 @@ static bool waits(const lt_cache_spec *spec) {
 
 static lt_status check(const lt_cache *cache, const lt_tape *tape, const lt_commit *commit,
                        const lt_entries *list, int segments) {
-    int leader = cache->leader[commit->sequence];
-    LT_CHECK(leader == commit->sequence ||
-                 (leader >= 0 && leader < commit->sequence && cache->leader[leader] == leader),
-             LT_USAGE, "cache: sequence %d cannot follow %d; a leader comes before it and follows nobody",
-             commit->sequence, leader);
     const lt_cache_spec *spec = lt_cache_deciding_spec(cache, commit->sequence);
     bool lasting = lt_cache_lasts(cache);
     LT_CHECK(!lasting || !tape->recording, LT_FAILED,
@@ -24,6 +19,10 @@ static lt_status check(const lt_cache *cache, const lt_tape *tape, const lt_comm
              "forward "
              "must walk block by block with slots; use scope=layer",
              spec->policy->name);
+    LT_CHECK(!lasting || lt_cache_slots_for(spec, segments) <= cache->shape.slots, LT_USAGE,
+             "cache: %d slots, but %s with a budget of %d and %d entries a block needs %d",
+             cache->shape.slots, spec->policy->name, spec->budget, segments,
+             lt_cache_slots_for(spec, segments));
     LT_CHECK(!list->undecided, LT_USAGE,
              "policy %s with scope=model: a forward commits one block at a time and ends before the next",
              spec->policy->name);
@@ -105,8 +104,8 @@ lt_status lt_cache_settle(lt_cache *cache, lt_tape *tape, int layer, int sequenc
         lt_entry *e = &list->items[i];
         if (e->slot >= 0) continue;
         int slot = free_slot(cache, list);
-        LT_CHECK(slot >= 0, LT_FAILED, "cache: %d entries to keep in %d slots (see lt_cache_slots_for)",
-                 list->count, cache->shape.slots);
+        LT_CHECK(slot >= 0, LT_FAILED, "cache: %d entries to keep in %d slots", list->count,
+                 cache->shape.slots);
         lt_tensor S = lt_slot_S(cache, layer, sequence, slot), z = lt_slot_z(cache, layer, sequence, slot);
         LT_TRY(copy(tape->ctx, e->S, S));
         LT_TRY(copy(tape->ctx, e->z, z));

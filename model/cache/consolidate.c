@@ -98,8 +98,8 @@ lt_status lt_consolidate_merge(const lt_cache *cache, lt_tape *tape, const lt_ca
               sum_z = pair[0]->z; /* in the older one's slot; its values are folded first */
     int slot = pair[0]->slot;
     if (slot < 0) {
-        LT_TRY(lt_tensor_new(tape->step, sum_S.dtype, &sum_S, sum_S.ndim, sum_S.shape));
-        LT_TRY(lt_tensor_new(tape->step, sum_z.dtype, &sum_z, sum_z.ndim, sum_z.shape));
+        LT_TRY(lt_tensor_new(tape->step, sum_S.dtype, &sum_S, pair[0]->S.ndim, pair[0]->S.shape));
+        LT_TRY(lt_tensor_new(tape->step, sum_z.dtype, &sum_z, pair[0]->z.ndim, pair[0]->z.shape));
     }
     LT_TRY(lt_ag_attn_combine(tape, 2, S, z, 2, weights, sum_S, sum_z, &target->S_var, &target->z_var));
     target->S = sum_S;

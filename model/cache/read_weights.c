@@ -5,13 +5,20 @@
 #include <math.h>
 #include <stdlib.h>
 
+/* Entries that are no ghosts: only they are scored, so that ghosts change no bit. */
+typedef struct present {
+    int count;
+    const lt_entry **items; /* [count] */
+    int block_tokens;
+} present;
+
 enum { COSINE, ENTRY_NORM, READER_NORM, AGE, MERGES, TIME, COUNT, SHARE };
 
 /* Inner products per head of all pairs among the entries' z and the reader's own: host doubles [all, all, H]. */
-static lt_status products_of(lt_tape *tape, const lt_reader *reader, const lt_entries *list, lt_tensor *z,
+static lt_status products_of(lt_tape *tape, const lt_reader *reader, const present *list, lt_tensor *z,
                              double *out) {
     int n = list->count, all = n + reader->own_count;
-    for (int i = 0; i < all; i++) z[i] = i < n ? list->items[i].z : reader->own_z[i - n]->value;
+    for (int i = 0; i < all; i++) z[i] = i < n ? list->items[i]->z : reader->own_z[i - n]->value;
     size_t mark = lt_arena_mark(tape->step);
     lt_attn_dots_args dots = {.n = all, .m = all, .A = z, .B = z};
     LT_TRY(LT_NEW(tape->step, z[0].dtype, &dots.out, all, all, z[0].shape[0]));
@@ -27,7 +34,7 @@ static double log_norm(double square, double tokens) {
 }
 
 /* The reader's z is the sum of its segments', so products with it are sums of products. */
-static void content_inputs(const lt_entries *list, int own, int64_t H, const double *products, double *x) {
+static void content_inputs(const present *list, int own, int64_t H, const double *products, double *x) {
     int n = list->count, all = n + own;
     for (int e = 0; e < n; e++)
         for (int64_t h = 0; h < H; h++) {
@@ -38,29 +45,28 @@ static void content_inputs(const lt_entries *list, int own, int64_t H, const dou
                 for (int k = n; k < all; k++) square += products[((int64_t)j * all + k) * H + h];
             }
             row[COSINE] = entry > 0 && square > 0 ? cross / sqrt(entry * square) : 0;
-            row[ENTRY_NORM] = log_norm(entry, list->items[e].tokens);
+            row[ENTRY_NORM] = log_norm(entry, list->items[e]->tokens);
             row[READER_NORM] = log_norm(square, list->block_tokens);
         }
 }
 
-static void age_inputs(const lt_entries *list, const lt_reader *reader, int64_t H, double *x) {
-    double tokens = 0, count = 0;
-    for (int e = 0; e < list->count; e++)
-        if (!list->items[e].ghost) tokens += list->items[e].tokens, count++;
+static void age_inputs(const present *list, const lt_reader *reader, int64_t H, double *x) {
+    double tokens = 0;
+    for (int e = 0; e < list->count; e++) tokens += list->items[e]->tokens;
     for (int64_t i = 0; i < list->count * H; i++) {
-        const lt_entry *e = &list->items[i / H];
+        const lt_entry *e = list->items[i / H];
         double *row = x + i * LT_READ_INPUTS, age = (double)(reader->block - e->block);
         row[AGE] = log1p(fmax(age, 0));
         row[MERGES] = log1p(e->merges);
         row[TIME] = reader->t;
-        row[COUNT] = log(fmax(count, 1));
+        row[COUNT] = log(list->count);
         row[SHARE] = e->tokens / fmax(tokens, 1);
     }
 }
 
 /* Inputs [count * H, LT_READ_INPUTS] on the device. */
-static lt_status read_inputs(lt_tape *tape, const lt_reader *reader, const lt_entries *list,
-                             lt_read_weight mode, int64_t H, lt_tensor *inputs) {
+static lt_status read_inputs(lt_tape *tape, const lt_reader *reader, const present *list, lt_read_weight mode,
+                             int64_t H, lt_tensor *inputs) {
     size_t rows = (size_t)(list->count * H), all = (size_t)(list->count + reader->own_count);
     double *x = calloc(rows * LT_READ_INPUTS, sizeof *x),
            *products = malloc(all * all * (size_t)H * sizeof *products);
@@ -88,8 +94,8 @@ static lt_status embedding_ids(lt_tape *tape, int layer, int count, int64_t H, l
     return lt_tensor_from_host(tape->ctx->device, tape->ctx->stream, ids, rows);
 }
 
-static lt_status scored_weights(lt_cache *cache, lt_tape *tape, const lt_reader *reader,
-                                const lt_entries *list, lt_read_weight mode, lt_var **out) {
+static lt_status scored_weights(lt_cache *cache, lt_tape *tape, const lt_reader *reader, const present *list,
+                                lt_read_weight mode, lt_var **out) {
     int64_t H = cache->shape.heads;
     LT_CHECK(cache->scorer, LT_USAGE, "read=%s: this model has no scorer; train one (train.stage=scorer)",
              lt_read_names[mode]);
@@ -113,52 +119,61 @@ static lt_status constant_weights(lt_tape *tape, const lt_entries *list, int64_t
     return lt_host_write(tape->ctx, &(*out)->value, values);
 }
 
-typedef struct mask_saved {
+typedef struct spread_saved {
     lt_var *x, *y;
+    int count;
     bool *ghost;
-} mask_saved;
+} spread_saved;
 
-/* Rows of `from`, or zeros for ghosts, written or added into `to`. */
-static lt_status copy_rows(lt_ctx *ctx, lt_tensor from, lt_tensor to, const bool *ghost, bool accumulate) {
-    for (int64_t i = 0; i < from.shape[0]; i++) {
-        lt_copy_args args = {.x = lt_slice(from, 0, i, 1),
-                             .y = lt_slice(to, 0, i, 1),
-                             .scale = ghost[i] ? 0 : 1,
+/* Row k of `few` belongs to the k-th row of `all` that is no ghost's. */
+static lt_status copy_rows(lt_ctx *ctx, const spread_saved *s, lt_tensor few, lt_tensor all, bool backward,
+                           bool accumulate) {
+    for (int i = 0, k = 0; i < s->count; i++) {
+        lt_tensor row = lt_slice(all, 0, i, 1), source = s->ghost[i] ? row : lt_slice(few, 0, k++, 1);
+        if (backward && s->ghost[i]) continue;
+        lt_copy_args args = {.x = backward ? row : source,
+                             .y = backward ? source : row,
+                             .scale = s->ghost[i] ? 0 : 1,
                              .accumulate = accumulate};
         LT_TRY(lt_copy(ctx, &args));
     }
     return LT_OK;
 }
 
-static lt_status mask_backward(lt_tape *tape, void *memory) {
-    mask_saved *s = memory;
+static lt_status spread_backward(lt_tape *tape, void *memory) {
+    spread_saved *s = memory;
     lt_tensor dy = lt_tape_grad_of(s->y), dx;
     bool accumulate;
     if (lt_is_empty(&dy)) return LT_OK;
     LT_TRY(lt_tape_grad_slot(tape, s->x, &dx, &accumulate));
-    return copy_rows(tape->ctx, dy, dx, s->ghost, accumulate);
+    return copy_rows(tape->ctx, s, dx, dy, true, accumulate);
 }
 
-/* The weights x with zeros for ghosts, whose gradient is still asked for. */
-static lt_status mask_ghosts(lt_tape *tape, const lt_entries *list, lt_var *x, lt_var **out) {
-    mask_saved *s = lt_tape_saved(tape, sizeof *s + (size_t)list->count);
+/* The weights x of those present among zeros for ghosts, whose gradient is asked for too. x NULL: all are ghosts. */
+static lt_status spread(lt_tape *tape, const lt_entries *list, int64_t H, lt_var *x, lt_var **out) {
+    spread_saved *s = lt_tape_saved(tape, sizeof *s + (size_t)list->count);
     if (!s) return LT_FAILED;
-    bool *ghost = (bool *)(s + 1);
-    for (int i = 0; i < list->count; i++) ghost[i] = list->items[i].ghost;
-    LT_TRY(lt_tape_new(tape, x->value.dtype, true, out, x->value.ndim, x->value.shape));
-    LT_TRY(copy_rows(tape->ctx, x->value, (*out)->value, ghost, false));
-    *s = (mask_saved){x, *out, ghost};
-    return lt_tape_wants(tape, 1, &x) ? lt_tape_push(tape, mask_backward, s) : LT_OK;
+    *s = (spread_saved){.x = x, .count = list->count, .ghost = (bool *)(s + 1)};
+    for (int i = 0; i < list->count; i++) s->ghost[i] = list->items[i].ghost;
+    LT_TRY(lt_tape_new(tape, lt_ctx_dtype(tape->ctx), true, out, LT_DIMS(list->count, H)));
+    s->y = *out;
+    lt_tensor none = {0};
+    LT_TRY(copy_rows(tape->ctx, s, x ? x->value : none, (*out)->value, false, false));
+    return lt_tape_wants(tape, 1, &x) ? lt_tape_push(tape, spread_backward, s) : LT_OK;
 }
 
 lt_status lt_cache_read_weights(lt_cache *cache, lt_tape *tape, const lt_reader *reader, lt_var **weights) {
     const lt_entries *list = lt_cache_entries(cache, reader->layer, reader->sequence);
     lt_read_weight mode = cache->spec[reader->sequence].read;
-    bool ghosts = false, asked = tape->recording && cache->observer.on_gradient;
-    for (int i = 0; i < list->count; i++) ghosts |= list->items[i].ghost;
+    int64_t H = cache->shape.heads;
+    present there = {.items = lt_tape_saved(tape, (size_t)list->count * sizeof *there.items),
+                     .block_tokens = list->block_tokens};
+    if (!there.items) return LT_FAILED;
+    for (int i = 0; i < list->count; i++)
+        if (!list->items[i].ghost) there.items[there.count++] = &list->items[i];
+    bool all = there.count < list->count || (tape->recording && cache->observer.on_gradient);
     *weights = NULL;
-    if (mode == LT_READ_ONE)
-        return ghosts || asked ? constant_weights(tape, list, cache->shape.heads, weights) : LT_OK;
-    LT_TRY(scored_weights(cache, tape, reader, list, mode, weights));
-    return ghosts || asked ? mask_ghosts(tape, list, *weights, weights) : LT_OK;
+    if (mode == LT_READ_ONE) return all ? constant_weights(tape, list, H, weights) : LT_OK;
+    if (there.count > 0) LT_TRY(scored_weights(cache, tape, reader, &there, mode, weights));
+    return all ? spread(tape, list, H, *weights, weights) : LT_OK;
 }

@@ -1,0 +1,192 @@
+/* A cache in a world without a model: states of blocks are random numbers that depend on (layer, sequence, block) alone.
+ * For tests only. */
+#ifndef LT_MODEL_CACHE_TESTING_H
+#define LT_MODEL_CACHE_TESTING_H
+
+#include "model/cache/cache_impl.h"
+#include "model/cache/host_values.h"
+#include "tests/harness.h"
+
+enum { WORLD_H = 2, WORLD_D = 4, WORLD_STATE = WORLD_H * WORLD_D * (WORLD_D + 1), WORLD_BLOCKS = 64 };
+
+typedef struct world {
+    lt_device *device;
+    lt_arena run, step, scratch, weights, grads;
+    lt_ctx ctx;
+    lt_tape tape;
+    lt_cache cache;
+    lt_params params;
+    lt_scorer scorer;
+    int frames; /* of a block; an entry is `box` of them */
+    lt_segment_box box;
+    int64_t shift; /* of the random numbers: another video */
+    bool tied;     /* z is a linear function of S: the sums of its rows */
+    int64_t block; /* the next one */
+    double *reads; /* [WORLD_BLOCKS, layers, batch, WORLD_STATE]: what each block read */
+} world;
+
+static inline void world_open(world *w, lt_backend backend, const char *device) {
+    memset(w, 0, sizeof *w);
+    CHECK_OK(lt_device_open(device, &w->device));
+    lt_arena *arenas[] = {&w->run, &w->step, &w->scratch, &w->weights, &w->grads};
+    for (int i = 0; i < 5; i++) CHECK_OK(lt_arena_init(arenas[i], w->device, 8 << 20, "test"));
+    w->ctx = (lt_ctx){.device = w->device, .backend = backend, .scratch = &w->scratch};
+    w->step.poison = w->scratch.poison = w->run.poison = backend != LT_BACKEND_NULL;
+    lt_tape_init(&w->tape, &w->ctx, &w->step);
+    w->frames = 1;
+    w->box = (lt_segment_box){1, 2, 3};
+}
+
+/* A cache in the world: streaming with just the slots the spec needs, or without slots. */
+static inline void world_cache(world *w, const char *spec_text, int budget, int layers, int batch,
+                               bool slots) {
+    lt_cache_spec spec;
+    CHECK_OK(lt_cache_spec_parse(spec_text, budget, &spec));
+    int segments = w->frames / w->box.frames;
+    lt_cache_shape shape = {.layers = layers, .batch = batch, .heads = WORLD_H, .head_dim = WORLD_D};
+    shape.dtype = lt_ctx_dtype(&w->ctx);
+    shape.capacity = WORLD_BLOCKS * segments;
+    if (slots) {
+        shape.slots = lt_cache_slots_for(&spec, segments);
+        shape.capacity = spec.budget + segments;
+        shape.tail_rows = 3, shape.tail_width = 5;
+    }
+    lt_cache_free(&w->cache);
+    free(w->reads);
+    CHECK_OK(lt_cache_init(&w->cache, &shape, &spec, &w->run));
+    w->cache.seed = 7;
+    w->reads = calloc((size_t)WORLD_BLOCKS * layers * batch * WORLD_STATE, sizeof *w->reads);
+    w->block = 0;
+}
+
+/* Untrained heads; `spread` gives them other values. */
+static inline void world_scorer(world *w, int layers, bool spread) {
+    lt_params_init(&w->params, w->device, lt_ctx_dtype(&w->ctx));
+    CHECK_OK(lt_scorer_declare(&w->scorer, layers, WORLD_H, &w->params));
+    CHECK_OK(lt_params_allocate(&w->params, &w->weights, &w->grads, NULL, NULL));
+    CHECK_OK(lt_params_initialise(&w->params, 3));
+    for (int i = 0; i < w->params.published_count && spread; i++) {
+        double values[4096];
+        const lt_published *p = &w->params.published[i];
+        lt_rng_key key = {.seed = 11, .purpose = LT_RNG_TEST, .clip = (uint64_t)i};
+        for (int64_t k = 0; k < p->count; k++) values[k] = 0.3 * lt_rng_normal(&key, (uint64_t)k);
+        CHECK_OK(lt_params_set(&w->params, LT_COPY_VALUE, p, values));
+    }
+    w->cache.scorer = &w->scorer;
+}
+
+static inline void world_close(world *w) {
+    lt_cache_free(&w->cache);
+    lt_params_free(&w->params);
+    lt_tape_free(&w->tape);
+    free(w->reads);
+    lt_arena *arenas[] = {&w->run, &w->step, &w->scratch, &w->weights, &w->grads};
+    for (int i = 0; i < 5; i++) lt_arena_free(arenas[i]);
+    lt_device_close(w->device);
+}
+
+/* The state of a segment, as the host knows it: S [H, D, D] signed, z [H, D] positive. */
+static inline void world_state(const world *w, int layer, int sequence, int64_t block, int segment,
+                               double out[WORLD_STATE]) {
+    lt_rng_key key = {.seed = 1,
+                      .purpose = LT_RNG_TEST,
+                      .clip = (uint64_t)(sequence * 16 + layer),
+                      .block = (uint32_t)(block + 1000 * w->shift),
+                      .step = (uint32_t)segment};
+    for (int i = 0; i < WORLD_STATE; i++) {
+        out[i] = lt_rng_normal(&key, (uint64_t)i);
+        if (i >= WORLD_STATE - WORLD_H * WORLD_D) out[i] = fabs(out[i]) + 0.1;
+    }
+    for (int row = 0; row < WORLD_H * WORLD_D && w->tied; row++) {
+        out[WORLD_STATE - WORLD_H * WORLD_D + row] = 0;
+        for (int i = 0; i < WORLD_D; i++)
+            out[WORLD_STATE - WORLD_H * WORLD_D + row] += out[row * WORLD_D + i];
+    }
+}
+
+static inline void world_upload(world *w, const double *values, bool needs_grad, lt_var **S, lt_var **z) {
+    CHECK_OK(lt_tape_new(&w->tape, lt_ctx_dtype(&w->ctx), needs_grad, S, LT_DIMS(WORLD_H, WORLD_D, WORLD_D)));
+    CHECK_OK(lt_tape_new(&w->tape, lt_ctx_dtype(&w->ctx), needs_grad, z, LT_DIMS(WORLD_H, WORLD_D)));
+    CHECK_OK(lt_host_write(&w->ctx, &(*S)->value, values));
+    CHECK_OK(lt_host_write(&w->ctx, &(*z)->value, values + WORLD_H * WORLD_D * WORLD_D));
+}
+
+static inline double *world_read(const world *w, int64_t block, int layer, int sequence) {
+    return w->reads +
+           ((block * w->cache.shape.layers + layer) * w->cache.shape.batch + sequence) * WORLD_STATE;
+}
+
+static inline lt_tensor world_new(world *w, int ndim, const int64_t *shape) {
+    lt_tensor t = {0};
+    CHECK_OK(lt_tensor_new(&w->step, lt_ctx_dtype(&w->ctx), &t, ndim, shape));
+    return t;
+}
+
+/* One block of one layer and sequence reads, is noted, and commits. */
+static inline lt_status world_visit(world *w, int layer, int sequence, int64_t block, bool needs_grad,
+                                    lt_var **sum_S, lt_var **sum_z) {
+    int segments = w->frames / w->box.frames;
+    lt_var *S[8], *z[8];
+    double values[WORLD_STATE], r[WORLD_H * WORLD_D];
+    for (int i = 0; i < segments; i++) {
+        world_state(w, layer, sequence, block, i, values);
+        world_upload(w, values, needs_grad, &S[i], &z[i]);
+    }
+    lt_rope rope = {.frames = w->frames, .height = 2, .width = 3, .theta = 10000};
+    lt_reader reader = {
+        .layer = layer, .sequence = sequence, .block = block, .t = 0.5, .own_count = segments};
+    reader.first_frame = block * w->frames;
+    reader.own_S = S, reader.own_z = z;
+    lt_tensor out_S = world_new(w, LT_DIMS(WORLD_H, WORLD_D, WORLD_D)),
+              out_z = world_new(w, LT_DIMS(WORLD_H, WORLD_D)), mass = world_new(w, LT_DIMS(WORLD_H, WORLD_D));
+    LT_TRY(lt_cache_read(&w->cache, &w->tape, &reader, out_S, out_z, sum_S, sum_z));
+    for (int i = 0; i < WORLD_H * WORLD_D; i++) r[i] = 1 + i % 3;
+    LT_TRY(lt_host_write(&w->ctx, &mass, r));
+    LT_TRY(lt_cache_note_reads(&w->cache, &w->tape, &reader, mass));
+    double *read = world_read(w, block % WORLD_BLOCKS, layer, sequence);
+    LT_TRY(lt_host_read(&w->ctx, &(*sum_S)->value, read));
+    LT_TRY(lt_host_read(&w->ctx, &(*sum_z)->value, read + WORLD_H * WORLD_D * WORLD_D));
+    lt_commit commit = {.layer = layer, .sequence = sequence, .block = block, .rope = &rope, .box = w->box};
+    commit.first_frame = reader.first_frame;
+    commit.S = S, commit.z = z;
+    commit.motion = (float)(block % 5);
+    return lt_cache_commit(&w->cache, &w->tape, &commit);
+}
+
+/* Streams `blocks` blocks, one forward each. */
+static inline lt_status world_stream(world *w, int64_t blocks) {
+    for (int64_t end = w->block + blocks; w->block < end; w->block++) {
+        lt_tape_reset(&w->tape);
+        for (int l = 0; l < w->cache.shape.layers; l++) {
+            lt_var *S, *z;
+            LT_TRY(lt_cache_layer_begin(&w->cache, &w->tape, l));
+            for (int b = 0; b < w->cache.shape.batch; b++)
+                LT_TRY(world_visit(w, l, b, w->block, false, &S, &z));
+        }
+        LT_TRY(lt_cache_forward_end(&w->cache, &w->tape, true));
+    }
+    return LT_OK;
+}
+
+/* All blocks in one forward; the vars of each block's read of layer 0, sequence 0 into S and z (or NULL). */
+static inline lt_status world_whole(world *w, int64_t blocks, bool needs_grad, lt_var **S, lt_var **z) {
+    lt_tape_reset(&w->tape);
+    for (int l = 0; l < w->cache.shape.layers; l++) {
+        LT_TRY(lt_cache_layer_begin(&w->cache, &w->tape, l));
+        for (int64_t i = 0; i < blocks; i++)
+            for (int b = 0; b < w->cache.shape.batch; b++) {
+                lt_var *sum_S, *sum_z;
+                LT_TRY(world_visit(w, l, b, i, needs_grad, &sum_S, &sum_z));
+                if (S && l == 0 && b == 0) S[i] = sum_S, z[i] = sum_z;
+            }
+    }
+    return lt_cache_forward_end(&w->cache, &w->tape, false);
+}
+
+static inline bool world_same_reads(const world *a, const world *b, int64_t blocks) {
+    size_t bytes =
+        (size_t)(blocks * a->cache.shape.layers * a->cache.shape.batch * WORLD_STATE) * sizeof *a->reads;
+    return memcmp(a->reads, b->reads, bytes) == 0;
+}
+
+#endif

@@ -64,7 +64,7 @@ void lt_tile_product(int64_t m, int64_t n, int64_t k, const float *A, int64_t ro
 void lt_tile_pad(int64_t rows, int64_t columns, const float *from, int64_t step, float *to) {
     int64_t padded = lt_pad16(columns);
     for (int64_t i = 0; i < rows; i++)
-        for (int64_t c = 0; c < columns; c += LT_LANES)
+        for (int64_t c = 0; c < padded; c += LT_LANES)
             lt_v_store(to + i * padded + c, lt_v_load_part(from + i * step + c, columns - c));
 }
 

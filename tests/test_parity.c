@@ -6,6 +6,7 @@
 
 #include <cjson/cJSON.h>
 
+#define FIXTURES LT_SOURCE_DIR "/tests/fixtures/"
 enum { ARENA = 512 << 20 };
 
 typedef struct bench {
@@ -154,7 +155,91 @@ static void run_published(const char *fixture, bool recompute) {
     close_bench(&b);
 }
 
-#define FIXTURES LT_SOURCE_DIR "/tests/fixtures/"
+/* What one commit pass of the streaming fixture must produce. */
+typedef struct expected_commit {
+    bench *b;
+    const char *mode;
+    int block, layers, batch;
+} expected_commit;
+
+/* The slice [block, layer, sequence] of a fixture tensor. */
+static void expect_slice(const expected_commit *e, const char *what, int layer, int sequence,
+                         const lt_tensor *got) {
+    char name[64], label[128];
+    snprintf(name, sizeof name, "%s.%s", e->mode, what);
+    const lt_tensor *all = tensor(e->b->file, name);
+    if (!all) return;
+    lt_tensor want = lt_select(lt_select(lt_select(*all, 0, e->block), 0, layer), 0, sequence);
+    snprintf(label, sizeof label, "%s, block %d, layer %d, sequence %d", name, e->block, layer, sequence);
+    expect(label, got->data, &want, LT_TOL_PARITY_FORWARD);
+}
+
+static void compare_entry(const lt_commit_event *event, void *user) {
+    const lt_entry *newest = &event->present[event->count - 1];
+    expect_slice(user, "S", event->layer, event->sequence, &newest->S);
+    expect_slice(user, "z", event->layer, event->sequence, &newest->z);
+}
+
+/* One pass of one block; `clean` commits. Returns the velocity. */
+static void stream_pass(bench *b, lt_cache *cache, const expected_commit *e, bool clean) {
+    const lt_tensor *all = tensor(b->file, clean ? "in.clean" : "in.noisy");
+    const float *times = tensor(b->file, "in.timestep")->data;
+    lt_var *latent, *text, *velocity;
+    double t[2];
+    lt_tape_reset(&b->tape);
+    for (int i = 0; i < e->batch; i++) t[i] = clean ? 0 : times[e->block * e->batch + i] / 1000;
+    CHECK_OK(lt_tape_var(&b->tape, lt_select(*all, 0, e->block), false, &latent));
+    CHECK_OK(lt_tape_var(&b->tape, *tensor(b->file, "in.text"), false, &text));
+    int64_t first = e->block * latent->value.shape[1];
+    lt_dit_input in = {.batch = e->batch,
+                       .streams = 1,
+                       .blocks = 1,
+                       .latent = latent,
+                       .t = t,
+                       .text = text,
+                       .mask = *tensor(b->file, "in.mask"),
+                       .first_frame = &first,
+                       .commit_stream = clean ? 0 : -1,
+                       .cache = cache};
+    CHECK_OK(lt_dit_forward(&b->dit, &b->tape, &in, &velocity));
+    char name[64];
+    snprintf(name, sizeof name, "%s.%s", e->mode, clean ? "commit_output" : "output");
+    lt_tensor want = lt_select(*tensor(b->file, name), 0, e->block);
+    expect(name, velocity->value.data, &want, LT_TOL_PARITY_FORWARD);
+}
+
+static void run_streaming(const char *mode, const char *policy, int budget) {
+    bench b;
+    lt_cache cache;
+    lt_cache_spec spec;
+    open_bench(&b, FIXTURES "streaming.safetensors", FIXTURES "parity_heads2x32.safetensors", 2);
+    const int64_t *n = tensor(b.file, "in.clean")->shape;
+    const lt_dit_config *c = &b.dit.config;
+    expected_commit e = {.b = &b, .mode = mode, .layers = c->layers, .batch = (int)n[1]};
+    CHECK_OK(lt_cache_spec_parse(policy, budget, &spec));
+    lt_cache_shape shape = {.layers = c->layers,
+                            .batch = e.batch,
+                            .heads = c->heads,
+                            .head_dim = c->head_dim,
+                            .slots = lt_cache_slots_for(&spec, 1),
+                            .capacity = (int)n[0] + 1,
+                            .tail_rows = n[3] / c->patch[1] * (n[4] / c->patch[2]),
+                            .tail_width = lt_dit_width(c)};
+    CHECK_OK(lt_cache_init(&cache, &shape, &spec, &b.run));
+    cache.observer = (lt_cache_observer){.on_commit = compare_entry, .user = &e};
+    for (e.block = 0; e.block < n[0]; e.block++) {
+        stream_pass(&b, &cache, &e, false);
+        stream_pass(&b, &cache, &e, true);
+        for (int layer = 0; layer < e.layers; layer++)
+            for (int s = 0; s < e.batch; s++) {
+                lt_tensor tail = lt_select(lt_cache_tail(&cache, layer), 0, s);
+                expect_slice(&e, "tail", layer, s, &tail);
+            }
+    }
+    lt_cache_free(&cache);
+    close_bench(&b);
+}
+
 static void published_model_2_heads_of_32(void) {
     run_published(FIXTURES "parity_heads2x32.safetensors", false);
 }
@@ -168,10 +253,17 @@ static void recomputation_gives_the_same_gradients(void) {
     run_published(FIXTURES "parity_heads2x32.safetensors", true);
 }
 
+static void streaming_with_a_window_of_1(void) { run_streaming("window1", "window", 1); }
+static void streaming_with_a_window_of_2(void) { run_streaming("window2", "window", 2); }
+static void streaming_with_everything_kept(void) { run_streaming("keep_all", "keep-all", 1); }
+
 int main(int argc, char **argv) {
     RUN(published_model_2_heads_of_32);
     RUN(published_model_1_head_of_56);
     RUN(published_model_3_heads_of_20);
     RUN(recomputation_gives_the_same_gradients);
+    RUN(streaming_with_a_window_of_1);
+    RUN(streaming_with_a_window_of_2);
+    RUN(streaming_with_everything_kept);
     return test_end();
 }

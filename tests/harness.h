@@ -52,6 +52,7 @@ static const char *test_filter;
 
 #define RUN(test)                                                                                            \
     do {                                                                                                     \
+        setvbuf(stdout, NULL, _IOLBF, 0); /* what was found survives a crash */                              \
         if (!test_filter && argc > 1) test_filter = argv[1];                                                 \
         if (test_filter && !strstr(#test, test_filter)) break;                                               \
         test_bad = 0;                                                                                        \

@@ -19,10 +19,13 @@ typedef struct world {
     lt_scorer scorer;
     int frames; /* of a block; an entry is `box` of them */
     lt_segment_box box;
-    int64_t shift; /* of the random numbers: another video */
-    bool tied;     /* z is a linear function of S: the sums of its rows */
-    int64_t block; /* the next one */
-    double *reads; /* [WORLD_BLOCKS, layers, batch, WORLD_STATE]: what each block read */
+    int64_t shift;             /* of the random numbers: another video */
+    bool tied;                 /* z is a linear function of S: the sums of its rows */
+    int nudged;                /* this element of the very first state ... */
+    double nudge;              /* ... is off by this much */
+    lt_var *first_S, *first_z; /* that state */
+    int64_t block;             /* the next one */
+    double *reads;             /* [WORLD_BLOCKS, layers, batch, WORLD_STATE]: what each block read */
 } world;
 
 static inline void world_open(world *w, lt_backend backend, const char *device) {
@@ -129,8 +132,11 @@ static inline lt_status world_visit(world *w, int layer, int sequence, int64_t b
     lt_var *S[8], *z[8];
     double values[WORLD_STATE], r[WORLD_H * WORLD_D];
     for (int i = 0; i < segments; i++) {
+        bool first = layer == 0 && sequence == 0 && block == 0 && i == 0;
         world_state(w, layer, sequence, block, i, values);
+        if (first) values[w->nudged] += w->nudge;
         world_upload(w, values, needs_grad, &S[i], &z[i]);
+        if (first) w->first_S = S[i], w->first_z = z[i];
     }
     lt_rope rope = {.frames = w->frames, .height = 2, .width = 3, .theta = 10000};
     lt_reader reader = {

@@ -1,0 +1,62 @@
+#include "train/optimizer.h"
+
+#include "infer/transfer.h"
+#include "kernels/optimizer/optimizer.h"
+
+#include <stdlib.h>
+
+lt_status lt_optimizer_init(lt_optimizer *optimizer, lt_session *session) {
+    *optimizer = (lt_optimizer){0};
+    LT_TRY(LT_NEW(&session->run, lt_ctx_dtype(&session->ctx), &optimizer->control, 3));
+    optimizer->grads = calloc((size_t)session->model->params.count, sizeof *optimizer->grads);
+    LT_CHECK(optimizer->grads, LT_FAILED, "out of memory for the list of gradients");
+    return LT_OK;
+}
+
+void lt_optimizer_free(lt_optimizer *optimizer) {
+    free(optimizer->grads);
+    *optimizer = (lt_optimizer){0};
+}
+
+lt_status lt_optimizer_norm(lt_optimizer *optimizer, lt_session *session, double clip_norm, double *norm,
+                            bool *finite) {
+    const lt_params *params = &session->model->params;
+    int count = 0;
+    for (int i = 0; i < params->count; i++)
+        if (params->items[i]->var.needs_grad) optimizer->grads[count++] = params->items[i]->var.grad;
+    lt_grad_norm_args args = {.count = count,
+                              .grads = optimizer->grads,
+                              .scale = 1,
+                              .max_norm = clip_norm,
+                              .control = optimizer->control};
+    LT_TRY(lt_grad_norm(&session->ctx, &args));
+    float control[3] = {0, 0, 1};
+    LT_TRY(lt_get_floats(&session->ctx, &session->step, optimizer->control, control));
+    *norm = control[0];
+    *finite = control[2] != 0;
+    return LT_OK;
+}
+
+lt_status lt_optimizer_update(const lt_optimizer *optimizer, lt_session *session,
+                              const lt_train_config *config, double lr, int64_t step) {
+    const lt_params *params = &session->model->params;
+    for (int i = 0; i < params->count; i++) {
+        const lt_param *p = params->items[i];
+        if (!p->var.needs_grad) continue;
+        lt_adamw_args args = {.param = p->var.value,
+                              .grad = p->var.grad,
+                              .m = p->m,
+                              .v = p->v,
+                              .ema = p->ema,
+                              .control = optimizer->control,
+                              .lr = lr,
+                              .beta1 = config->beta1,
+                              .beta2 = config->beta2,
+                              .eps = config->eps,
+                              .weight_decay = p->decay ? config->weight_decay : 0,
+                              .ema_decay = config->ema_decay,
+                              .step = step};
+        LT_TRY(lt_adamw(&session->ctx, &args));
+    }
+    return LT_OK;
+}

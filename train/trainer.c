@@ -1,0 +1,341 @@
+#include "train/trainer_impl.h"
+
+#include "infer/cache_shape.h"
+#include "infer/transfer.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- memory ------------------------------------------------------------------------------------------------------ */
+
+static lt_status reserve_host(lt_trainer *t) {
+    const lt_train_config *c = t->config;
+    int64_t n[4], noisy = (int64_t)c->blocks * c->draws * t->local;
+    lt_model_block_shape(t->spec.model, n);
+    if (noisy < (int64_t)c->blocks * t->local) noisy = (int64_t)c->blocks * t->local;
+    t->clip_floats = c->blocks * n[0] * n[1] * n[2] * n[3];
+    size_t clips = (size_t)t->local, floats = clips * (size_t)t->clip_floats;
+    t->ids = lt_pool_alloc(&t->pool, clips * sizeof *t->ids);
+    t->prompts = lt_pool_alloc(&t->pool, clips * sizeof *t->prompts);
+    t->specs = lt_pool_alloc(&t->pool, clips * sizeof *t->specs);
+    t->t = lt_pool_alloc(&t->pool, (size_t)noisy * sizeof *t->t);
+    t->losses = lt_pool_alloc(&t->pool, (size_t)noisy * sizeof *t->losses);
+    if (!t->ids || !t->prompts || !t->specs || !t->t || !t->losses) return LT_FAILED;
+    if (!t->spec.set) return LT_OK;
+    t->latents = lt_pool_alloc(&t->pool, floats * sizeof *t->latents);
+    if (!t->latents) return LT_FAILED;
+    if (!c->self_context) return LT_OK;
+    t->context = lt_pool_alloc(&t->pool, floats * sizeof *t->context);
+    return t->context ? LT_OK : LT_FAILED;
+}
+
+static lt_status setup(lt_session *session, void *user) {
+    lt_trainer *t = user;
+    const lt_train_config *c = t->config;
+    t->session = session;
+    LT_TRY(lt_clip_pass_init(&t->pass, session, t->local, c->blocks, c->draws, c->max_budget));
+    t->pass.cache.bptt_blocks = c->bptt_blocks;
+    if (t->keep) {
+        t->pass.cache.ghosts = true;
+        t->pass.cache.observer = lt_keep_loss_observer(t->keep);
+    }
+    return lt_optimizer_init(&t->optimizer, session);
+}
+
+static void close_memory(lt_session *session, void *user) {
+    (void)session;
+    lt_trainer *t = user;
+    lt_clip_pass_free(&t->pass);
+    lt_optimizer_free(&t->optimizer);
+}
+
+/* ---- one pass ---------------------------------------------------------------------------------------------------- */
+
+lt_status lt_trainer_forward(lt_trainer *t, const lt_clip_batch *batch, bool recording, lt_var **loss) {
+    lt_tape_reset(&t->session->tape);
+    t->session->tape.recording = recording;
+    if (t->keep) lt_keep_loss_begin(t->keep, &t->session->ctx, batch->specs, batch->clips);
+    return lt_clip_pass_run(&t->pass, batch, recording && t->config->recompute, loss);
+}
+
+lt_status lt_trainer_losses(lt_trainer *t, const lt_var *loss) {
+    return lt_get_floats(&t->session->ctx, &t->session->step, loss->value, t->losses);
+}
+
+/* The step's loss is the mean over blocks, draws and clips of all passes and ranks. */
+static double loss_share(const lt_trainer *t) {
+    const lt_train_config *c = t->config;
+    return 1.0 / ((double)c->blocks * c->draws * c->batch * c->accumulate);
+}
+
+static lt_status backward(lt_trainer *t, lt_var *loss) {
+    lt_session *s = t->session;
+    lt_tensor seed;
+    int64_t count = lt_numel(&loss->value);
+    LT_CHECK(loss->needs_grad, LT_USAGE,
+             "nothing that is trained leads to the loss: with stage scorer a policy with read=age or "
+             "read=content must be in train.policy_mix, or scorer.target must not be none");
+    for (int64_t i = 0; i < count; i++) t->losses[i] = (float)loss_share(t);
+    LT_TRY(lt_tensor_new(&s->step, loss->value.dtype, &seed, 1, &count));
+    LT_TRY(lt_put_floats(&s->ctx, &s->step, t->losses, seed));
+    LT_TRY(lt_tape_seed(&s->tape, loss, seed));
+    return lt_tape_backward(&s->tape);
+}
+
+static lt_status learn_to_keep(lt_trainer *t, lt_keep_result *result) {
+    const lt_train_config *c = t->config;
+    if (!t->keep) return LT_OK;
+    double progress = (double)t->done / (double)c->steps;
+    double sets = (double)lt_keep_loss_sets(t->spec.model->config.layers, c->batch, c->blocks);
+    lt_keep_options options = {.target = c->keep_target,
+                               .temperature = c->temperature *
+                                              pow(c->temperature_end / c->temperature, fmin(progress, 1)),
+                               .scale = c->keep_weight / (sets * c->accumulate)};
+    return lt_keep_loss_run(t->keep, t->session, &options, result);
+}
+
+/* Forward and backward of the clips in the trainer's host memory; adds to loss and *keep. */
+static lt_status run_pass(lt_trainer *t, double *loss_sum, lt_keep_result *keep) {
+    const lt_train_config *c = t->config;
+    lt_clip_batch batch = {.clips = t->local,
+                           .blocks = c->blocks,
+                           .draws = c->draws,
+                           .latents = t->latents,
+                           .context = t->context,
+                           .prompts = t->prompts,
+                           .ids = t->ids,
+                           .t = t->t,
+                           .seed = c->seed,
+                           .purpose = LT_RNG_NOISE,
+                           .specs = t->specs};
+    lt_var *loss;
+    LT_TRY(lt_trainer_forward(t, &batch, true, &loss));
+    LT_TRY(lt_trainer_losses(t, loss));
+    for (int64_t i = 0; i < lt_numel(&loss->value); i++) *loss_sum += t->losses[i] * loss_share(t);
+    if (loss->needs_grad || !t->keep) LT_TRY(backward(t, loss));
+    return learn_to_keep(t, keep);
+}
+
+/* ---- planning ---------------------------------------------------------------------------------------------------- */
+
+/* What a step allocates at most: every clip under the same row of the mix, for each row. */
+static lt_status rehearse(lt_session *session, void *user) {
+    lt_trainer *t = user;
+    double loss = 0, norm;
+    bool finite;
+    lt_keep_result keep = {0};
+    lt_params_clear_grads(&session->model->params);
+    for (int row = 0; row < t->config->mix_count; row++) {
+        for (int i = 0; i < t->local; i++) t->specs[i] = t->config->mix[row].spec;
+        LT_TRY(run_pass(t, &loss, &keep));
+    }
+    LT_TRY(lt_params_fill_grads(&session->model->params, &session->ctx));
+    LT_TRY(lt_optimizer_norm(&t->optimizer, session, t->config->clip_norm, &norm, &finite));
+    return lt_optimizer_update(&t->optimizer, session, t->config, 0, 1);
+}
+
+/* ---- opening ----------------------------------------------------------------------------------------------------- */
+
+static lt_status check_frames(const lt_trainer_spec *spec) {
+    const lt_dataset_spec *data = lt_dataset_get_spec(spec->set);
+    const lt_model *m = spec->model;
+    LT_CHECK(
+        data->width == m->frame_width && data->height == m->frame_height, LT_USAGE,
+        "%s holds frames of %dx%d, and the model's are %dx%d (width x height); ingest at that size or set "
+        "model.frame_size",
+        lt_dataset_path(spec->set), data->width, data->height, m->frame_width, m->frame_height);
+    return LT_OK;
+}
+
+static lt_status open_loader(lt_trainer *t, int64_t done) {
+    const lt_train_config *c = t->config;
+    lt_loader_spec spec = {.role = "train",
+                           .domains = c->train_domains,
+                           .domain_count = c->train_domain_count,
+                           .frames = (int64_t)c->blocks * lt_model_frames_per_block(t->spec.model),
+                           .align = t->spec.model->codec->stride_t,
+                           .batch = c->batch,
+                           .rank = t->rank,
+                           .ranks = t->ranks,
+                           .seed = c->seed};
+    LT_CHECK(
+        c->train_domain_count > 0, LT_USAGE,
+        "data.train_domains is empty; name the domains to train on, as in --set data.train_domains=calm");
+    LT_TRY(check_frames(&t->spec));
+    return lt_loader_open(t->spec.set, &spec, done * c->accumulate, &t->loader);
+}
+
+static lt_status open_keep(lt_trainer *t) {
+    const lt_train_config *c = t->config;
+    const lt_dit_config *m = &t->spec.model->config;
+    if (c->keep_target == LT_KEEP_NONE) return LT_OK;
+    int segments = lt_block_segments(t->spec.model, c->mix[0].spec.granularity);
+    return lt_keep_loss_open(m->layers, m->heads, t->local, c->blocks, segments, c->max_budget, &t->keep);
+}
+
+static lt_status prepare(const lt_trainer_spec *spec, lt_trainer **out) {
+    lt_trainer *t = calloc(1, sizeof *t);
+    *out = t;
+    LT_CHECK(t, LT_FAILED, "out of memory for a trainer");
+    t->spec = *spec;
+    t->config = spec->config;
+    t->rank = spec->comm ? lt_comm_rank(spec->comm) : 0;
+    t->ranks = spec->comm ? lt_comm_size(spec->comm) : 1;
+    t->local = t->config->batch / t->ranks;
+    LT_CHECK(t->local * t->ranks == t->config->batch, LT_USAGE,
+             "train.batch is %d clips, which %d processes cannot share evenly", t->config->batch, t->ranks);
+    LT_TRY(reserve_host(t));
+    return open_keep(t);
+}
+
+lt_status lt_trainer_open(const lt_trainer_spec *spec, int64_t done, lt_trainer **out) {
+    lt_trainer *t;
+    lt_status status = prepare(spec, &t);
+    *out = NULL;
+    if (status == LT_OK) t->done = done, status = open_loader(t, done);
+    if (status == LT_OK && t->config->self_context)
+        status = lt_rollout_open(t->config, spec->model, &t->rollout);
+    lt_work work = {.setup = setup, .work = rehearse, .close = close_memory, .user = t};
+    lt_session *session = NULL;
+    if (status == LT_OK) status = lt_session_open(spec->model, &work, &session);
+    if (t) t->session = session;
+    if (status == LT_OK) *out = t;
+    else lt_trainer_close(t);
+    return status;
+}
+
+void lt_trainer_close(lt_trainer *t) {
+    if (!t) return;
+    lt_session_close(t->session);
+    lt_rollout_close(t->rollout);
+    lt_loader_close(t->loader);
+    lt_keep_loss_close(t->keep);
+    lt_pool_free(&t->pool);
+    free(t->val_clips);
+    free(t);
+}
+
+lt_status lt_trainer_measure(const lt_trainer_spec *spec, const char *target, lt_session_plan *plan) {
+    lt_trainer *t;
+    lt_trainer_spec only = {.config = spec->config, .model = spec->model, .comm = spec->comm};
+    lt_status status = prepare(&only, &t);
+    lt_work work = {.setup = setup, .work = rehearse, .close = close_memory, .user = t};
+    if (status == LT_OK) status = lt_session_measure(spec->model, target, &work, plan);
+    if (t) t->session = NULL;
+    lt_trainer_close(t);
+    return status;
+}
+
+/* ---- a step ------------------------------------------------------------------------------------------------------ */
+
+static const char *prompt_of(const lt_train_config *c, const lt_sample *sample, uint64_t id) {
+    lt_rng_key key = {.seed = c->seed, .purpose = LT_RNG_CAPTION, .clip = id};
+    bool drop = !*sample->row->caption || lt_rng_uniform(&key, 0) < c->caption_drop;
+    return drop ? NULL : sample->row->caption;
+}
+
+static void fill_times(lt_trainer *t, int clip, double *times) {
+    const lt_train_config *c = t->config;
+    for (int draw = 0; draw < c->draws; draw++) {
+        lt_rng_key key = {
+            .seed = c->seed, .purpose = LT_RNG_TIME, .clip = t->ids[clip], .step = (uint32_t)draw};
+        lt_clip_times(c->noise, &key, c->time_mean, c->time_deviation, c->time_shift, c->blocks, times);
+        for (int b = 0; b < c->blocks; b++) t->t[(b * c->draws + draw) * t->local + clip] = times[b];
+    }
+}
+
+/* The next batch into host memory: latents, and for each clip a number of its own, which all its randomness hangs on. */
+static lt_status fill_batch(lt_trainer *t, double *times) {
+    const lt_train_config *c = t->config;
+    const lt_batch *batch;
+    LT_TRY(lt_loader_next(t->loader, &batch));
+    int64_t rgb_bytes = batch->frames * batch->height * batch->width * 3;
+    for (int i = 0; i < t->local; i++) {
+        float *latents = t->latents + i * t->clip_floats;
+        t->ids[i] = (uint64_t)(batch->step * c->batch + (int64_t)t->rank * t->local + i);
+        int row = lt_mix_draw(c, t->ids[i]);
+        t->specs[i] = c->mix[row].spec;
+        t->prompts[i] = prompt_of(c, &batch->samples[i], t->ids[i]);
+        fill_times(t, i, times);
+        LT_TRY(lt_model_encode(t->spec.model, batch->frames, batch->rgb + i * rgb_bytes, latents));
+        if (t->rollout)
+            LT_TRY(lt_rollout_run(t->rollout, row, t->ids[i], t->prompts[i], latents,
+                                  t->context + i * t->clip_floats));
+    }
+    return LT_OK;
+}
+
+static lt_status local_passes(lt_trainer *t, double *loss, lt_keep_result *keep) {
+    double *times = malloc((size_t)t->config->blocks * sizeof *times);
+    lt_status status = times ? LT_OK : lt_fail(LT_FAILED, "out of memory");
+    lt_params_clear_grads(&t->spec.model->params);
+    for (int i = 0; i < t->config->accumulate && status == LT_OK; i++) {
+        status = fill_batch(t, times);
+        if (status == LT_OK) status = run_pass(t, loss, keep);
+    }
+    free(times);
+    if (status == LT_OK) status = lt_params_fill_grads(&t->spec.model->params, &t->session->ctx);
+    return status;
+}
+
+/* One gradient over all ranks, through the host. */
+static lt_status sum_gradient(lt_trainer *t, lt_tensor *grad) {
+    lt_ctx *ctx = &t->session->ctx;
+    void *host = lt_device_is_host(ctx->device) ? grad->data : malloc(lt_nbytes(grad));
+    int64_t count = lt_numel(grad);
+    LT_CHECK(host, LT_FAILED, "out of memory for a gradient of %lld elements", (long long)count);
+    lt_status status = LT_OK;
+    if (host != grad->data) status = lt_tensor_to_host(ctx->device, ctx->stream, grad, host);
+    if (status == LT_OK)
+        status = grad->dtype == LT_F64 ? lt_comm_sum_f64(t->spec.comm, host, count)
+                                       : lt_comm_sum_f32(t->spec.comm, host, count);
+    if (host == grad->data) return status;
+    if (status == LT_OK) status = lt_tensor_from_host(ctx->device, ctx->stream, grad, host);
+    free(host);
+    return status;
+}
+
+static lt_status share(lt_trainer *t, lt_status mine, double *loss, lt_keep_result *keep) {
+    if (t->ranks == 1) return mine;
+    LT_TRY(lt_comm_agree(t->spec.comm, mine));
+    double sums[] = {*loss,       keep->loss,    keep->sets,    keep->spread,
+                     keep->pairs, keep->ordered, keep->victims, keep->churned};
+    LT_TRY(lt_comm_sum_f64(t->spec.comm, sums, 8));
+    *loss = sums[0];
+    *keep = (lt_keep_result){sums[1], sums[2], sums[3], sums[4], sums[5], sums[6], sums[7]};
+    const lt_params *params = &t->spec.model->params;
+    for (int i = 0; i < params->count; i++)
+        if (params->items[i]->var.needs_grad) LT_TRY(sum_gradient(t, &params->items[i]->var.grad));
+    return LT_OK;
+}
+
+lt_status lt_trainer_step(lt_trainer *t, lt_step_result *out) {
+    const lt_train_config *c = t->config;
+    *out = (lt_step_result){.step = t->done + 1, .lr = lt_learning_rate(c, t->done + 1)};
+    lt_status status = local_passes(t, &out->loss, &out->keep);
+    LT_TRY(share(t, status, &out->loss, &out->keep));
+    LT_TRY(lt_optimizer_norm(&t->optimizer, t->session, c->clip_norm, &out->grad_norm, &out->finite));
+    out->finite = out->finite && isfinite(out->loss);
+    if (out->finite) LT_TRY(lt_optimizer_update(&t->optimizer, t->session, c, out->lr, out->step));
+    out->tokens = lt_trainer_tokens(t);
+    t->done++;
+    return LT_OK;
+}
+
+/* ---- figures ----------------------------------------------------------------------------------------------------- */
+
+int64_t lt_trainer_clips(const lt_trainer *t) { return lt_loader_clips(t->loader); }
+
+double lt_trainer_wait_seconds(const lt_trainer *t) { return lt_loader_wait_seconds(t->loader); }
+
+const lt_session *lt_trainer_session(const lt_trainer *t) { return t->session; }
+
+double lt_trainer_tokens(const lt_trainer *t) {
+    const lt_train_config *c = t->config;
+    const int *patch = t->spec.model->config.patch;
+    int64_t n[4];
+    lt_model_block_shape(t->spec.model, n);
+    double block = (double)(n[0] / patch[0]) * (double)(n[1] / patch[1]) * (double)(n[2] / patch[2]);
+    return block * c->blocks * (1 + c->draws) * c->batch * c->accumulate;
+}

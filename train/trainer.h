@@ -1,0 +1,72 @@
+/* Training steps: batch -> latents -> clip pass (infer/clip_pass.h) -> gradients -> update.
+ *
+ *     lt_trainer_spec spec = {.config = &config, .model = model, .set = set, .comm = comm};
+ *     LT_TRY(lt_trainer_open(&spec, first_step, &trainer));
+ *     LT_TRY(lt_trainer_step(trainer, &result));        as often as needed
+ *     lt_trainer_close(trainer);
+ *
+ * A step is a pure function of the model with its optimizer state, the data, the configuration and the step's number:
+ * nothing else needs saving. All memory is taken when the trainer is opened.
+ */
+#ifndef LT_TRAIN_TRAINER_H
+#define LT_TRAIN_TRAINER_H
+
+#include "core/comm.h"
+#include "data/loader.h"
+#include "infer/clip_pass.h"
+#include "train/keep_loss.h"
+#include "train/optimizer.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct lt_trainer_spec {
+    const lt_train_config *config;
+    lt_model *model; /* with LT_MODEL_TRAINING, trainable parts marked */
+    lt_dataset *set; /* NULL: only to plan */
+    lt_comm *comm;   /* NULL: one rank */
+} lt_trainer_spec;
+
+typedef struct lt_trainer lt_trainer;
+
+/* One step's figures, the same on every rank. */
+typedef struct lt_step_result {
+    int64_t step; /* from 1: the number of steps taken, this one included */
+    double loss, lr, grad_norm;
+    bool finite;         /* false: nothing was updated */
+    double tokens;       /* that went through the transformer, all streams and ranks */
+    lt_keep_result keep; /* of the scorer's keep head; zero where it does not learn */
+} lt_step_result;
+
+/* `done`: steps taken so far. LT_USAGE when the batch does not divide among the ranks, or the dataset's frames are not
+ * the model's; LT_INPUT when no clip qualifies. */
+lt_status lt_trainer_open(const lt_trainer_spec *spec, int64_t done, lt_trainer **out);
+void lt_trainer_close(lt_trainer *trainer);
+lt_status lt_trainer_step(lt_trainer *trainer, lt_step_result *out);
+
+/* Clips the loader shuffles; seconds the steps have waited for frames. */
+int64_t lt_trainer_clips(const lt_trainer *trainer);
+double lt_trainer_wait_seconds(const lt_trainer *trainer);
+/* Tokens of one optimizer step, all streams and ranks. */
+double lt_trainer_tokens(const lt_trainer *trainer);
+const lt_session *lt_trainer_session(const lt_trainer *trainer);
+
+/* What a training step of this rank takes, measured on a null device; no dataset needed. */
+lt_status lt_trainer_measure(const lt_trainer_spec *spec, const char *target, lt_session_plan *plan);
+
+/* Validation loss of the values in force (swap the EMA in before) on fixed clips, noise and times: `clips` clips of role
+ * val, each at five times, one in each fifth of [0, 1]. by_time: mean loss in each fifth. *found is false, and nothing is
+ * measured, where the dataset has no such clips. All ranks must call. */
+enum { LT_TIME_BINS = 5 };
+typedef struct lt_validation {
+    bool found;
+    int64_t clips;
+    double loss, by_time[LT_TIME_BINS];
+} lt_validation;
+lt_status lt_trainer_validate(lt_trainer *trainer, lt_validation *out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

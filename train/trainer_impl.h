@@ -1,0 +1,36 @@
+/* What the files of the trainer share; not for other rooms. */
+#ifndef LT_TRAIN_TRAINER_IMPL_H
+#define LT_TRAIN_TRAINER_IMPL_H
+
+#include "train/rollout.h"
+#include "train/trainer.h"
+
+struct lt_trainer {
+    lt_trainer_spec spec;
+    const lt_train_config *config;
+    int rank, ranks, local; /* local: clips per pass of this rank */
+    int64_t done;
+    lt_loader *loader;
+    lt_session *session;
+    lt_clip_pass pass;
+    lt_optimizer optimizer;
+    lt_keep_loss *keep;  /* or NULL */
+    lt_rollout *rollout; /* context self; or NULL */
+    int64_t clip_floats; /* latents of one clip */
+    /* Host memory of one pass: */
+    float *latents, *context, *losses;
+    uint64_t *ids;
+    const char **prompts;
+    double *t;
+    lt_cache_spec *specs;
+    lt_pool pool;
+    /* Clips of the validation, NULL until first asked for: */
+    int64_t *val_clips, val_count;
+};
+
+/* Forward of one pass on a fresh tape, on the trainer's host memory. */
+lt_status lt_trainer_forward(lt_trainer *trainer, const lt_clip_batch *batch, bool recording, lt_var **loss);
+/* The mean of the pass's losses, in float64, by draw order. */
+lt_status lt_trainer_losses(lt_trainer *trainer, const lt_var *loss);
+
+#endif

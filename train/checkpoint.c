@@ -1,0 +1,239 @@
+#include "train/checkpoint.h"
+
+#include "core/io.h"
+#include "core/json.h"
+
+#include <cjson/cJSON.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- optimizer.safetensors --------------------------------------------------------------------------------------- */
+
+typedef struct moments {
+    lt_st_entry *entries;
+    char (*names)[LT_PARAM_NAME + 2];
+    float *data;
+    int count;
+} moments;
+
+static const struct {
+    lt_param_copy copy;
+    const char *prefix;
+} copies[2] = {{LT_COPY_M, "m."}, {LT_COPY_V, "v."}};
+
+static lt_status add_moment(moments *list, const lt_params *params, const lt_published *p, int which,
+                            float *to) {
+    double *values = malloc((size_t)p->count * sizeof *values);
+    LT_CHECK(values, LT_FAILED, "%s: out of memory", p->name);
+    lt_status status = lt_params_get(params, copies[which].copy, p, values);
+    for (int64_t i = 0; i < p->count; i++) to[i] = (float)values[i];
+    free(values);
+    char *name = list->names[list->count];
+    snprintf(name, sizeof *list->names, "%s%s", copies[which].prefix, p->name);
+    list->entries[list->count++] = (lt_st_entry){name, lt_tensor_of(to, LT_F32, p->ndim, p->shape)};
+    return status;
+}
+
+static lt_status gather(moments *list, const lt_params *params) {
+    float *at = list->data;
+    for (int which = 0; which < 2; which++)
+        for (int i = 0; i < params->published_count; i++) {
+            LT_TRY(add_moment(list, params, &params->published[i], which, at));
+            at += params->published[i].count;
+        }
+    return LT_OK;
+}
+
+static lt_status save_moments(const lt_params *params, const char *path) {
+    size_t count = 2 * (size_t)params->published_count;
+    moments list = {.entries = calloc(count, sizeof *list.entries),
+                    .names = calloc(count, sizeof *list.names),
+                    .data = malloc(2 * (size_t)lt_params_numel(params) * sizeof(float))};
+    lt_status status =
+        list.entries && list.names && list.data ? LT_OK : lt_fail(LT_FAILED, "%s: out of memory", path);
+    if (status == LT_OK) status = gather(&list, params);
+    if (status == LT_OK) status = lt_st_write(path, list.entries, list.count, NULL, 0);
+    free(list.entries);
+    free(list.names);
+    free(list.data);
+    return status;
+}
+
+static lt_status load_moment(lt_params *params, const lt_published *p, int which, const lt_st_file *file) {
+    char name[LT_PARAM_NAME + 2];
+    snprintf(name, sizeof name, "%s%s", copies[which].prefix, p->name);
+    const lt_st_entry *entry = lt_st_find(file, name);
+    LT_CHECK(entry, LT_INPUT, "the tensor %s is missing", name);
+    LT_CHECK(entry->tensor.dtype == LT_F32 && lt_numel(&entry->tensor) == p->count, LT_INPUT,
+             "%s has %lld elements of %s, expected %lld of f32", name, (long long)lt_numel(&entry->tensor),
+             lt_dtype_name(entry->tensor.dtype), (long long)p->count);
+    double *values = malloc((size_t)p->count * sizeof *values);
+    LT_CHECK(values, LT_FAILED, "%s: out of memory", name);
+    for (int64_t i = 0; i < p->count; i++) values[i] = ((const float *)entry->tensor.data)[i];
+    lt_status status = lt_params_set(params, copies[which].copy, p, values);
+    free(values);
+    return status;
+}
+
+static lt_status load_moments(lt_params *params, const char *path) {
+    lt_st_file *file;
+    LT_TRY(lt_st_open(path, &file));
+    lt_status status = LT_OK;
+    for (int which = 0; which < 2; which++)
+        for (int i = 0; i < params->published_count && status == LT_OK; i++)
+            status = load_moment(params, &params->published[i], which, file);
+    lt_st_close(file);
+    return status == LT_OK ? LT_OK : lt_fail_in(status, "%s", path);
+}
+
+/* ---- state.json -------------------------------------------------------------------------------------------------- */
+
+static lt_status save_state(const lt_train_state *state, const char *path) {
+    char text[512];
+    int size = snprintf(text, sizeof text,
+                        "{\n  \"step\": %" PRId64 ",\n  \"bad_steps\": %d,\n  \"best_step\": %" PRId64
+                        ",\n  \"best_loss\": %.17g,\n  \"seconds\": %.6f\n}\n",
+                        state->step, state->bad_steps, state->best_step,
+                        state->best_step ? state->best_loss : 0, state->seconds);
+    return lt_write_file(path, text, (size_t)size);
+}
+
+static lt_status field(const cJSON *root, const char *path, const char *name, double *out) {
+    const cJSON *value = cJSON_GetObjectItemCaseSensitive(root, name);
+    LT_CHECK(cJSON_IsNumber(value), LT_INPUT, "%s: \"%s\" is missing or no number", path, name);
+    *out = value->valuedouble;
+    return LT_OK;
+}
+
+static lt_status load_state(const char *path, lt_train_state *state) {
+    char *text;
+    size_t size;
+    cJSON *root;
+    double step = 0, bad = 0, best = 0;
+    LT_TRY(lt_read_file(path, &text, &size));
+    lt_status status = lt_json_parse(text, size, path, LT_INPUT, &root);
+    free(text);
+    LT_TRY(status);
+    status = field(root, path, "step", &step);
+    if (status == LT_OK) status = field(root, path, "bad_steps", &bad);
+    if (status == LT_OK) status = field(root, path, "best_step", &best);
+    if (status == LT_OK) status = field(root, path, "best_loss", &state->best_loss);
+    if (status == LT_OK) status = field(root, path, "seconds", &state->seconds);
+    cJSON_Delete(root);
+    state->step = (int64_t)step, state->bad_steps = (int)bad, state->best_step = (int64_t)best;
+    return status;
+}
+
+/* ---- folders ----------------------------------------------------------------------------------------------------- */
+
+static lt_status write_files(const lt_checkpoint *c, const char *folder) {
+    char path[LT_PATH_MAX];
+    LT_TRY(lt_make_dirs(folder));
+    LT_TRY(lt_model_save(c->model, folder));
+    LT_TRY(lt_path_join(path, folder, "optimizer.safetensors"));
+    LT_TRY(save_moments(&c->model->params, path));
+    LT_TRY(lt_path_join(path, folder, "config.json"));
+    LT_TRY(lt_config_save(c->config, path));
+    LT_TRY(lt_path_join(path, folder, "state.json"));
+    LT_TRY(save_state(c->state, path));
+    return lt_sync_path(folder);
+}
+
+/* checkpoints/`name` -> step-N: a new link beside it, renamed over it. */
+static lt_status point(const char *checkpoints, const char *name, int64_t step) {
+    char link[LT_PATH_MAX], aside[LT_PATH_MAX], target[64], temporary[64];
+    snprintf(target, sizeof target, "step-%" PRId64, step);
+    snprintf(temporary, sizeof temporary, "%s.link", name);
+    LT_TRY(lt_path_join(link, checkpoints, name));
+    LT_TRY(lt_path_join(aside, checkpoints, temporary));
+    (void)unlink(aside);
+    LT_CHECK(symlink(target, aside) == 0 && rename(aside, link) == 0, LT_FAILED, "%s: %s", link,
+             strerror(errno));
+    return lt_sync_path(checkpoints);
+}
+
+static int64_t step_of(const char *name) {
+    char *end;
+    if (strncmp(name, "step-", 5) != 0 || name[5] < '0' || name[5] > '9') return -1;
+    int64_t step = strtoll(name + 5, &end, 10);
+    return *end && strcmp(end, ".tmp") != 0 ? -1 : step;
+}
+
+/* DONE goes first, so that a removal that is cut short leaves no checkpoint that looks whole. */
+static lt_status remove_checkpoint(const char *folder) {
+    char done[LT_PATH_MAX];
+    LT_TRY(lt_path_join(done, folder, "DONE"));
+    (void)unlink(done);
+    return lt_remove_tree(folder);
+}
+
+static bool is_whole(const char *folder) {
+    char done[LT_PATH_MAX];
+    return lt_path_join(done, folder, "DONE") == LT_OK && lt_path_exists(done);
+}
+
+/* Of the whole checkpoints before this one, the newest `keep` - 1 stay, and the best; remains of interrupted writes go. */
+static lt_status prune(const lt_checkpoint *c, const char *checkpoints) {
+    char **names, path[LT_PATH_MAX];
+    int count;
+    LT_TRY(lt_list_dir(checkpoints, &names, &count));
+    lt_status status = LT_OK;
+    for (int i = 0; i < count && status == LT_OK; i++) {
+        int64_t step = step_of(names[i]), newer = 0;
+        if (step < 0 || (status = lt_path_join(path, checkpoints, names[i])) != LT_OK) continue;
+        bool whole = is_whole(path);
+        for (int j = 0; j < count && whole; j++)
+            newer += !strstr(names[j], ".tmp") && step_of(names[j]) > step;
+        if (whole && (step == c->state->best_step || newer < c->keep)) continue;
+        status = remove_checkpoint(path);
+    }
+    lt_list_free(names, count);
+    return status;
+}
+
+static lt_status write_new(const lt_checkpoint *c, const char *checkpoints, const char *folder) {
+    char aside[LT_PATH_MAX], done[LT_PATH_MAX], name[64];
+    int64_t bytes = 4 * lt_params_numel(&c->model->params) * (int64_t)sizeof(float) + (1 << 20);
+    snprintf(name, sizeof name, "step-%" PRId64 ".tmp", c->state->step);
+    LT_TRY(lt_path_join(aside, checkpoints, name));
+    LT_TRY(lt_path_join(done, folder, "DONE"));
+    LT_TRY(lt_require_space(checkpoints, bytes));
+    LT_TRY(lt_remove_tree(aside));
+    LT_TRY(lt_remove_tree(folder));
+    lt_status status = write_files(c, aside);
+    if (status != LT_OK) {
+        char message[1024];
+        snprintf(message, sizeof message, "%s", lt_error());
+        (void)lt_remove_tree(aside); /* a half-written one would only fill the disk further */
+        return lt_fail(status, "%s", message);
+    }
+    LT_CHECK(rename(aside, folder) == 0, LT_FAILED, "%s: %s", folder, strerror(errno));
+    LT_TRY(lt_sync_path(checkpoints));
+    return lt_write_file(done, "", 0);
+}
+
+lt_status lt_checkpoint_write(const lt_checkpoint *c) {
+    char checkpoints[LT_PATH_MAX], folder[LT_PATH_MAX], name[64];
+    snprintf(name, sizeof name, "step-%" PRId64, c->state->step);
+    LT_TRY(lt_path_join(checkpoints, c->run, "checkpoints"));
+    LT_TRY(lt_path_join(folder, checkpoints, name));
+    LT_TRY(lt_make_dirs(checkpoints));
+    if (!is_whole(folder)) LT_TRY(write_new(c, checkpoints, folder));
+    LT_TRY(point(checkpoints, "latest", c->state->step));
+    if (c->state->best_step == c->state->step) LT_TRY(point(checkpoints, "best", c->state->step));
+    return prune(c, checkpoints);
+}
+
+lt_status lt_checkpoint_read(const char *folder, lt_model *model, lt_train_state *state) {
+    char path[LT_PATH_MAX];
+    LT_TRY(lt_path_join(path, folder, "state.json"));
+    LT_TRY(load_state(path, state));
+    LT_TRY(lt_model_load(model, folder, false));
+    LT_TRY(lt_path_join(path, folder, "optimizer.safetensors"));
+    return load_moments(&model->params, path);
+}

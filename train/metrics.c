@@ -1,0 +1,100 @@
+#include "train/metrics.h"
+
+#include "core/io.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct lt_metrics {
+    FILE *file;
+    char path[LT_PATH_MAX];
+};
+
+/* Length of the beginning of `text` that stays: whole lines up to the first with a later step. */
+static size_t kept(const char *text, int64_t step) {
+    const char *line = text;
+    for (const char *end; (end = strchr(line, '\n')); line = end + 1) {
+        long long row;
+        if (sscanf(line, "{\"step\": %lld", &row) != 1 || row > step) break;
+    }
+    return (size_t)(line - text);
+}
+
+static lt_status truncate_after(const char *path, int64_t step) {
+    char *text;
+    size_t size;
+    if (!lt_path_exists(path)) return LT_OK;
+    LT_TRY(lt_read_file(path, &text, &size));
+    size_t keep = kept(text, step);
+    lt_status status = keep < size ? lt_write_file(path, text, keep) : LT_OK;
+    free(text);
+    return status;
+}
+
+lt_status lt_metrics_open(const char *path, int64_t step, lt_metrics **out) {
+    *out = NULL;
+    LT_TRY(truncate_after(path, step));
+    lt_metrics *m = calloc(1, sizeof *m);
+    LT_CHECK(m, LT_FAILED, "%s: out of memory", path);
+    snprintf(m->path, sizeof m->path, "%s", path);
+    m->file = fopen(path, "ae");
+    if (!m->file) {
+        free(m);
+        return lt_fail(LT_FAILED, "%s: %s", path, strerror(errno));
+    }
+    *out = m;
+    return LT_OK;
+}
+
+void lt_metrics_close(lt_metrics *metrics) {
+    if (!metrics) return;
+    fclose(metrics->file);
+    free(metrics);
+}
+
+static void number(FILE *to, const char *name, double value) {
+    if (isfinite(value)) fprintf(to, ", \"%s\": %.9g", name, value);
+    else fprintf(to, ", \"%s\": null", name);
+}
+
+static lt_status end_row(lt_metrics *m) {
+    fputs("}\n", m->file);
+    LT_CHECK(fflush(m->file) == 0 && !ferror(m->file), LT_FAILED, "%s: %s", m->path, strerror(errno));
+    return LT_OK;
+}
+
+static void keep_figures(FILE *to, const lt_keep_result *keep) {
+    double sets = keep->sets > 0 ? keep->sets : 1, pairs = keep->pairs > 0 ? keep->pairs : 1;
+    number(to, "keep_loss", keep->loss);
+    number(to, "keep_order", keep->ordered / pairs);
+    number(to, "keep_spread", keep->spread / sets);
+    number(to, "keep_churn", keep->victims > 0 ? keep->churned / keep->victims : 0);
+}
+
+lt_status lt_metrics_write_step(lt_metrics *m, const lt_metrics_step *row) {
+    const lt_step_result *r = row->result;
+    fprintf(m->file, "{\"step\": %" PRId64, r->step);
+    number(m->file, "loss", r->loss);
+    number(m->file, "lr", r->lr);
+    number(m->file, "grad_norm", r->grad_norm);
+    if (!r->finite) fputs(", \"skipped\": true", m->file);
+    if (row->keeps) keep_figures(m->file, &r->keep);
+    number(m->file, "tokens_per_s", row->tokens_per_s);
+    fprintf(m->file, ", \"peak_bytes\": %" PRId64, row->peak_bytes);
+    number(m->file, "seconds", row->seconds);
+    return end_row(m);
+}
+
+lt_status lt_metrics_write_validation(lt_metrics *m, int64_t step, const lt_validation *v, double seconds) {
+    fprintf(m->file, "{\"step\": %" PRId64, step);
+    number(m->file, "val_loss", v->loss);
+    fputs(", \"val_by_time\": [", m->file);
+    for (int i = 0; i < LT_TIME_BINS; i++) fprintf(m->file, "%s%.9g", i ? ", " : "", v->by_time[i]);
+    fprintf(m->file, "], \"val_clips\": %" PRId64, v->clips);
+    number(m->file, "seconds", seconds);
+    return end_row(m);
+}

@@ -6,13 +6,17 @@
 #    include <libswscale/swscale.h>
 #    include <math.h>
 #    include <stdlib.h>
+#    include <string.h>
+
+enum { ROW_ALIGN = 64 };
 
 struct lt_scaler {
     int width, height; /* before the turn */
     int rotation;
     struct SwsContext *sws;
     int source_width, source_height, source_format, source_space, source_range; /* what sws was made for */
-    uint8_t *turned;                                                            /* NULL when rotation is 0 */
+    uint8_t *rows; /* [height][stride]: libswscale writes whole vectors, past the end of a row */
+    int stride;
 };
 
 lt_status lt_scaler_open(int width, int height, int rotation, lt_scaler **out) {
@@ -24,15 +28,16 @@ lt_status lt_scaler_open(int width, int height, int rotation, lt_scaler **out) {
     scaler->height = quarter ? width : height;
     scaler->rotation = rotation;
     scaler->source_format = -1;
-    if (rotation) scaler->turned = malloc((size_t)width * (size_t)height * 3);
-    LT_CHECK(!rotation || scaler->turned, LT_FAILED, "out of memory");
+    scaler->stride = (3 * scaler->width + 2 * ROW_ALIGN - 1) / ROW_ALIGN * ROW_ALIGN;
+    scaler->rows = aligned_alloc(ROW_ALIGN, (size_t)scaler->stride * (size_t)scaler->height);
+    LT_CHECK(scaler->rows, LT_FAILED, "out of memory");
     return LT_OK;
 }
 
 void lt_scaler_close(lt_scaler *scaler) {
     if (!scaler) return;
     sws_freeContext(scaler->sws);
-    free(scaler->turned);
+    free(scaler->rows);
     free(scaler);
 }
 
@@ -105,10 +110,12 @@ static bool prepare(lt_scaler *scaler, const AVFrame *frame, int space) {
     return true;
 }
 
-/* in[height][width] -> out, turned clockwise. */
-static void turn(const uint8_t *in, int width, int height, int rotation, uint8_t *out) {
+/* Rows of the scaler -> out, turned clockwise. */
+static void turn(const lt_scaler *scaler, uint8_t *out) {
+    int width = scaler->width, height = scaler->height, rotation = scaler->rotation;
     int out_width = rotation % 180 ? height : width;
     for (int y = 0; y < height; y++) {
+        const uint8_t *in = scaler->rows + (size_t)y * (size_t)scaler->stride;
         for (int x = 0; x < width; x++, in += 3) {
             int to_x = rotation == 90 ? height - 1 - y : rotation == 180 ? width - 1 - x : y;
             int to_y = rotation == 90 ? x : rotation == 180 ? height - 1 - y : width - 1 - x;
@@ -118,17 +125,24 @@ static void turn(const uint8_t *in, int width, int height, int rotation, uint8_t
     }
 }
 
+static void pack(const lt_scaler *scaler, uint8_t *out) {
+    size_t bytes = 3 * (size_t)scaler->width;
+    for (int y = 0; y < scaler->height; y++)
+        memcpy(out + (size_t)y * bytes, scaler->rows + (size_t)y * (size_t)scaler->stride, bytes);
+}
+
 lt_status lt_scaler_run(lt_scaler *scaler, AVFrame *frame, const char *path, uint8_t *rgb) {
     int space = colour_space(frame);
     LT_CHECK(crop(scaler, frame) && prepare(scaler, frame, space), LT_INPUT,
              "%s: cannot convert a picture of %d x %d, format %d", path, frame->width, frame->height,
              frame->format);
-    uint8_t *out[4] = {scaler->turned ? scaler->turned : rgb};
-    int stride[4] = {3 * scaler->width};
+    uint8_t *out[4] = {scaler->rows};
+    int stride[4] = {scaler->stride};
     int rows = sws_scale(scaler->sws, (const uint8_t *const *)frame->data, frame->linesize, 0, frame->height,
                          out, stride);
     LT_CHECK(rows == scaler->height, LT_FAILED, "%s: scaling failed", path);
-    if (scaler->turned) turn(scaler->turned, scaler->width, scaler->height, scaler->rotation, rgb);
+    if (scaler->rotation) turn(scaler, rgb);
+    else pack(scaler, rgb);
     return LT_OK;
 }
 

@@ -1,0 +1,336 @@
+#include "infer/cmd_generate.h"
+
+#include "core/io.h"
+#include "core/json.h"
+#include "core/log.h"
+#include "core/source.h"
+#include "data/video_writer.h"
+#include "infer/block_stats.h"
+#include "infer/cache_shape.h"
+#include "infer/history.h"
+#include "infer/prompts.h"
+#include "infer/stream.h"
+
+#include <cjson/cJSON.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *run_folder, *out, *checkpoint, *prompt, *prompts_file, *from, *stats_file;
+static const char *policy = "sink", *budget = "3", *sampler = "euler";
+static int64_t blocks = 8, history_blocks = 1, steps = 20;
+static double guidance = 1, shift = 1, fps;
+static bool force;
+
+static const lt_option options[] = {
+    {"run", LT_OPT_STRING, &run_folder, "DIR", "a run, or a folder with published weights", .required = true},
+    {"out", LT_OPT_STRING, &out, "FILE", "the mp4 to write; FILE.json beside it says how it was made",
+     .required = true},
+    {"checkpoint", LT_OPT_STRING, &checkpoint, "NAME",
+     "best, latest or step-N; default: best if there is one, else latest"},
+    {"blocks", LT_OPT_INT, &blocks, "N", "blocks to generate", .min = 1, .max = 100000000},
+    {"prompt", LT_OPT_STRING, &prompt, "TEXT", "what to show; default: nothing said"},
+    {"prompts", LT_OPT_STRING, &prompts_file, "FILE",
+     "a prompt per line, for equal shares of the blocks, or \"BLOCK: PROMPT\""},
+    {"from", LT_OPT_STRING, &from, "CLIP",
+     "go on from the first frames of a video file, or of DATASET.h5:INDEX"},
+    {"history", LT_OPT_INT, &history_blocks, "N", "blocks of --from, written in front of the generated ones",
+     .min = 1, .max = 100000},
+    {"steps", LT_OPT_INT, &steps, "N", "sampler steps per block", .min = 1, .max = 10000},
+    {"sampler", LT_OPT_STRING, &sampler, "NAME", "euler, or heun: second order, twice the work",
+     .choices = "euler|heun"},
+    {"guidance", LT_OPT_FLOAT, &guidance, "G", "how far to follow the prompt; 1: no guidance, half the work",
+     .min = 0, .max = 100},
+    {"shift", LT_OPT_FLOAT, &shift, "S", "shift of the time grid; above 1: more steps near noise",
+     .min = 0.01, .max = 100},
+    {"policy", LT_OPT_STRING, &policy, "P", "who stays in the cache; see longtake list policies"},
+    {"budget", LT_OPT_STRING, &budget, "M",
+     "of the cache: entries, bytes (60MiB) or a share of all entries (25%)"},
+    {"stats", LT_OPT_STRING, &stats_file, "FILE", "JSON with scores, weights and victims of every block"},
+    {"fps", LT_OPT_FLOAT, &fps, "F", "frames per second; default: that of --from, else 16", .min = 0,
+     .max = 240},
+    {"force", LT_OPT_FLAG, &force, NULL, "replace an existing --out"},
+    {NULL}};
+
+typedef struct job {
+    lt_device *device;
+    lt_model *model;
+    char weights[LT_PATH_MAX]; /* the checkpoint folder */
+    lt_cache_spec spec;
+    lt_prompts prompts;
+    lt_history history;
+    lt_video_stream *stream;
+    lt_block_stats *stats;
+    lt_video_writer *video;
+    float *latents;
+    uint8_t *rgb;
+    double fps;
+    int64_t total, done; /* blocks, given ones included */
+    double seconds;      /* generating */
+    cJSON *arguments;
+} job;
+
+static lt_status check_options(void) {
+    LT_CHECK(!prompt || !prompts_file, LT_USAGE, "--prompt and --prompts exclude each other");
+    LT_CHECK(force || !lt_path_exists(out), LT_USAGE, "%s exists; --force replaces it", out);
+    LT_CHECK(!lt_path_is_dir(out), LT_USAGE, "%s is a folder; --out names an mp4 file", out);
+    return LT_OK;
+}
+
+/* The budget's unit depends on the policy's granularity, so the policy is read twice. */
+static lt_status read_policy(job *j) {
+    const lt_dit_config *c = &j->model->config;
+    int slots;
+    LT_TRY(lt_cache_spec_parse(policy, 1, &j->spec));
+    int64_t entries = j->total * lt_block_segments(j->model, j->spec.granularity);
+    LT_TRY(lt_budget_parse(budget, lt_entry_bytes(c->layers, c->heads, c->head_dim),
+                           entries > INT32_MAX ? INT32_MAX : (int)entries, &slots));
+    return lt_cache_spec_parse(policy, slots, &j->spec);
+}
+
+static lt_status open_model(job *j) {
+    LT_TRY(lt_device_open(lt_global.device ? lt_global.device : "cpu", &j->device));
+    LT_CHECK(!lt_device_is_null(j->device), LT_USAGE,
+             "--device %s computes nothing; `longtake plan` says what a model would take there",
+             lt_global.device);
+    return lt_run_open(run_folder, checkpoint, j->device, &j->model, NULL, j->weights);
+}
+
+static lt_status open_inputs(job *j) {
+    j->total = blocks + (from ? history_blocks : 0);
+    LT_TRY(read_policy(j));
+    LT_TRY(prompts_file ? lt_prompts_read(prompts_file, j->total, &j->prompts)
+                        : lt_prompts_one(prompt, &j->prompts));
+    j->fps = fps > 0 ? fps : 16;
+    if (!from) return LT_OK;
+    LT_TRY(lt_history_read(j->model, from, history_blocks, j->fps, &j->history));
+    if (fps <= 0) j->fps = j->history.fps;
+    return LT_OK;
+}
+
+static lt_status open_stream(job *j) {
+    int64_t n[4];
+    lt_stream_options o = {.steps = (int)steps,
+                           .sampler = strcmp(sampler, "heun") == 0 ? LT_SAMPLER_HEUN : LT_SAMPLER_EULER,
+                           .shift = shift,
+                           .guidance = guidance,
+                           .seed = lt_global.seed < 0 ? 0 : (uint64_t)lt_global.seed,
+                           .spec = j->spec};
+    if (stats_file) LT_TRY(lt_block_stats_open(stats_file, &j->stats, &o.observer));
+    LT_TRY(lt_video_stream_open(j->model, &o, &j->stream));
+    if (j->stats) LT_TRY(lt_block_stats_begin(j->stats, j->model, &j->spec, j->stream));
+    lt_model_block_shape(j->model, n);
+    size_t pixels = (size_t)j->model->frame_height * (size_t)j->model->frame_width;
+    j->latents = malloc((size_t)(n[0] * n[1] * n[2] * n[3]) * sizeof *j->latents);
+    j->rgb = malloc((size_t)lt_model_frames_per_block(j->model) * pixels * 3);
+    LT_CHECK(j->latents && j->rgb, LT_FAILED, "generate: out of memory for a block");
+    return LT_OK;
+}
+
+/* ---- what is told about the video ---------------------------------------------------------------------------------- */
+
+static void add_text(cJSON *to, const char *key, const char *text) {
+    cJSON_AddItemToObject(to, key, text ? cJSON_CreateString(text) : cJSON_CreateNull());
+}
+
+static lt_status describe(job *j) {
+    char text[LT_SPEC_TEXT], commit[LT_COMMIT_MAX], hash[32];
+    uint64_t weights;
+    LT_TRY(lt_params_hash(&j->model->params, &weights));
+    snprintf(hash, sizeof hash, "%016" PRIx64, weights);
+    cJSON *a = j->arguments = cJSON_CreateObject();
+    LT_CHECK(a, LT_FAILED, "generate: out of memory");
+    add_text(a, "run", run_folder);
+    add_text(a, "checkpoint", lt_path_base(j->weights));
+    add_text(a, "weights", hash);
+    add_text(a, "prompt", prompt);
+    add_text(a, "prompts", prompts_file);
+    add_text(a, "from", from);
+    cJSON_AddNumberToObject(a, "history", from ? (double)history_blocks : 0);
+    cJSON_AddNumberToObject(a, "blocks", (double)blocks);
+    cJSON_AddNumberToObject(a, "steps", (double)steps);
+    add_text(a, "sampler", sampler);
+    cJSON_AddNumberToObject(a, "guidance", guidance);
+    cJSON_AddNumberToObject(a, "shift", shift);
+    cJSON_AddNumberToObject(a, "seed", lt_global.seed < 0 ? 0 : (double)lt_global.seed);
+    add_text(a, "policy", lt_cache_spec_text(&j->spec, text, sizeof text));
+    cJSON_AddNumberToObject(a, "budget", j->spec.budget);
+    cJSON_AddNumberToObject(a, "fps", j->fps);
+    add_text(a, "device", j->device->ops->name);
+    add_text(a, "commit", lt_source_commit(commit) ? commit : NULL);
+    return LT_OK;
+}
+
+enum { PAIRS_MAX = 32, NUMBER_TEXT = 32 };
+
+/* The arguments as the mp4's metadata. */
+static lt_status open_video(job *j) {
+    const char *pairs[PAIRS_MAX][2];
+    char numbers[PAIRS_MAX][NUMBER_TEXT];
+    int count = 0;
+    const cJSON *item;
+    cJSON_ArrayForEach(item, j->arguments) {
+        if (cJSON_IsNull(item) || count == PAIRS_MAX) continue;
+        snprintf(numbers[count], NUMBER_TEXT, "%.15g", item->valuedouble);
+        pairs[count][0] = item->string;
+        pairs[count][1] = cJSON_IsString(item) ? item->valuestring : numbers[count];
+        count++;
+    }
+    lt_video_writer_spec spec = {.width = j->model->frame_width,
+                                 .height = j->model->frame_height,
+                                 .fps = j->fps,
+                                 .metadata = (const char *const(*)[2])pairs,
+                                 .metadata_count = count};
+    return lt_video_writer_open(out, &spec, &j->video);
+}
+
+static void add_memory(cJSON *root, const job *j) {
+    lt_stream_memory m = lt_video_stream_memory(j->stream);
+    cJSON *bytes = cJSON_AddObjectToObject(root, "bytes");
+    cJSON_AddNumberToObject(bytes, "slots", (double)m.slots);
+    cJSON_AddNumberToObject(bytes, "tails", (double)m.tails);
+    cJSON_AddNumberToObject(bytes, "metadata",
+                            (double)lt_cache_metadata_bytes(lt_video_stream_cache(j->stream)));
+    cJSON_AddNumberToObject(bytes, "run", (double)m.run);
+    cJSON_AddNumberToObject(bytes, "step", (double)m.step);
+    cJSON_AddNumberToObject(bytes, "scratch", (double)m.scratch);
+}
+
+/* The summary: beside the video, and on stdout with --json. */
+static lt_status write_summary(const job *j, bool complete) {
+    char path[LT_PATH_MAX], *text = NULL;
+    size_t size;
+    int64_t given = from ? history_blocks : 0, made = j->done > given ? j->done - given : 0;
+    LT_CHECK(snprintf(path, sizeof path, "%s.json", out) < (int)sizeof path, LT_USAGE,
+             "%.60s...: path too long", out);
+    cJSON *root = cJSON_CreateObject();
+    LT_CHECK(root, LT_FAILED, "%s: out of memory", path);
+    add_text(root, "video", out);
+    cJSON_AddNumberToObject(root, "frames", (double)(j->done * lt_model_frames_per_block(j->model)));
+    cJSON_AddNumberToObject(root, "blocks", (double)j->done);
+    cJSON_AddBoolToObject(root, "complete", complete);
+    cJSON_AddNumberToObject(root, "seconds", j->seconds);
+    cJSON_AddNumberToObject(root, "seconds_per_block", made ? j->seconds / (double)made : 0);
+    add_memory(root, j);
+    cJSON_AddItemReferenceToObject(root, "arguments", j->arguments);
+    FILE *memory = open_memstream(&text, &size);
+    if (memory) {
+        lt_json_write(memory, root, 0);
+        fputc('\n', memory);
+        fclose(memory);
+    }
+    cJSON_Delete(root);
+    lt_status status = text ? lt_write_file(path, text, size) : lt_fail(LT_FAILED, "%s: out of memory", path);
+    if (status == LT_OK && lt_global.json) fputs(text, stdout);
+    free(text);
+    return status;
+}
+
+/* ---- the blocks ------------------------------------------------------------------------------------------------ */
+
+static int64_t device_bytes(const job *j) { return j->device->allocated_bytes; }
+
+/* A given block enters as the codec sees it, and is shown so. */
+static lt_status make_block(job *j, bool given) {
+    int64_t frames = lt_model_frames_per_block(j->model);
+    size_t frame_bytes = (size_t)j->model->frame_height * (size_t)j->model->frame_width * 3;
+    const char *text = lt_prompts_at(&j->prompts, j->done);
+    if (j->done == 0 || text != lt_prompts_at(&j->prompts, j->done - 1))
+        LT_TRY(lt_video_stream_prompt(j->stream, text));
+    double start = lt_seconds();
+    if (given) {
+        const uint8_t *rgb = j->history.rgb + (size_t)(j->done * frames) * frame_bytes;
+        LT_TRY(lt_model_encode(j->model, frames, rgb, j->latents));
+        LT_TRY(lt_video_stream_push(j->stream, j->latents));
+    } else LT_TRY(lt_video_stream_next(j->stream, j->latents));
+    double took = lt_seconds() - start;
+    if (!given) j->seconds += took;
+    LT_TRY(lt_model_decode(j->model, j->model->config.block_frames, j->latents, j->rgb));
+    LT_TRY(lt_video_writer_append(j->video, j->rgb, frames));
+    if (j->stats) LT_TRY(lt_block_stats_block(j->stats, given, took, device_bytes(j)));
+    j->done++;
+    return LT_OK;
+}
+
+static lt_status make_blocks(job *j) {
+    int64_t given = from ? history_blocks : 0;
+    while (j->done < j->total) {
+        LT_CHECK(!lt_interrupted(), LT_INTERRUPTED,
+                 "%s: interrupted; it holds %" PRId64 " of %" PRId64 " blocks", out, j->done, j->total);
+        LT_TRY(make_block(j, j->done < given));
+        lt_progress("generate", j->done, j->total, "blocks");
+    }
+    return LT_OK;
+}
+
+/* What was generated is kept, whatever ended it; a file without a block is not. The first failure is the one reported. */
+static lt_status finish(job *j, lt_status status) {
+    char message[1024];
+    snprintf(message, sizeof message, "%s", lt_error());
+    lt_status closed = lt_video_writer_close(j->video);
+    if (j->done == 0) remove(out);
+    else if (closed == LT_OK) closed = write_summary(j, status == LT_OK);
+    lt_status recorded = lt_block_stats_close(j->stats, j->done > 0);
+    j->stats = NULL;
+    if (status != LT_OK) return lt_fail(status, "%s", message);
+    return closed != LT_OK ? closed : recorded;
+}
+
+static void close_job(job *j) {
+    lt_block_stats_close(j->stats, false);
+    lt_video_stream_close(j->stream);
+    lt_history_free(&j->history);
+    lt_prompts_free(&j->prompts);
+    lt_model_close(j->model);
+    if (j->device) lt_device_close(j->device);
+    cJSON_Delete(j->arguments);
+    free(j->latents);
+    free(j->rgb);
+}
+
+static void report(const job *j) {
+    if (lt_global.json || lt_global.quiet) return;
+    printf("%s: %" PRId64 " blocks, %" PRId64 " frames at %g fps, %.1f ms per generated block\n", out,
+           j->done, j->done * lt_model_frames_per_block(j->model), j->fps,
+           blocks ? 1e3 * j->seconds / (double)blocks : 0);
+}
+
+static lt_status run(int positional_count, const char *const *positional) {
+    (void)positional_count, (void)positional;
+    job j = {0};
+    LT_TRY(check_options());
+    lt_catch_signals();
+    lt_status status = open_model(&j);
+    if (status == LT_OK) status = open_inputs(&j);
+    if (status == LT_OK) status = open_stream(&j);
+    if (status == LT_OK) status = describe(&j);
+    if (status == LT_OK) status = open_video(&j);
+    if (status == LT_OK) status = finish(&j, make_blocks(&j));
+    if (status == LT_OK) report(&j);
+    close_job(&j);
+    return status;
+}
+
+const lt_command lt_cmd_generate = {
+    .name = "generate",
+    .summary = "video of any length out of a trained run",
+    .usage = "--run DIR --out V.mp4 [--blocks N] [--prompt T | --prompts FILE] [--from CLIP] [--policy P] "
+             "[--budget M]",
+    .details =
+        "Generates block after block with a cache of fixed memory and writes each to the mp4 as soon as it "
+        "is\n"
+        "there: the file plays while it grows, and after a kill. ^C ends it in good order (exit 6).\n"
+        "\n"
+        "All arguments, the seed, the policy with its parameters and the hash of the weights are in the "
+        "mp4's\n"
+        "metadata and in FILE.json beside it. The same arguments give the same latents, to the bit, on the "
+        "same\n"
+        "machine with the same number of threads.\n"
+        "\n"
+        "  longtake generate --run runs/tiny --out v.mp4 --blocks 32 --policy sink:n=1 --budget 3\n"
+        "  longtake generate --run runs/tiny --out v.mp4 --from data.h5:12 --history 2 --stats v.stats.json\n"
+        "  longtake generate --run runs/tiny --out v.mp4 --prompts scenes.txt --guidance 3 --seed 7\n",
+    .options = options,
+    .run = run};

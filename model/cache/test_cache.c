@@ -297,7 +297,7 @@ static void with_scope_model_all_layers_evict_together_by_the_mean_score(void) {
 static void ghosts_do_not_change_a_bit(void) {
     const char *specs[] = {"window", "random", "read-mass", "key-norm:read=content", "none"};
     for (int i = 0; i < 5; i++) {
-        world plain, haunted;
+        world plain = {0}, haunted = {0};
         for (int ghosts = 0; ghosts < 2; ghosts++) {
             world *w = ghosts ? &haunted : &plain;
             world_open(w, LT_BACKEND_CPU, "cpu");

@@ -70,7 +70,7 @@ static double cosine(const double *a, const double *b) {
 static void nearest_takes_the_most_similar_z(void) {
     int not_neighbour = 0;
     for (int shift = 0; shift < 20; shift++) {
-        outcome o;
+        outcome o = {0};
         world *w = &o.w;
         world_open(w, LT_BACKEND_NAIVE, "cpu");
         world_cache(w, "window:consolidate=nearest", 3, 1, 1, true);

@@ -70,6 +70,18 @@ static void a_score_that_is_not_a_number_goes_first(void) {
     world_close(&w);
 }
 
+static void one_score_that_is_not_a_number_goes_before_all_numbers(void) {
+    world w;
+    world_open(&w, LT_BACKEND_CPU, "cpu");
+    world_cache(&w, "key-norm", 4, 1, 1, true);
+    w.nudged_block = 2, w.nudged = WORLD_STATE - 1, w.nudge = NAN;
+    CHECK_OK(world_stream(&w, 5));
+    const lt_entries *list = lt_cache_entries(&w.cache, 0, 0);
+    CHECK(list->items[0].id == 0 && list->items[1].id == 1 && list->items[2].id == 3 &&
+          list->items[3].id == 4);
+    world_close(&w);
+}
+
 static void kept_ids(world *w, const char *spec, int budget, int64_t blocks, int64_t *ids) {
     world_cache(w, spec, budget, 1, 1, true);
     CHECK_OK(world_stream(w, blocks));
@@ -186,6 +198,7 @@ int main(int argc, char **argv) {
     RUN(ties_evict_the_oldest);
     RUN(the_newest_are_protected);
     RUN(a_score_that_is_not_a_number_goes_first);
+    RUN(one_score_that_is_not_a_number_goes_before_all_numbers);
     RUN(hand_made_policies_keep_what_they_say);
     RUN(key_norm_keeps_the_largest_or_smallest_of_all);
     RUN(the_reservoir_is_a_uniform_sample);

@@ -21,8 +21,9 @@ typedef struct world {
     lt_segment_box box;
     int64_t shift;             /* of the random numbers: another video */
     bool tied;                 /* z is a linear function of S: the sums of its rows */
-    int nudged;                /* this element of the very first state ... */
-    double nudge;              /* ... is off by this much */
+    int64_t nudged_block;      /* of layer 0 and sequence 0: its first state ... */
+    int nudged;                /* ... has an element ... */
+    double nudge;              /* ... that is off by this much */
     lt_var *first_S, *first_z; /* that state */
     int64_t block;             /* the next one */
     double *reads;             /* [WORLD_BLOCKS, layers, batch, WORLD_STATE]: what each block read */
@@ -132,7 +133,7 @@ static inline lt_status world_visit(world *w, int layer, int sequence, int64_t b
     lt_var *S[8], *z[8];
     double values[WORLD_STATE], r[WORLD_H * WORLD_D];
     for (int i = 0; i < segments; i++) {
-        bool first = layer == 0 && sequence == 0 && block == 0 && i == 0;
+        bool first = layer == 0 && sequence == 0 && block == w->nudged_block && i == 0;
         world_state(w, layer, sequence, block, i, values);
         if (first) values[w->nudged] += w->nudge;
         world_upload(w, values, needs_grad, &S[i], &z[i]);

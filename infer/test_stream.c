@@ -225,6 +225,45 @@ static void guidance_of_one_is_no_guidance(void) {
     }
 }
 
+/* The prompt's sequence decides for both, also where the null prompt's values would have it otherwise. */
+static void the_null_prompt_follows_the_prompt(void) {
+    static float latents[12 * TEST_BLOCK];
+    const char *const policies[] = {"key-norm", "read-mass", "learned"};
+    for (int i = 0; i < 3; i++) {
+        lt_stream_options options = plain(policies[i], 3);
+        options.guidance = 3;
+        lt_video_stream *stream = open_stream(&options);
+        CHECK_OK(lt_video_stream_prompt(stream, "a red ball"));
+        generate(stream, 12, latents);
+        for (int layer = 0; layer < 2; layer++) {
+            lt_entries *lead = lt_cache_entries(lt_video_stream_cache(stream), layer, 0),
+                       *follow = lt_cache_entries(lt_video_stream_cache(stream), layer, 1);
+            for (int e = 0; e < 3; e++) CHECK(lead->items[e].id == follow->items[e].id);
+        }
+        lt_video_stream_close(stream);
+    }
+}
+
+/* Blocks follow each other in time, from wherever the video starts; where that is does not matter. */
+static void positions_advance_with_the_blocks(void) {
+    static float near[5 * TEST_BLOCK], far[5 * TEST_BLOCK];
+    lt_stream_options options = plain("window", 3);
+    lt_video_stream *stream = open_stream(&options);
+    generate(stream, 5, near);
+    lt_video_stream_close(stream);
+    options.first_frame = 1000000 * TEST_FRAMES;
+    stream = open_stream(&options);
+    generate(stream, 5, far);
+    lt_entries *entries = lt_cache_entries(lt_video_stream_cache(stream), 0, 0);
+    for (int e = 0; e < 3; e++) {
+        CHECK(entries->items[e].id == 2 + e);
+        CHECK(entries->items[e].first_frame == (1000000 + 2 + e) * TEST_FRAMES);
+        CHECK(entries->items[e].last_frame == (1000000 + 3 + e) * TEST_FRAMES - 1);
+    }
+    CHECK_NEAR(distance(near, far, 5), 0, 1e-5);
+    lt_video_stream_close(stream);
+}
+
 /* Without a projection the velocity is its bias, whatever x and t: x = noise - bias at any number of steps. */
 static void a_constant_velocity_is_integrated_exactly(void) {
     static float noise[TEST_BLOCK], latents[TEST_BLOCK];
@@ -356,6 +395,8 @@ int main(int argc, char **argv) {
     RUN(a_pushed_block_is_history_like_a_generated_one);
     RUN(prompts_act_from_the_block_they_are_given_at);
     RUN(guidance_of_one_is_no_guidance);
+    RUN(the_null_prompt_follows_the_prompt);
+    RUN(positions_advance_with_the_blocks);
     RUN(a_constant_velocity_is_integrated_exactly);
     RUN(heun_needs_fewer_steps_than_euler);
     RUN(latents_that_are_not_finite_stop_the_video);

@@ -1,0 +1,104 @@
+#include "train/environment.h"
+
+#include "core/io.h"
+#include "core/json.h"
+#include "core/parallel.h"
+#include "core/source.h"
+
+#include <cjson/cJSON.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
+
+static void add_commit(cJSON *root) {
+    char commit[LT_COMMIT_MAX];
+    bool known = lt_source_commit(commit);
+    char *suffix = known ? strstr(commit, "-dirty") : NULL;
+    if (suffix) *suffix = '\0';
+    cJSON_AddItemToObject(root, "commit", known ? cJSON_CreateString(commit) : cJSON_CreateNull());
+    cJSON_AddItemToObject(root, "dirty", known ? cJSON_CreateBool(suffix != NULL) : cJSON_CreateNull());
+}
+
+extern char *openblas_get_config(void);
+
+static void add_build(cJSON *root) {
+    cJSON *libraries = cJSON_AddObjectToObject(root, "libraries");
+    cJSON_AddStringToObject(root, "compiler", __VERSION__);
+    cJSON_AddStringToObject(libraries, "cJSON", cJSON_Version());
+    cJSON_AddStringToObject(libraries, "openblas", openblas_get_config());
+#ifdef LT_WITH_MPI
+    cJSON_AddBoolToObject(libraries, "mpi", true);
+#else
+    cJSON_AddBoolToObject(libraries, "mpi", false);
+#endif
+#ifdef LT_WITH_FFMPEG
+    cJSON_AddBoolToObject(libraries, "ffmpeg", true);
+#else
+    cJSON_AddBoolToObject(libraries, "ffmpeg", false);
+#endif
+}
+
+/* "model name" of /proc/cpuinfo, where there is one. */
+static void add_processor(cJSON *root) {
+    char line[256], name[256] = "";
+    FILE *info = fopen("/proc/cpuinfo", "re");
+    while (info && !*name && fgets(line, sizeof line, info))
+        if (sscanf(line, "model name : %255[^\n]", name) != 1) *name = '\0';
+    if (info) fclose(info);
+    cJSON_AddItemToObject(root, "processor", *name ? cJSON_CreateString(name) : cJSON_CreateNull());
+}
+
+static void add_machine(cJSON *root, const lt_device *device, const lt_comm *comm) {
+    struct utsname name;
+    cJSON_AddStringToObject(root, "device", device->ops->name);
+    cJSON_AddStringToObject(root, "target", device->target.name);
+    cJSON_AddNumberToObject(root, "threads", lt_threads());
+    cJSON_AddNumberToObject(root, "processes", comm ? lt_comm_size(comm) : 1);
+    cJSON_AddStringToObject(root, "collectives", comm ? lt_comm_name(comm) : "none");
+    if (uname(&name) == 0) {
+        char text[sizeof name.sysname + sizeof name.release + sizeof name.machine + 2];
+        snprintf(text, sizeof text, "%s %s %s", name.sysname, name.release, name.machine);
+        cJSON_AddStringToObject(root, "system", text);
+    }
+    add_processor(root);
+}
+
+static void add_dataset(cJSON *root, const lt_dataset *set) {
+    char hash[32];
+    cJSON *data = cJSON_AddObjectToObject(root, "dataset");
+    snprintf(hash, sizeof hash, "%016" PRIx64, lt_dataset_hash(set));
+    cJSON_AddStringToObject(data, "path", lt_dataset_path(set));
+    cJSON_AddStringToObject(data, "hash", hash);
+    cJSON_AddNumberToObject(data, "clips", (double)lt_dataset_clip_count(set));
+    cJSON_AddNumberToObject(data, "frames", (double)lt_dataset_frame_count(set));
+}
+
+lt_status lt_environment_write(const char *path, const lt_device *device, const lt_dataset *set,
+                               const lt_comm *comm, const char *arguments) {
+    char when[32], *text = NULL;
+    size_t size;
+    time_t now = time(NULL);
+    cJSON *root = cJSON_CreateObject();
+    LT_CHECK(root, LT_FAILED, "%s: out of memory", path);
+    strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", gmtime(&now));
+    cJSON_AddStringToObject(root, "started", when);
+    if (arguments) cJSON_AddStringToObject(root, "command", arguments);
+    add_commit(root);
+    add_build(root);
+    add_machine(root, device, comm);
+    add_dataset(root, set);
+    FILE *memory = open_memstream(&text, &size);
+    if (memory) {
+        lt_json_write(memory, root, 0);
+        fputc('\n', memory);
+        fclose(memory);
+    }
+    cJSON_Delete(root);
+    lt_status status = text ? lt_write_file(path, text, size) : lt_fail(LT_FAILED, "%s: out of memory", path);
+    free(text);
+    return status;
+}

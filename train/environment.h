@@ -1,0 +1,20 @@
+/* A run's environment.json: what it was made with. */
+#ifndef LT_TRAIN_ENVIRONMENT_H
+#define LT_TRAIN_ENVIRONMENT_H
+
+#include "core/comm.h"
+#include "data/dataset.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Writes commit, dirty flag, compiler, library versions, device, threads, processes, host, dataset with its hash, and the
+ * command line (`arguments`, may be NULL). What cannot be found out is null. */
+lt_status lt_environment_write(const char *path, const lt_device *device, const lt_dataset *set,
+                               const lt_comm *comm, const char *arguments);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

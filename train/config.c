@@ -185,6 +185,14 @@ double lt_learning_rate(const lt_train_config *c, int64_t step) {
     return low + (c->lr - low) * 0.5 * (1 + cos(3.14159265358979323846 * (done < 1 ? done : 1)));
 }
 
+double lt_train_tokens(const lt_train_config *c, const lt_model *model) {
+    const int *patch = model->config.patch;
+    int64_t n[4];
+    lt_model_block_shape(model, n);
+    double block = (double)(n[0] / patch[0]) * (double)(n[1] / patch[1]) * (double)(n[2] / patch[2]);
+    return block * c->blocks * (1 + c->draws) * c->batch * c->accumulate;
+}
+
 lt_status lt_train_set_trainable(const lt_train_config *config, lt_model *model, const char *freeze) {
     lt_params *params = &model->params;
     lt_params_set_trainable(params, NULL, config->stage != LT_STAGE_SCORER);

@@ -59,6 +59,9 @@ void lt_train_config_free(lt_train_config *config);
 /* Learning rate of a step (from 1): linear warm-up, then constant or a half cosine down to min_lr. */
 double lt_learning_rate(const lt_train_config *config, int64_t step);
 
+/* Tokens of one optimizer step, all streams and ranks. */
+double lt_train_tokens(const lt_train_config *config, const lt_model *model);
+
 /* The row of the mix that a clip gets: a pure function of the seed and the clip's number. */
 int lt_mix_draw(const lt_train_config *config, uint64_t clip);
 

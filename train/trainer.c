@@ -15,17 +15,21 @@ static lt_status reserve_host(lt_trainer *t) {
     lt_model_block_shape(t->spec.model, n);
     if (noisy < (int64_t)c->blocks * t->local) noisy = (int64_t)c->blocks * t->local;
     t->clip_floats = c->blocks * n[0] * n[1] * n[2] * n[3];
-    size_t clips = (size_t)t->local, floats = clips * (size_t)t->clip_floats;
+    size_t clips = (size_t)t->local;
     t->ids = lt_pool_alloc(&t->pool, clips * sizeof *t->ids);
     t->prompts = lt_pool_alloc(&t->pool, clips * sizeof *t->prompts);
     t->specs = lt_pool_alloc(&t->pool, clips * sizeof *t->specs);
     t->t = lt_pool_alloc(&t->pool, (size_t)noisy * sizeof *t->t);
     t->losses = lt_pool_alloc(&t->pool, (size_t)noisy * sizeof *t->losses);
     if (!t->ids || !t->prompts || !t->specs || !t->t || !t->losses) return LT_FAILED;
-    if (!t->spec.set) return LT_OK;
+    return LT_OK;
+}
+
+static lt_status reserve_latents(lt_trainer *t) {
+    size_t floats = (size_t)t->local * (size_t)t->clip_floats;
     t->latents = lt_pool_alloc(&t->pool, floats * sizeof *t->latents);
     if (!t->latents) return LT_FAILED;
-    if (!c->self_context) return LT_OK;
+    if (!t->config->self_context) return LT_OK;
     t->context = lt_pool_alloc(&t->pool, floats * sizeof *t->context);
     return t->context ? LT_OK : LT_FAILED;
 }
@@ -119,20 +123,30 @@ static lt_status run_pass(lt_trainer *t, double *loss_sum, lt_keep_result *keep)
 
 /* ---- planning ---------------------------------------------------------------------------------------------------- */
 
-/* What a step allocates at most: every clip under the same row of the mix, for each row. */
-static lt_status rehearse(lt_session *session, void *user) {
-    lt_trainer *t = user;
+/* A step whose clips are all under one row of the mix. */
+static lt_status rehearse_row(lt_trainer *t, int row) {
+    lt_session *s = t->session;
     double loss = 0, norm;
     bool finite;
     lt_keep_result keep = {0};
-    lt_params_clear_grads(&session->model->params);
-    for (int row = 0; row < t->config->mix_count; row++) {
-        for (int i = 0; i < t->local; i++) t->specs[i] = t->config->mix[row].spec;
-        LT_TRY(run_pass(t, &loss, &keep));
-    }
-    LT_TRY(lt_params_fill_grads(&session->model->params, &session->ctx));
-    LT_TRY(lt_optimizer_norm(&t->optimizer, session, t->config->clip_norm, &norm, &finite));
-    return lt_optimizer_update(&t->optimizer, session, t->config, 0, 1);
+    for (int i = 0; i < t->local; i++) t->specs[i] = t->config->mix[row].spec;
+    lt_params_clear_grads(&s->model->params);
+    for (int i = 0; i < t->config->accumulate; i++) LT_TRY(run_pass(t, &loss, &keep));
+    LT_TRY(lt_params_fill_grads(&s->model->params, &s->ctx));
+    LT_TRY(lt_optimizer_norm(&t->optimizer, s, t->config->clip_norm, &norm, &finite));
+    return lt_optimizer_update(&t->optimizer, s, t->config, 0, 1);
+}
+
+/* What a step allocates at most: each row in turn. */
+static lt_status rehearse(lt_session *session, void *user) {
+    lt_trainer *t = user;
+    (void)session; /* setup has made it the trainer's */
+    for (int row = 0; row < t->config->mix_count; row++) LT_TRY(rehearse_row(t, row));
+    return LT_OK;
+}
+
+lt_status lt_trainer_rehearse(lt_trainer *t) {
+    return rehearse_row(t, (int)(t->done++ % t->config->mix_count));
 }
 
 /* ---- opening ----------------------------------------------------------------------------------------------------- */
@@ -166,6 +180,14 @@ static lt_status open_loader(lt_trainer *t, int64_t done) {
     return lt_loader_open(t->spec.set, &spec, done * c->accumulate, &t->loader);
 }
 
+/* Normals at time 1/2 in place of clips. */
+static lt_status random_latents(lt_trainer *t) {
+    lt_rng_key key = {.seed = t->config->seed, .purpose = LT_RNG_NOISE};
+    lt_rng_fill_normal(&key, 0, t->local * t->clip_floats, t->latents);
+    for (int i = 0; i < t->config->blocks * t->config->draws * t->local; i++) t->t[i] = 0.5;
+    return LT_OK;
+}
+
 static lt_status open_keep(lt_trainer *t) {
     const lt_train_config *c = t->config;
     const lt_dit_config *m = &t->spec.model->config;
@@ -193,7 +215,9 @@ lt_status lt_trainer_open(const lt_trainer_spec *spec, int64_t done, lt_trainer 
     lt_trainer *t;
     lt_status status = prepare(spec, &t);
     *out = NULL;
-    if (status == LT_OK) t->done = done, status = open_loader(t, done);
+    if (status == LT_OK) t->done = done;
+    if (status == LT_OK) status = reserve_latents(t);
+    if (status == LT_OK) status = spec->set ? open_loader(t, done) : random_latents(t);
     if (status == LT_OK && t->config->self_context)
         status = lt_rollout_open(t->config, spec->model, &t->rollout);
     lt_work work = {.setup = setup, .work = rehearse, .close = close_memory, .user = t};
@@ -325,17 +349,12 @@ lt_status lt_trainer_step(lt_trainer *t, lt_step_result *out) {
 
 /* ---- figures ----------------------------------------------------------------------------------------------------- */
 
-int64_t lt_trainer_clips(const lt_trainer *t) { return lt_loader_clips(t->loader); }
+int64_t lt_trainer_clips(const lt_trainer *t) { return t->loader ? lt_loader_clips(t->loader) : 0; }
 
-double lt_trainer_wait_seconds(const lt_trainer *t) { return lt_loader_wait_seconds(t->loader); }
+double lt_trainer_wait_seconds(const lt_trainer *t) {
+    return t->loader ? lt_loader_wait_seconds(t->loader) : 0;
+}
 
 const lt_session *lt_trainer_session(const lt_trainer *t) { return t->session; }
 
-double lt_trainer_tokens(const lt_trainer *t) {
-    const lt_train_config *c = t->config;
-    const int *patch = t->spec.model->config.patch;
-    int64_t n[4];
-    lt_model_block_shape(t->spec.model, n);
-    double block = (double)(n[0] / patch[0]) * (double)(n[1] / patch[1]) * (double)(n[2] / patch[2]);
-    return block * c->blocks * (1 + c->draws) * c->batch * c->accumulate;
-}
+double lt_trainer_tokens(const lt_trainer *t) { return lt_train_tokens(t->config, t->spec.model); }

@@ -24,7 +24,7 @@ extern "C" {
 typedef struct lt_trainer_spec {
     const lt_train_config *config;
     lt_model *model; /* with LT_MODEL_TRAINING, trainable parts marked */
-    lt_dataset *set; /* NULL: only to plan */
+    lt_dataset *set; /* NULL: only to rehearse; latents are normals then */
     lt_comm *comm;   /* NULL: one rank */
 } lt_trainer_spec;
 
@@ -51,6 +51,9 @@ double lt_trainer_wait_seconds(const lt_trainer *trainer);
 /* Tokens of one optimizer step, all streams and ranks. */
 double lt_trainer_tokens(const lt_trainer *trainer);
 const lt_session *lt_trainer_session(const lt_trainer *trainer);
+
+/* For benchmarks: a step on the latents that lie in host memory, under the next row of the mix, at learning rate 0. */
+lt_status lt_trainer_rehearse(lt_trainer *trainer);
 
 /* What a training step of this rank takes, measured on a null device; no dataset needed. */
 lt_status lt_trainer_measure(const lt_trainer_spec *spec, const char *target, lt_session_plan *plan);

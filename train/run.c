@@ -1,0 +1,100 @@
+#include "train/run_impl.h"
+
+#include "core/cli.h"
+#include "core/io.h"
+#include "core/log.h"
+#include "train/latent_stats.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+static lt_status start_from(training *run, const char *source) {
+    char folder[LT_PATH_MAX], ema[LT_PATH_MAX];
+    LT_TRY(lt_run_checkpoint(source, NULL, folder));
+    LT_TRY(lt_path_join(ema, folder, "ema.safetensors"));
+    lt_status status = lt_model_load(run->model, folder, lt_path_exists(ema));
+    return status == LT_OK ? LT_OK : lt_fail_in(status, "--init");
+}
+
+/* Values at the first step: of the latest checkpoint, of --init, or new ones with statistics of the data. */
+static lt_status start_values(training *run) {
+    const lt_run_options *o = &run->options;
+    char folder[LT_PATH_MAX];
+    LT_TRY(lt_model_initialise(run->model, run->config.seed));
+    if (o->resume && lt_run_checkpoint(o->out, "latest", folder) == LT_OK)
+        return lt_checkpoint_read(folder, run->model, &run->state);
+    if (o->init) return start_from(run, o->init);
+    return lt_latent_stats_measure(run->set, &run->config, run->model);
+}
+
+static lt_status open_model(training *run) {
+    const lt_run_options *o = &run->options;
+    LT_TRY(lt_model_open(o->config, o->device, o->device->ops->backend, LT_MODEL_TRAINING, &run->model));
+    LT_TRY(lt_train_config_read(o->config, run->model, &run->config));
+    LT_CHECK(
+        run->config.train_domain_count > 0, LT_USAGE,
+        "data.train_domains is empty; name the domains to train on, as in --set data.train_domains=calm");
+    return lt_train_set_trainable(&run->config, run->model, o->freeze);
+}
+
+/* All that can fail because of configuration or data, before anything is written. */
+static lt_status prepare(training *run) {
+    const lt_run_options *o = &run->options;
+    LT_TRY(lt_run_folder_check(o));
+    LT_TRY(open_model(run));
+    LT_TRY(lt_dataset_open(o->data, &run->set));
+    LT_TRY(start_values(run));
+    lt_trainer_spec spec = {.config = &run->config, .model = run->model, .set = run->set, .comm = o->comm};
+    return lt_trainer_open(&spec, run->state.step, &run->trainer);
+}
+
+static int64_t trained(const lt_params *params) {
+    int64_t count = 0;
+    for (int i = 0; i < params->count; i++)
+        if (params->items[i]->var.needs_grad) count += lt_numel(&params->items[i]->var.value);
+    return count;
+}
+
+static void summarise(const training *run) {
+    const lt_model *m = run->model;
+    const lt_session *s = lt_trainer_session(run->trainer);
+    char weights[32], grads[32], moments[32], step[32], rest[32];
+    lt_info("model: %" PRId64 " parameters, %" PRId64 " trained; %.0f tokens per step over %" PRId64 " clips",
+            lt_params_numel(&m->params), trained(&m->params), lt_trainer_tokens(run->trainer),
+            lt_trainer_clips(run->trainer));
+    lt_info("memory: weights and EMA %s, gradients %s, optimizer %s, activations %s, inputs and workspace %s",
+            lt_format_bytes((int64_t)(m->weights.used + m->ema.used), weights),
+            lt_format_bytes((int64_t)m->grads.used, grads),
+            lt_format_bytes((int64_t)m->moments.used, moments),
+            lt_format_bytes((int64_t)s->step.capacity, step),
+            lt_format_bytes((int64_t)(s->run.capacity + s->scratch.capacity), rest));
+    if (run->state.step) lt_info("resumed at step %" PRId64, run->state.step);
+}
+
+static lt_status open_and_train(training *run) {
+    lt_status status = prepare(run);
+    if (run->options.comm) status = lt_comm_agree(run->options.comm, status);
+    if (status == LT_OK && run->lead) status = lt_run_folder_open(run);
+    if (run->options.comm) status = lt_comm_agree(run->options.comm, status);
+    LT_TRY(status);
+    if (run->lead) summarise(run);
+    return lt_run_loop(run);
+}
+
+lt_status lt_run_train(const lt_run_options *options) {
+    training *run = calloc(1, sizeof *run);
+    LT_CHECK(run, LT_FAILED, "out of memory for a run");
+    run->options = *options;
+    run->lead = !options->comm || lt_comm_rank(options->comm) == 0;
+    lt_status status = open_and_train(run);
+    if (status != LT_OK && run->log)
+        lt_log(status == LT_INTERRUPTED ? LT_LOG_INFO : LT_LOG_ERROR, "%s", lt_error());
+    lt_run_folder_close(run);
+    lt_trainer_close(run->trainer);
+    lt_dataset_close(run->set);
+    lt_train_config_free(&run->config);
+    lt_model_close(run->model);
+    free(run);
+    return status;
+}

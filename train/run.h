@@ -1,0 +1,37 @@
+/* A training run and its folder (DESIGN section 8): opens everything, trains, validates, samples, writes checkpoints.
+ * `longtake train` is this with options.
+ */
+#ifndef LT_TRAIN_RUN_H
+#define LT_TRAIN_RUN_H
+
+#include "core/comm.h"
+#include "train/trainer.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct lt_run_options {
+    const lt_config *config;
+    const char *data, *out;
+    const char *init;      /* run or folder whose weights and latent statistics it starts from; or NULL */
+    const char *freeze;    /* published names that are not trained besides; or NULL */
+    const char *arguments; /* command line, for environment.json; or NULL */
+    bool resume, force;
+    lt_device *device;
+    lt_comm *comm; /* or NULL */
+} lt_run_options;
+
+/* LT_USAGE: configuration, or `out` exists and neither resume nor force is set. LT_INPUT: data or weights; nothing was
+ * written then. LT_INTERRUPTED: a checkpoint was written; resume goes on from it. A resumed run goes on from its latest
+ * complete checkpoint, or from the start where it has none, and gives the same bits as an unbroken one. */
+lt_status lt_run_train(const lt_run_options *options);
+
+/* The configuration that a resumed run was started with: `out`/config.json with these overrides. */
+lt_status lt_run_config(const char *out, const char *const *overrides, int override_count,
+                        lt_config **config);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,38 @@
+/* What the files of a training run share; not for other rooms. */
+#ifndef LT_TRAIN_RUN_IMPL_H
+#define LT_TRAIN_RUN_IMPL_H
+
+#include "train/checkpoint.h"
+#include "train/metrics.h"
+#include "train/run.h"
+#include "train/tensorboard.h"
+
+#include <stdio.h>
+
+typedef struct training {
+    lt_run_options options;
+    bool lead; /* rank 0: the one that writes */
+    lt_train_config config;
+    lt_dataset *set;
+    lt_model *model;
+    lt_trainer *trainer;
+    lt_train_state state;
+    /* Of the lead: */
+    lt_metrics *metrics;
+    lt_tensorboard *board;
+    FILE *log;
+    bool samples_off;
+    double started, shown_at; /* seconds */
+    int64_t shown_step;
+} training;
+
+/* The run folder, when everything else stands: a new one, or an old one cut back to the checkpoint. Lead only. */
+lt_status lt_run_folder_open(training *run);
+void lt_run_folder_close(training *run);
+/* LT_USAGE when the folder is there and must not be. */
+lt_status lt_run_folder_check(const lt_run_options *options);
+
+/* Steps until the end, an interruption or a failure. */
+lt_status lt_run_loop(training *run);
+
+#endif

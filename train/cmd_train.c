@@ -1,0 +1,141 @@
+#include "train/cmd_train.h"
+
+#include "core/io.h"
+#include "train/run.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char *config_name, *data, *out, *init, *freeze;
+static int64_t steps;
+static bool resume, force;
+static lt_strings settings;
+
+static const lt_option options[] = {
+    {"config", LT_OPT_STRING, &config_name, "C.json",
+     "configuration or preset (train/tiny); with --resume the run's own"},
+    {"data", LT_OPT_STRING, &data, "D.h5", "dataset made by ingest or scenes", .required = true},
+    {"out", LT_OPT_STRING, &out, "DIR", "folder of the run", .required = true},
+    {"resume", LT_OPT_FLAG, &resume, NULL, "go on from the latest checkpoint of --out"},
+    {"force", LT_OPT_FLAG, &force, NULL, "replace the run in --out"},
+    {"init", LT_OPT_STRING, &init, "RUN|DIR", "start from these weights and latent statistics"},
+    {"freeze", LT_OPT_STRING, &freeze, "GLOB", "published names that are not trained, separated by commas"},
+    {"steps", LT_OPT_INT, &steps, "N", "overrides train.steps", .min = 0, .max = 1e12},
+    {"set", LT_OPT_STRINGS, &settings, "KEY=VALUE", "overrides a key of the configuration"},
+    {NULL}};
+
+enum { OVERRIDES = sizeof settings.items / sizeof *settings.items + 2 };
+
+/* --set, then what has an option of its own. */
+static int collect(const char *overrides[OVERRIDES], char steps_text[64], char seed_text[64]) {
+    int count = 0;
+    for (; count < settings.count; count++) overrides[count] = settings.items[count];
+    snprintf(steps_text, 64, "train.steps=%" PRId64, steps);
+    snprintf(seed_text, 64, "train.seed=%" PRId64, lt_global.seed);
+    if (steps > 0) overrides[count++] = steps_text;
+    if (lt_global.seed >= 0) overrides[count++] = seed_text;
+    return count;
+}
+
+static lt_status load_config(lt_config **config) {
+    const char *overrides[OVERRIDES];
+    char steps_text[64], seed_text[64];
+    int count = collect(overrides, steps_text, seed_text);
+    LT_CHECK(!resume || !force, LT_USAGE, "--resume and --force exclude each other");
+    LT_CHECK(!resume || !init, LT_USAGE,
+             "--init starts a run and --resume goes on with one; give one of them");
+    if (!resume) {
+        LT_CHECK(config_name, LT_USAGE, "--config is missing; for example --config train/tiny");
+        return lt_config_load(config_name, overrides, count, config);
+    }
+    LT_TRY(lt_run_config(out, overrides, count, config));
+    if (!config_name) return LT_OK;
+    lt_config *given;
+    lt_status status = lt_config_load(config_name, overrides, count, &given);
+    if (status == LT_OK && lt_config_hash(given) != lt_config_hash(*config))
+        status = lt_fail(
+            LT_USAGE,
+            "--resume: %s differs from the configuration that %s was started with; leave --config out, "
+            "and change single keys with --set",
+            config_name, out);
+    if (status == LT_OK) lt_config_free(given);
+    if (status != LT_OK) lt_config_free(*config);
+    return status;
+}
+
+/* The command as it would be typed, for the record. */
+static void describe(char *text, size_t size) {
+    int used = snprintf(text, size, "longtake train --data %s --out %s", data, out);
+    const char *const pairs[][2] = {{"config", config_name}, {"init", init}, {"freeze", freeze}};
+    for (int i = 0; i < 3 && used < (int)size; i++)
+        if (pairs[i][1])
+            used += snprintf(text + used, size - (size_t)used, " --%s %s", pairs[i][0], pairs[i][1]);
+    for (int i = 0; i < settings.count && used < (int)size; i++)
+        used += snprintf(text + used, size - (size_t)used, " --set %s", settings.items[i]);
+    if (steps > 0 && used < (int)size)
+        used += snprintf(text + used, size - (size_t)used, " --steps %" PRId64, steps);
+    if (lt_global.seed >= 0 && used < (int)size)
+        used += snprintf(text + used, size - (size_t)used, " --seed %" PRId64, lt_global.seed);
+    if (resume && used < (int)size) snprintf(text + used, size - (size_t)used, " --resume");
+}
+
+static lt_status train(const lt_config *config, lt_comm *comm) {
+    char arguments[4096];
+    lt_device *device;
+    LT_TRY(lt_device_open(lt_global.device, &device));
+    describe(arguments, sizeof arguments);
+    lt_run_options run = {.config = config,
+                          .data = data,
+                          .out = out,
+                          .init = init,
+                          .freeze = freeze,
+                          .arguments = arguments,
+                          .resume = resume,
+                          .force = force,
+                          .device = device,
+                          .comm = comm};
+    lt_status status = lt_device_is_null(device)
+                           ? lt_fail(LT_USAGE, "--device %s trains nothing; `longtake plan` measures on it",
+                                     lt_global.device)
+                           : lt_run_train(&run);
+    lt_device_close(device);
+    return status;
+}
+
+static lt_status run(int positional_count, const char *const *positional) {
+    (void)positional_count, (void)positional;
+    lt_comm *comm;
+    lt_config *config;
+    LT_TRY(lt_comm_open(&comm));
+    lt_status status = lt_comm_agree(comm, load_config(&config));
+    if (status == LT_OK) {
+        status = train(config, comm);
+        lt_config_free(config);
+    }
+    lt_comm_close(comm);
+    return status;
+}
+
+const lt_command lt_cmd_train = {
+    .name = "train",
+    .summary = "train a model, or the scorer of its cache, from a dataset",
+    .usage = "--config C.json --data D.h5 --out runs/X [--resume | --force] [--init RUN|DIR] [--freeze GLOB] "
+             "[--set k=v]",
+    .details = "Trains the denoiser (train.stage=denoiser), the scorer on a frozen denoiser (scorer), or "
+               "both (joint), on\n"
+               "clips of role train of the domains in data.train_domains. The run folder gets config.json, "
+               "environment.json,\n"
+               "metrics.jsonl, TensorBoard events, log.txt, checkpoints and samples. Ctrl-C writes a "
+               "checkpoint and exits with\n"
+               "6; --resume goes on from the latest one and gives the same bits as an unbroken run on the "
+               "same machine,\n"
+               "threads and processes. Several processes: mpirun -n 2 longtake train ...\n"
+               "\n"
+               "  longtake train --config train/tiny --data data.h5 --out runs/a\n"
+               "  longtake train --config train/tiny --data data.h5 --out runs/a --resume --steps 4000\n"
+               "  longtake train --config train/tiny-scorer --data data.h5 --out runs/b --init runs/a\n"
+               "\n"
+               "`longtake help config` lists all keys.\n",
+    .options = options,
+    .run = run};

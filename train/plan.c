@@ -1,0 +1,196 @@
+#include "train/plan.h"
+
+#include "infer/cache_shape.h"
+#include "infer/stream.h"
+#include "train/trainer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct planner {
+    lt_plan *plan;
+    lt_model *model;
+    const lt_meter *meter;
+    double seen; /* FLOPs that belong to rows already */
+} planner;
+
+/* ---- one row per layer ------------------------------------------------------------------------------------------- */
+
+static int64_t parameters_of(const lt_params *params, const char *prefix) {
+    int64_t count = 0;
+    for (int i = 0; i < params->published_count; i++)
+        if (strncmp(params->published[i].name, prefix, strlen(prefix)) == 0)
+            count += params->published[i].count;
+    return count;
+}
+
+/* Published names of the parts that are no layers. */
+static const char *const prefixes[][3] = {{"time", "time_embed.", NULL},
+                                          {"text", "caption_", NULL},
+                                          {"patch", "patch_embedding.", NULL},
+                                          {"output", "proj_out.", "scale_shift_table"}};
+
+static int64_t row_parameters(const lt_params *params, const char *name) {
+    char prefix[64];
+    snprintf(prefix, sizeof prefix, "transformer_blocks.%s.", name);
+    int64_t count = parameters_of(params, prefix);
+    for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++)
+        for (int j = 1; j < 3 && strcmp(name, prefixes[i][0]) == 0; j++)
+            if (prefixes[i][j]) count += parameters_of(params, prefixes[i][j]);
+    return count;
+}
+
+/* The sub-layers "3.attn", "3.cross", "3.ffn" make one row "3"; what leads to "final" belongs to "output". */
+static void on_value(const char *name, const lt_tensor *value, void *user) {
+    planner *p = user;
+    lt_plan *plan = p->plan;
+    if (strcmp(name, "final") == 0) return;
+    char part[LT_PLAN_NAME];
+    snprintf(part, sizeof part, "%.*s", (int)strcspn(name, "."), name);
+    lt_plan_row *row = plan->row_count ? &plan->rows[plan->row_count - 1] : NULL;
+    if (!row || strcmp(row->name, part) != 0) {
+        row = &plan->rows[plan->row_count++];
+        snprintf(row->name, sizeof row->name, "%s", part);
+        row->parameters = row_parameters(&p->model->params, part);
+    }
+    row->flops += p->meter->flops - p->seen;
+    p->seen = p->meter->flops;
+    lt_tensor_text(value, row->shape, sizeof row->shape);
+}
+
+static lt_status forward(lt_session *session, void *user) {
+    planner *p = user;
+    lt_tape *tape = &session->tape;
+    int64_t n[4], first = 0;
+    double t = 0.5;
+    const char *prompt = NULL;
+    lt_tensor latent;
+    lt_var *velocity;
+    lt_dit_input in = {
+        .batch = 1, .streams = 1, .blocks = 1, .t = &t, .first_frame = &first, .commit_stream = -1};
+    lt_model_block_shape(session->model, n);
+    LT_TRY(LT_NEW(&session->step, lt_ctx_dtype(&session->ctx), &latent, 1, n[0], n[1], n[2], n[3]));
+    LT_TRY(lt_tape_var(tape, latent, false, &in.latent));
+    LT_TRY(lt_text_encode(&session->model->text, tape, 1, &prompt, &in.text, &in.mask));
+    p->meter = &session->meter;
+    p->seen = session->meter.flops;
+    lt_dit_set_probe(on_value, p);
+    lt_status status = lt_dit_forward(&session->model->dit, tape, &in, &velocity);
+    lt_dit_set_probe(NULL, NULL);
+    return status;
+}
+
+static lt_status plan_rows(planner *p, const char *target) {
+    lt_session_plan measured;
+    lt_work work = {.work = forward, .user = p};
+    lt_plan *plan = p->plan;
+    plan->rows = calloc((size_t)p->model->config.layers + 8, sizeof *plan->rows);
+    LT_CHECK(plan->rows, LT_FAILED, "out of memory for the plan");
+    LT_TRY(lt_session_measure(p->model, target, &work, &measured));
+    plan->parameters = lt_params_numel(&p->model->params);
+    int64_t rest = plan->parameters;
+    for (int i = 0; i < plan->row_count; i++) rest -= plan->rows[i].parameters;
+    plan->forward_flops = measured.meter.flops;
+    lt_plan_row *row = &plan->rows[plan->row_count++]; /* bytes of prompts, scorer, latent statistics */
+    *row = (lt_plan_row){.name = "other", .parameters = rest, .flops = measured.meter.flops};
+    for (int i = 0; i < plan->row_count - 1; i++) row->flops -= plan->rows[i].flops;
+    return LT_OK;
+}
+
+/* ---- bytes ------------------------------------------------------------------------------------------------------- */
+
+static lt_status stream_blocks(lt_video_stream *stream, const lt_model *model, int blocks) {
+    int64_t n[4];
+    lt_model_block_shape(model, n);
+    float *latents = calloc((size_t)(n[0] * n[1] * n[2] * n[3]), sizeof *latents);
+    LT_CHECK(latents, LT_FAILED, "out of memory for a block");
+    lt_status status = LT_OK;
+    for (int i = 0; i < blocks && status == LT_OK; i++) status = lt_video_stream_push(stream, latents);
+    if (status == LT_OK) status = lt_video_stream_next(stream, latents);
+    free(latents);
+    return status;
+}
+
+/* A cache that is full, and one block more. */
+static lt_status plan_inference(planner *p, const char *policy, const char *budget) {
+    const lt_dit_config *c = &p->model->config;
+    lt_stream_options options = {.steps = 1, .shift = 1, .guidance = 1};
+    lt_video_stream *stream;
+    int entries;
+    LT_TRY(lt_budget_parse(budget, lt_entry_bytes(c->layers, c->heads, c->head_dim), 16, &entries));
+    LT_TRY(lt_cache_spec_parse(policy, entries, &options.spec));
+    LT_TRY(lt_video_stream_open(p->model, &options, &stream));
+    int segments = lt_block_segments(p->model, options.spec.granularity);
+    lt_status status = stream_blocks(stream, p->model, options.spec.budget / segments + 1);
+    lt_stream_memory m = lt_video_stream_memory(stream);
+    lt_video_stream_close(stream);
+    lt_plan *plan = p->plan;
+    plan->inference.weights = (int64_t)lt_params_bytes(&p->model->params);
+    plan->inference.slots = m.slots;
+    plan->inference.tails = m.tails;
+    plan->inference.inputs = m.run - m.slots - m.tails;
+    plan->inference.activations = m.step_peak;
+    plan->inference.workspace = m.scratch_peak;
+    plan->inference.context = p->model->device->target.context_bytes;
+    plan->inference.peak =
+        plan->inference.weights + m.run + m.step_peak + m.scratch_peak + plan->inference.context;
+    return status;
+}
+
+static lt_status plan_training(planner *p, const lt_train_config *config, const char *target) {
+    lt_trainer_spec spec = {.config = config, .model = p->model};
+    lt_session_plan measured;
+    LT_TRY(lt_trainer_measure(&spec, target, &measured));
+    lt_plan *plan = p->plan;
+    int64_t one = (int64_t)lt_params_bytes(&p->model->params);
+    plan->training.weights = plan->training.gradients = plan->training.ema = one;
+    plan->training.optimizer = 2 * one;
+    plan->training.inputs = measured.run_bytes;
+    plan->training.activations = measured.step_bytes;
+    plan->training.workspace = measured.scratch_bytes;
+    plan->training.context = p->model->device->target.context_bytes;
+    plan->training.peak =
+        5 * one + measured.run_bytes + measured.step_bytes + measured.scratch_bytes + plan->training.context;
+    plan->train_flops = measured.meter.flops / config->mix_count; /* a step per row was measured */
+    plan->train_tokens = lt_train_tokens(config, p->model);
+    return LT_OK;
+}
+
+static lt_status plan_all(planner *p, const lt_config *config, const char *target, const char *policy,
+                          const char *budget) {
+    lt_train_config train;
+    LT_TRY(plan_rows(p, target));
+    LT_TRY(plan_inference(p, policy, budget));
+    LT_TRY(lt_train_config_read(config, p->model, &train));
+    lt_status status = lt_train_set_trainable(&train, p->model, NULL);
+    if (status == LT_OK) status = plan_training(p, &train, target);
+    lt_train_config_free(&train);
+    return status;
+}
+
+lt_status lt_plan_make(const lt_config *config, const char *target, const char *policy, const char *budget,
+                       lt_plan *out) {
+    lt_device *device;
+    planner p = {.plan = out};
+    *out = (lt_plan){0};
+    LT_TRY(lt_device_open(target, &device));
+    lt_status status = LT_OK;
+    if (!lt_device_is_null(device))
+        status = lt_fail(LT_USAGE, "--target %s is no null device; expected null or null:NAME", target);
+    if (status == LT_OK) status = lt_model_open(config, device, LT_BACKEND_NULL, LT_MODEL_TRAINING, &p.model);
+    if (status == LT_OK) {
+        snprintf(out->target, sizeof out->target, "%s", device->target.name);
+        out->target_bytes = device->target.memory_bytes;
+        status = plan_all(&p, config, target, policy, budget);
+        lt_model_close(p.model);
+    }
+    lt_device_close(device);
+    if (status != LT_OK) lt_plan_free(out);
+    return status;
+}
+
+void lt_plan_free(lt_plan *plan) {
+    free(plan->rows);
+    *plan = (lt_plan){0};
+}

@@ -1,0 +1,48 @@
+/* What a configuration takes, from graphs that run on a null device: nothing is allocated, no value is computed. */
+#ifndef LT_TRAIN_PLAN_H
+#define LT_TRAIN_PLAN_H
+
+#include "train/config.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { LT_PLAN_NAME = 32, LT_PLAN_SHAPE = 64 };
+
+/* One part of the transformer, for one block of one sequence. */
+typedef struct lt_plan_row {
+    char name[LT_PLAN_NAME];
+    char shape[LT_PLAN_SHAPE]; /* of its output; "" where it has none in the forward */
+    int64_t parameters;
+    double flops; /* of one forward */
+} lt_plan_row;
+
+typedef struct lt_plan {
+    char target[64];
+    int64_t target_bytes; /* device memory of the target; 0: unknown */
+    int row_count;
+    lt_plan_row *rows;
+    int64_t parameters;
+    double forward_flops; /* one block without cache */
+    double train_flops;   /* one optimizer step */
+    double train_tokens;  /* of it, all streams */
+    /* Bytes of streaming one video: */
+    struct {
+        int64_t weights, slots, tails, inputs, activations, workspace, context, peak;
+    } inference;
+    /* Bytes of training: */
+    struct {
+        int64_t weights, gradients, optimizer, ema, inputs, activations, workspace, context, peak;
+    } training;
+} lt_plan;
+
+/* `target` is "null" or "null:NAME" (lt_target_at). `policy` and `budget` are those of the streamed video. */
+lt_status lt_plan_make(const lt_config *config, const char *target, const char *policy, const char *budget,
+                       lt_plan *out);
+void lt_plan_free(lt_plan *plan);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

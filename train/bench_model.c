@@ -1,0 +1,147 @@
+#include "train/bench_model.h"
+
+#include "core/io.h"
+#include "infer/stream.h"
+#include "infer/transfer.h"
+#include "train/trainer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { SAMPLES = 64, WARMUP = 2 };
+static const double least_seconds = 0.5;
+
+typedef lt_status (*call_fn)(void *user);
+
+static int ascending(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Median milliseconds of a call. */
+static lt_status time_calls(call_fn call, void *user, double *ms) {
+    double samples[SAMPLES], total = 0;
+    int count = 0;
+    for (int i = 0; i < WARMUP; i++) LT_TRY(call(user));
+    while (count < SAMPLES && (count < 3 || total < least_seconds)) {
+        double start = lt_seconds();
+        LT_TRY(call(user));
+        samples[count] = lt_seconds() - start;
+        total += samples[count++];
+    }
+    qsort(samples, (size_t)count, sizeof *samples, ascending);
+    *ms = 1e3 * samples[count / 2];
+    return LT_OK;
+}
+
+/* ---- forward ----------------------------------------------------------------------------------------------------- */
+
+typedef struct forward_bench {
+    lt_session *session;
+    const float *latents;
+} forward_bench;
+
+static lt_status forward(lt_session *session, void *user) {
+    const forward_bench *b = user;
+    lt_tape *tape = &session->tape;
+    int64_t n[4], first = 0;
+    double t = 0.5;
+    const char *prompt = NULL;
+    lt_tensor latent;
+    lt_var *velocity;
+    lt_dit_input in = {
+        .batch = 1, .streams = 1, .blocks = 1, .t = &t, .first_frame = &first, .commit_stream = -1};
+    lt_model_block_shape(session->model, n);
+    lt_tape_reset(tape);
+    tape->recording = false;
+    LT_TRY(LT_NEW(&session->step, lt_ctx_dtype(&session->ctx), &latent, 1, n[0], n[1], n[2], n[3]));
+    LT_TRY(lt_put_floats(&session->ctx, &session->step, b->latents, latent));
+    LT_TRY(lt_tape_var(tape, latent, false, &in.latent));
+    LT_TRY(lt_text_encode(&session->model->text, tape, 1, &prompt, &in.text, &in.mask));
+    LT_TRY(lt_dit_forward(&session->model->dit, tape, &in, &velocity));
+    return lt_device_synchronize(session->ctx.device, session->ctx.stream);
+}
+
+static lt_status call_forward(void *user) {
+    forward_bench *b = user;
+    return forward(b->session, b);
+}
+
+static lt_status bench_forward(lt_model *model, const float *latents, lt_model_bench *out) {
+    forward_bench b = {.latents = latents};
+    lt_work work = {.work = forward, .user = &b};
+    LT_TRY(lt_session_open(model, &work, &b.session));
+    lt_status status = time_calls(call_forward, &b, &out->forward_ms);
+    lt_session_close(b.session);
+    return status;
+}
+
+/* ---- streaming --------------------------------------------------------------------------------------------------- */
+
+typedef struct stream_bench {
+    lt_video_stream *stream;
+    float *latents;
+} stream_bench;
+
+static lt_status call_next(void *user) {
+    stream_bench *b = user;
+    return lt_video_stream_next(b->stream, b->latents);
+}
+
+static lt_status bench_stream(lt_model *model, float *latents, lt_model_bench *out) {
+    lt_stream_options options = {.steps = out->stream_steps, .shift = 1, .guidance = 1};
+    stream_bench b = {.latents = latents};
+    LT_TRY(lt_cache_spec_parse("window", 3, &options.spec));
+    LT_TRY(lt_video_stream_open(model, &options, &b.stream));
+    lt_status status = LT_OK;
+    for (int i = 0; i < 4 && status == LT_OK; i++) status = lt_video_stream_push(b.stream, latents);
+    if (status == LT_OK) status = time_calls(call_next, &b, &out->stream_ms);
+    lt_video_stream_close(b.stream);
+    return status;
+}
+
+/* ---- training ---------------------------------------------------------------------------------------------------- */
+
+static lt_status call_rehearsal(void *user) { return lt_trainer_rehearse(user); }
+
+static lt_status bench_training(const lt_config *config, lt_model *model, lt_model_bench *out) {
+    lt_train_config train;
+    lt_trainer *trainer = NULL;
+    LT_TRY(lt_train_config_read(config, model, &train));
+    lt_trainer_spec spec = {.config = &train, .model = model};
+    lt_status status = lt_train_set_trainable(&train, model, NULL);
+    if (status == LT_OK) status = lt_trainer_open(&spec, 0, &trainer);
+    if (status == LT_OK) status = time_calls(call_rehearsal, trainer, &out->train_ms);
+    out->train_tokens = lt_train_tokens(&train, model);
+    out->peak_bytes = model->device->peak_bytes;
+    lt_trainer_close(trainer);
+    lt_train_config_free(&train);
+    return status;
+}
+
+static lt_status bench_all(const lt_config *config, lt_model *model, lt_model_bench *out) {
+    int64_t n[4];
+    const int *patch = model->config.patch;
+    lt_model_block_shape(model, n);
+    out->tokens = n[0] / patch[0] * (n[1] / patch[1]) * (n[2] / patch[2]);
+    float *latents = malloc((size_t)(n[0] * n[1] * n[2] * n[3]) * sizeof *latents);
+    LT_CHECK(latents, LT_FAILED, "out of memory for a block");
+    lt_rng_key key = {.purpose = LT_RNG_NOISE};
+    lt_rng_fill_normal(&key, 0, n[0] * n[1] * n[2] * n[3], latents);
+    lt_status status = bench_forward(model, latents, out);
+    if (status == LT_OK) status = bench_stream(model, latents, out);
+    free(latents);
+    return status == LT_OK ? bench_training(config, model, out) : status;
+}
+
+lt_status lt_bench_model(const lt_config *config, lt_device *device, int stream_steps, lt_model_bench *out) {
+    lt_model *model;
+    *out = (lt_model_bench){.stream_steps = stream_steps};
+    LT_CHECK(!lt_device_is_null(device), LT_UNAVAILABLE,
+             "the null device runs nothing; `longtake plan` counts on it");
+    LT_TRY(lt_model_open(config, device, device->ops->backend, LT_MODEL_TRAINING, &model));
+    lt_status status = lt_model_initialise(model, 0);
+    if (status == LT_OK) status = bench_all(config, model, out);
+    lt_model_close(model);
+    return status;
+}

@@ -33,7 +33,8 @@ static void close_all(void) {
 /* Normals kept away from zero, where ReLU has its kink. */
 static lt_tensor random_tensor(int ndim, const int64_t *shape) {
     static uint64_t clip;
-    lt_rng_key key = {.purpose = LT_RNG_TEST, .clip = ++clip};
+    clip++;
+    lt_rng_key key = {.purpose = LT_RNG_TEST, .clip = clip};
     lt_tensor t = {0};
     CHECK_OK(lt_tensor_new(&inputs_arena, LT_F64, &t, ndim, shape));
     for (int64_t i = 0; i < lt_numel(&t); i++) {

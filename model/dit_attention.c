@@ -133,9 +133,9 @@ lt_status lt_dit_attention(lt_tape *tape, const lt_dit_step *step, lt_var *h, lt
     LT_TRY(project_qkv(tape, step, h, qkv));
     if (p->in.cache) LT_TRY(lt_cache_layer_begin(p->in.cache, tape, step->layer));
     LT_TRY(open_attention(tape, step, qkv[1], qkv[2], &a));
-    lt_var **q_parts = lt_tape_saved(tape, 2 * p->in.blocks * sizeof *q_parts),
-           **o_parts = q_parts + p->in.blocks;
+    lt_var **q_parts = lt_tape_saved(tape, 2 * p->in.blocks * sizeof *q_parts);
     if (!q_parts) return LT_FAILED;
+    lt_var **o_parts = q_parts + p->in.blocks;
     LT_TRY(
         lt_tape_new(tape, qkv[0]->value.dtype, tape->recording, &o, qkv[0]->value.ndim, qkv[0]->value.shape));
     LT_TRY(cut_blocks(tape, p, qkv[0], o, q_parts, o_parts));

@@ -197,6 +197,8 @@ lt_status lt_train_set_trainable(const lt_train_config *config, lt_model *model,
     lt_params *params = &model->params;
     lt_params_set_trainable(params, NULL, config->stage != LT_STAGE_SCORER);
     lt_params_set_trainable(params, "scorer.*", config->stage != LT_STAGE_DENOISER);
+    /* It shifts all scores alike: its gradient is rounding alone, which AdamW would blow up. */
+    lt_params_set_trainable(params, "scorer.keep.b2", false);
     if (freeze)
         LT_CHECK(lt_params_set_trainable(params, freeze, false) > 0, LT_USAGE,
                  "--freeze %s: no parameter has such a name", freeze);

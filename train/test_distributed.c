@@ -1,0 +1,135 @@
+/* One process against two under mpirun, at the same global batch. Started by mpirun this is one of the two. */
+#include "core/parallel.h"
+#include "train/testing.h"
+
+static const char *program;
+
+/* The second goes on from `base`: the damage that a new transformer's entries do is rounding alone. */
+static const char *const base[] = {"train.steps=40", "train.batch=4", NULL};
+static const char *const stages[][4] = {{"train.steps=3", "train.batch=4", "train.validate_every=3", NULL},
+                                        {"train.steps=3", "train.batch=4", "train.stage=joint", NULL}};
+enum { STAGES = sizeof stages / sizeof *stages };
+
+static lt_status train_into(const char *name, const char *const *overrides, const char *init, lt_comm *comm) {
+    char out[LT_PATH_MAX], from[LT_PATH_MAX];
+    lt_device *device;
+    lt_config *config = test_config(overrides);
+    LT_TRY(lt_path_join(out, test_folder, name));
+    if (init) LT_TRY(lt_path_join(from, test_folder, init));
+    LT_TRY(lt_device_open("cpu", &device));
+    lt_run_options options = {.config = config,
+                              .data = test_data,
+                              .out = out,
+                              .init = init ? from : NULL,
+                              .device = device,
+                              .comm = comm};
+    lt_status status = lt_run_train(&options);
+    lt_device_close(device);
+    lt_config_free(config);
+    return status;
+}
+
+static lt_status train_stage(const char *prefix, int stage, lt_comm *comm) {
+    char name[32];
+    snprintf(name, sizeof name, "%s%d", prefix, stage);
+    return train_into(name, stages[stage], stage ? "base" : NULL, comm);
+}
+
+static int be_a_rank(const char *folder) {
+    lt_comm *comm;
+    snprintf(test_folder, sizeof test_folder, "%s", folder);
+    snprintf(test_data, sizeof test_data, "%s/data.h5", folder);
+    lt_status status = lt_comm_open(&comm);
+    for (int stage = 0; stage < STAGES && status == LT_OK; stage++) status = train_stage("two", stage, comm);
+    if (status != LT_OK) fprintf(stderr, "rank: %s\n", lt_error());
+    lt_comm_close(comm);
+    return status;
+}
+
+static lt_model *open_values(const char *run, lt_device *device) {
+    char folder[LT_PATH_MAX];
+    lt_model *model = NULL;
+    lt_config *config = test_config(NULL);
+    CHECK_OK(lt_run_checkpoint(run, "latest", folder));
+    CHECK_OK(lt_model_open(config, device, LT_BACKEND_CPU, LT_MODEL_EMA, &model));
+    CHECK_OK(lt_model_load(model, folder, false));
+    lt_config_free(config);
+    return model;
+}
+
+static double difference(const lt_model *a, const lt_model *b) {
+    double sum = 0, square = 0;
+    for (int i = 0; i < a->params.count; i++) {
+        const lt_tensor *x = &a->params.items[i]->var.value, *y = &b->params.items[i]->var.value;
+        for (int64_t j = 0; j < lt_numel(x); j++) {
+            double p = ((const float *)x->data)[j], q = ((const float *)y->data)[j];
+            sum += (p - q) * (p - q), square += q * q;
+        }
+    }
+    return sqrt(sum / square);
+}
+
+static double last_number(const char *run, const char *name) {
+    char path[LT_PATH_MAX], *text = NULL, *at, *last = NULL;
+    size_t size;
+    CHECK_OK(lt_path_join(path, run, "metrics.jsonl"));
+    CHECK_OK(lt_read_file(path, &text, &size));
+    for (at = text; at && (at = strstr(at, name)); at++) last = at;
+    double value = last ? strtod(last + strlen(name), NULL) : NAN;
+    free(text);
+    return value;
+}
+
+/* Runs this program under mpirun; false, with a note, where there is none. */
+static bool run_two(void) {
+    char command[2 * LT_PATH_MAX];
+    if (system("mpirun --version >/dev/null 2>&1") != 0) {
+        printf("skipped: no mpirun\n");
+        return false;
+    }
+    setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 1);
+    setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 1);
+    snprintf(command, sizeof command, "mpirun --oversubscribe -n 2 '%s' --rank '%s'", program, test_folder);
+    CHECK(system(command) == 0);
+    return true;
+}
+
+static void two_processes_equal_one_at_the_same_batch(void) {
+    lt_device *device;
+    CHECK_OK(train_into("base", base, NULL, NULL));
+    if (!run_two()) return;
+    CHECK_OK(lt_device_open("cpu", &device));
+    for (int stage = 0; stage < STAGES; stage++) {
+        char one[LT_PATH_MAX], two[LT_PATH_MAX];
+        snprintf(one, sizeof one, "%s/one%d", test_folder, stage);
+        snprintf(two, sizeof two, "%s/two%d", test_folder, stage);
+        CHECK_OK(train_stage("one", stage, NULL));
+        lt_model *a = open_values(one, device), *b = open_values(two, device);
+        CHECK_NEAR(difference(a, b), 0, 1e-6);
+        CHECK_NEAR(last_number(one, "\"loss\": "), last_number(two, "\"loss\": "), 1e-6);
+        if (stage == 0)
+            CHECK_NEAR(last_number(one, "\"val_loss\": "), last_number(two, "\"val_loss\": "), 1e-6);
+        lt_model_close(a);
+        lt_model_close(b);
+    }
+    lt_device_close(device);
+}
+
+int main(int argc, char **argv) {
+    program = argv[0];
+    lt_set_threads(1);
+    if (argc == 3 && strcmp(argv[1], "--rank") == 0) {
+        lt_model_register_keys();
+        lt_train_register_keys();
+        return be_a_rank(argv[2]);
+    }
+    test_begin();
+#ifdef LT_WITH_MPI
+    RUN(two_processes_equal_one_at_the_same_batch);
+#else
+    printf("skipped: this build has no MPI\n");
+    test_passed++;
+#endif
+    test_finish();
+    return test_end();
+}

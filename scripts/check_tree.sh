@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Rules about the source tree: formatting, which room may include which, and how long files and functions may be.
+# Rules about the source tree: formatting, which room may include which, how long files and functions may be, and that
+# what the documents name exists.
 #
 #   ./scripts/check_tree.sh            prints every breach; exits 1 if there is one
 set -uo pipefail
@@ -10,9 +11,9 @@ say() { echo "check: $*"; bad=1; }
 sources=$(git ls-files '*.c' '*.h' '*.cu' '*.cuh')
 
 if command -v clang-format >/dev/null; then
-    for f in $sources; do
-        clang-format --dry-run -Werror "$f" 2>/dev/null || say "$f: run clang-format -i"
-    done
+    # shellcheck disable=SC2086
+    unformatted=$(clang-format --dry-run $sources 2>&1 | sed -nE 's/^([^ :]+):[0-9]+:[0-9]+: .*/\1/p' | sort -u)
+    for f in $unformatted; do say "$f: run clang-format -i"; done
 else
     echo "check: clang-format is not installed, formatting was not checked"
 fi
@@ -55,6 +56,22 @@ p90=$(awk '{print $1}' <<<"$lengths" | sort -n | awk '{a[NR]=$1} END {print a[in
 [ "${p90:-0}" -le 70 ] || say "the longest tenth of the functions starts at $p90 lines, at most 70"
 for f in model/cache/policy_*.c; do
     [ ! -f "$f" ] || [ "$(wc -l <"$f")" -le 60 ] || say "$f: a policy is one file of at most 60 lines"
+done
+
+# What documents put in backticks exists: paths in tracked folders (with *), and names of the library. A step that says
+# "Write `file`" asks for a new one.
+documents=$(git ls-files README.md CONTRIBUTING.md 'docs/*.md')
+folders=$(git ls-files | sed -n 's|/.*||p' | sort -u | paste -sd '|')
+for f in $documents; do
+    spans=$(sed '/^```/,/^```/d' "$f" | grep -v 'Write `' | grep -oE '`[^` ]+`' | tr -d '`' | sort -u)
+    for span in $spans; do
+        case $span in
+        *[\<\>{}=A-Z]*) ;; # a pattern for the reader, or a constant
+        lt_*\*) git grep -qF -e "${span%\*}" -- '*.[ch]' || say "$f: nothing begins with $span" ;;
+        lt_*) git grep -qwF -e "${span%%(*}" -- '*.[ch]' || say "$f: there is no $span" ;;
+        *) [[ ! $span =~ ^($folders)/ ]] || compgen -G "$span" >/dev/null || say "$f: there is no $span" ;;
+        esac
+    done
 done
 [ "$bad" = 0 ] && echo "check: tree is fine (median file $median lines, functions p90 $p90 lines)"
 exit $bad

@@ -116,13 +116,13 @@ static void a_loop_is_found_with_its_period(void) {
 }
 
 static void jumps_count_at_block_boundaries_only(void) {
-    double inside[LT_METRIC_COUNT], boundary[LT_METRIC_COUNT];
+    double values[2][LT_METRIC_COUNT], *inside = values[0], *boundary = values[1];
     draw(b, 0.3);
     for (int shift = 0; shift < 2; shift++) {
         memcpy(a, b, sizeof a);
         int64_t from = (shift ? 16 : 12) * FRAME; /* frame 16 begins a block, frame 12 does not */
         for (int64_t i = from; i < F * FRAME; i++) a[i] = b[i] > 215 ? 255 : (uint8_t)(b[i] + 40);
-        compare(shift ? boundary : inside);
+        compare(values[shift]);
     }
     CHECK(boundary[LT_METRIC_JUMP] > 0.8);
     CHECK(fabs(inside[LT_METRIC_JUMP]) < 0.1);

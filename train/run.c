@@ -88,9 +88,7 @@ lt_status lt_run_train(const lt_run_options *options) {
     run->options = *options;
     run->lead = !options->comm || lt_comm_rank(options->comm) == 0;
     lt_status status = open_and_train(run);
-    if (status != LT_OK && run->log)
-        lt_log(status == LT_INTERRUPTED ? LT_LOG_INFO : LT_LOG_ERROR, "%s", lt_error());
-    lt_run_folder_close(run);
+    lt_run_folder_close(run, status);
     lt_trainer_close(run->trainer);
     lt_dataset_close(run->set);
     lt_train_config_free(&run->config);

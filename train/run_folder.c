@@ -99,11 +99,12 @@ lt_status lt_run_folder_open(training *run) {
     return lt_tensorboard_open(o->out, run->state.step, &run->board);
 }
 
-void lt_run_folder_close(training *run) {
+void lt_run_folder_close(training *run, lt_status status) {
     lt_metrics_close(run->metrics);
     lt_tensorboard_close(run->board);
     if (!run->log) return;
     lt_log_tee(NULL, NULL);
+    if (status != LT_OK) to_log(status == LT_INTERRUPTED ? LT_LOG_INFO : LT_LOG_ERROR, lt_error(), run->log);
     fclose(run->log);
 }
 

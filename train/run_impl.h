@@ -28,7 +28,8 @@ typedef struct training {
 
 /* The run folder, when everything else stands: a new one, or an old one cut back to the checkpoint. Lead only. */
 lt_status lt_run_folder_open(training *run);
-void lt_run_folder_close(training *run);
+/* log.txt ends with the message of a run that did not end well. */
+void lt_run_folder_close(training *run, lt_status status);
 /* LT_USAGE when the folder is there and must not be. */
 lt_status lt_run_folder_check(const lt_run_options *options);
 

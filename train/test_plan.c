@@ -1,0 +1,130 @@
+#include "core/parallel.h"
+#include "train/bench_model.h"
+#include "train/plan.h"
+#include "train/testing.h"
+
+static lt_config *preset(const char *name, const char *const *overrides) {
+    lt_config *config = NULL;
+    int count = 0;
+    while (overrides && overrides[count]) count++;
+    CHECK_OK(lt_config_load(name, overrides, count, &config));
+    return config;
+}
+
+static void the_largest_models_are_planned_in_no_time_and_memory(void) {
+    static const char *const names[] = {"model/sana-video-2b-480p", "model/sana-video-2b-720p"};
+    for (int i = 0; i < 2; i++) {
+        lt_plan plan;
+        lt_config *config = preset(names[i], NULL);
+        double start = lt_seconds();
+        CHECK_OK(lt_plan_make(config, "null:h100", "window", "3", &plan));
+        CHECK(lt_seconds() - start < 2);
+        CHECK(plan.parameters > 2000000000 && plan.parameters < 2200000000);
+        CHECK(plan.row_count == 20 + 5 && plan.target_bytes > 0 && plan.inference.context > 0);
+        lt_plan_free(&plan);
+        lt_config_free(config);
+    }
+    CHECK(lt_rss_peak() < 100000000);
+}
+
+static void a_plan_is_what_training_takes(void) {
+    test_bench b;
+    lt_plan plan;
+    CHECK_OK(test_open(&b, NULL));
+    CHECK_OK(lt_plan_make(b.text, "null", "window", "3", &plan));
+    const lt_session *s = lt_trainer_session(b.trainer);
+    CHECK(plan.training.activations == (int64_t)s->step.capacity);
+    CHECK(plan.training.inputs == (int64_t)s->run.capacity);
+    CHECK(plan.training.workspace == (int64_t)s->scratch.capacity);
+    CHECK(plan.training.peak == b.device->allocated_bytes);
+    lt_step_result r;
+    for (int i = 0; i < 6; i++) CHECK_OK(lt_trainer_step(b.trainer, &r));
+    CHECK(s->step.peak <= s->step.capacity && (double)s->step.peak > 0.5 * (double)s->step.capacity);
+    CHECK(plan.train_tokens == r.tokens);
+    lt_plan_free(&plan);
+    test_close(&b);
+}
+
+static void rows_hold_all_parameters_and_all_work(void) {
+    lt_plan plan;
+    lt_config *config = test_config(NULL);
+    CHECK_OK(lt_plan_make(config, "null", "sink", "2", &plan));
+    int64_t parameters = 0;
+    double flops = 0;
+    for (int i = 0; i < plan.row_count; i++)
+        parameters += plan.rows[i].parameters, flops += plan.rows[i].flops;
+    CHECK(parameters == plan.parameters);
+    CHECK_NEAR(flops, plan.forward_flops, 1e-6 * plan.forward_flops);
+    for (int i = 0; i < plan.row_count - 1; i++)
+        CHECK(plan.rows[i].parameters > 0 && plan.rows[i].flops > 0 && *plan.rows[i].shape);
+    lt_plan_free(&plan);
+    lt_config_free(config);
+}
+
+static void recomputation_and_budgets_show(void) {
+    static const char *const again[] = {"train.recompute=true", NULL};
+    lt_plan plain, recomputed, larger;
+    lt_config *config = test_config(NULL), *second = test_config(again);
+    CHECK_OK(lt_plan_make(config, "null", "window", "3", &plain));
+    CHECK_OK(lt_plan_make(second, "null", "window", "3", &recomputed));
+    CHECK_OK(lt_plan_make(config, "null", "window", "6", &larger));
+    CHECK(recomputed.training.activations < plain.training.activations);
+    CHECK(recomputed.train_flops > 1.2 * plain.train_flops);
+    CHECK(larger.inference.slots == 2 * plain.inference.slots &&
+          larger.inference.tails == plain.inference.tails);
+    lt_plan_free(&plain), lt_plan_free(&recomputed), lt_plan_free(&larger);
+    lt_config_free(config), lt_config_free(second);
+}
+
+static void the_bench_measures_all_three(void) {
+    lt_device *device;
+    lt_model_bench b;
+    lt_config *config = test_config(NULL);
+    CHECK_OK(lt_device_open("cpu", &device));
+    CHECK_OK(lt_bench_model(config, device, 2, &b));
+    CHECK(b.tokens == 2 * 4 * 4 && b.forward_ms > 0 && b.stream_ms > b.forward_ms &&
+          b.train_ms > b.forward_ms);
+    lt_device_close(device);
+    CHECK_OK(lt_device_open("null", &device));
+    CHECK_FAILS(lt_bench_model(config, device, 2, &b), LT_UNAVAILABLE, "plan");
+    lt_device_close(device);
+    lt_config_free(config);
+}
+
+static void the_learning_rate_warms_up_and_falls(void) {
+    lt_train_config c = {.steps = 110, .warmup = 10, .lr = 1, .min_lr = 0.1, .cosine = true};
+    CHECK_NEAR(lt_learning_rate(&c, 1), 0.1, 1e-12);
+    CHECK_NEAR(lt_learning_rate(&c, 10), 1, 1e-12);
+    CHECK_NEAR(lt_learning_rate(&c, 60), 0.55, 1e-12);
+    CHECK_NEAR(lt_learning_rate(&c, 110), 0.1, 1e-12);
+    CHECK_NEAR(lt_learning_rate(&c, 500), 0.1, 1e-12);
+    c.cosine = false;
+    CHECK_NEAR(lt_learning_rate(&c, 110), 1, 1e-12);
+}
+
+static void the_presets_are_sound(void) {
+    static const char *const names[] = {"train/tiny", "train/tiny-scorer"};
+    for (int i = 0; i < 2; i++) {
+        lt_plan plan;
+        lt_config *config = preset(names[i], NULL);
+        CHECK_OK(lt_plan_make(config, "null", "window", "3", &plan));
+        lt_plan_free(&plan);
+        lt_config_free(config);
+    }
+}
+
+int main(int argc, char **argv) {
+    lt_set_threads(1);
+    lt_model_register_keys();
+    lt_train_register_keys();
+    RUN(the_largest_models_are_planned_in_no_time_and_memory);
+    test_begin();
+    RUN(a_plan_is_what_training_takes);
+    RUN(rows_hold_all_parameters_and_all_work);
+    RUN(recomputation_and_budgets_show);
+    RUN(the_bench_measures_all_three);
+    RUN(the_learning_rate_warms_up_and_falls);
+    RUN(the_presets_are_sound);
+    test_finish();
+    return test_end();
+}

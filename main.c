@@ -6,6 +6,7 @@
 #include "core/parallel.h"
 #include "data/cmd_ingest.h"
 #include "data/cmd_scenes.h"
+#include "infer/cmd_generate.h"
 #include "model/model.h"
 #include "train/cmd_bench.h"
 #include "train/cmd_plan.h"
@@ -16,8 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const lt_command *const commands[] = {&lt_cmd_ingest, &lt_cmd_scenes, &lt_cmd_plan, &lt_cmd_train,
-                                             &lt_cmd_bench};
+static const lt_command *const commands[] = {&lt_cmd_ingest, &lt_cmd_scenes,   &lt_cmd_plan,
+                                             &lt_cmd_train,  &lt_cmd_generate, &lt_cmd_bench};
 enum { COMMANDS = sizeof commands / sizeof *commands, POSITIONALS = 256 };
 
 static void to_stderr(lt_log_level level, const char *line, void *user) {

@@ -98,6 +98,16 @@ const char *lt_eval_table_domain(const lt_eval_table *t, int index) {
     return NULL;
 }
 
+int lt_eval_table_first_block(const lt_eval_table *t) {
+    int common = -1;
+    for (int spec = 0; spec < t->count; spec++) {
+        int first = 0;
+        while (first < t->blocks && !t->evicting[spec * t->blocks + first]) first++;
+        if (first < t->blocks && first > common) common = first;
+    }
+    return common < 0 ? t->blocks : common;
+}
+
 /* ---- slices --------------------------------------------------------------------------------------------- */
 
 lt_eval_slice lt_slice_all(const char *domain) {

@@ -34,6 +34,10 @@ int64_t lt_eval_table_clips(const lt_eval_table *table);
 /* Domains in order of first appearance; NULL past the end. */
 const char *lt_eval_table_domain(const lt_eval_table *table, int index);
 
+/* The first block that is read with an eviction in force under every policy that evicts at all; the number of blocks when
+ * none does. Figures from here on (lt_eval_slice.first_block) can be compared across budgets. */
+int lt_eval_table_first_block(const lt_eval_table *table);
+
 /* Which losses count. */
 typedef struct lt_eval_slice {
     const char *domain;  /* NULL: all */

@@ -91,6 +91,7 @@ static void a_comparison_uses_blocks_that_qualify_under_both(void) {
             CHECK_OK(lt_eval_table_add(&x, t));
         }
     CHECK_NEAR(figures_of(t, lt_slice_primary(NULL), 0, -1).loss.mean, (2 + 3 + 4 + 5) / 4.0, 0);
+    CHECK(lt_eval_table_first_block(t) == 5);
     lt_eval_figures f = figures_of(t, lt_slice_primary(NULL), 0, 1);
     CHECK(f.reads == 1 && f.loss.mean == 5 && f.difference.mean == -10);
     lt_eval_table_close(t);

@@ -109,7 +109,7 @@ static lt_status bench_training(const lt_config *config, lt_model *model, lt_mod
     lt_trainer *trainer = NULL;
     LT_TRY(lt_train_config_read(config, model, &train));
     lt_trainer_spec spec = {.config = &train, .model = model};
-    lt_status status = lt_train_set_trainable(&train, model, NULL);
+    lt_status status = lt_train_set_trainable(&train, model);
     if (status == LT_OK) status = lt_trainer_open(&spec, 0, &trainer);
     if (status == LT_OK) status = time_calls(call_rehearsal, trainer, &out->train_ms);
     out->train_tokens = lt_train_tokens(&train, model);

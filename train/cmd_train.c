@@ -20,28 +20,31 @@ static const lt_option options[] = {
     {"resume", LT_OPT_FLAG, &resume, NULL, "go on from the latest checkpoint of --out"},
     {"force", LT_OPT_FLAG, &force, NULL, "replace the run in --out"},
     {"init", LT_OPT_STRING, &init, "RUN|DIR", "start from these weights and latent statistics"},
-    {"freeze", LT_OPT_STRING, &freeze, "GLOB", "published names that are not trained, separated by commas"},
+    {"freeze", LT_OPT_STRING, &freeze, "GLOB",
+     "overrides train.freeze: published names that are not trained"},
     {"steps", LT_OPT_INT, &steps, "N", "overrides train.steps", .min = 0, .max = 1e12},
     {"set", LT_OPT_STRINGS, &settings, "KEY=VALUE", "overrides a key of the configuration"},
     {NULL}};
 
-enum { OVERRIDES = sizeof settings.items / sizeof *settings.items + 2 };
+enum { OVERRIDES = sizeof settings.items / sizeof *settings.items + 3 };
 
 /* --set, then what has an option of its own. */
-static int collect(const char *overrides[OVERRIDES], char steps_text[64], char seed_text[64]) {
+static int collect(const char *overrides[OVERRIDES], char text[3][512]) {
     int count = 0;
     for (; count < settings.count; count++) overrides[count] = settings.items[count];
-    snprintf(steps_text, 64, "train.steps=%" PRId64, steps);
-    snprintf(seed_text, 64, "train.seed=%" PRId64, lt_global.seed);
-    if (steps > 0) overrides[count++] = steps_text;
-    if (lt_global.seed >= 0) overrides[count++] = seed_text;
+    snprintf(text[0], sizeof text[0], "train.steps=%" PRId64, steps);
+    snprintf(text[1], sizeof text[1], "train.seed=%" PRId64, lt_global.seed);
+    snprintf(text[2], sizeof text[2], "train.freeze=%s", freeze ? freeze : "");
+    if (steps > 0) overrides[count++] = text[0];
+    if (lt_global.seed >= 0) overrides[count++] = text[1];
+    if (freeze) overrides[count++] = text[2];
     return count;
 }
 
 static lt_status load_config(lt_config **config) {
     const char *overrides[OVERRIDES];
-    char steps_text[64], seed_text[64];
-    int count = collect(overrides, steps_text, seed_text);
+    char text[3][512];
+    int count = collect(overrides, text);
     LT_CHECK(!resume || !force, LT_USAGE, "--resume and --force exclude each other");
     LT_CHECK(!resume || !init, LT_USAGE,
              "--init starts a run and --resume goes on with one; give one of them");
@@ -93,7 +96,6 @@ static lt_status train(const lt_config *config, lt_comm *comm) {
                           .data = data,
                           .out = out,
                           .init = init,
-                          .freeze = freeze,
                           .arguments = arguments,
                           .resume = resume,
                           .force = force,

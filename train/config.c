@@ -30,6 +30,8 @@ static const lt_key keys[] = {
      .help = "decay of the average of the weights per step"},
     {"train.seed", LT_KEY_INT, "0", 0, 9007199254740991, .help = "of weights, clips, noise, times, policies"},
     {"train.stage", LT_KEY_STRING, "\"denoiser\"", .choices = "denoiser|scorer|joint", .help = "who learns"},
+    {"train.freeze", LT_KEY_STRING, "\"\"",
+     .help = "published names that are not trained: patterns with * and ?, separated by commas"},
     {"train.recompute", LT_KEY_BOOL, "false",
      .help = "compute each transformer block again in the backward pass: less memory, more time"},
     {"train.blocks", LT_KEY_INT, "6", 1, 4096, .help = "blocks per clip"},
@@ -114,6 +116,7 @@ static void read_pass(const lt_config *c, lt_train_config *out) {
     static const char *const stages[] = {"denoiser", "scorer", "joint"};
     static const char *const targets[] = {"none", "rank", "regression", "soft"};
     out->stage = index_of(c, "train.stage", stages, LT_STAGE_COUNT);
+    out->freeze = lt_config_string(c, "train.freeze");
     out->recompute = lt_config_bool(c, "train.recompute");
     out->blocks = (int)lt_config_int(c, "train.blocks");
     out->draws = (int)lt_config_int(c, "train.draws");
@@ -193,16 +196,16 @@ double lt_train_tokens(const lt_train_config *c, const lt_model *model) {
     return block * c->blocks * (1 + c->draws) * c->batch * c->accumulate;
 }
 
-lt_status lt_train_set_trainable(const lt_train_config *config, lt_model *model, const char *freeze) {
+lt_status lt_train_set_trainable(const lt_train_config *config, lt_model *model) {
     lt_params *params = &model->params;
     lt_params_set_trainable(params, NULL, config->stage != LT_STAGE_SCORER);
     lt_params_set_trainable(params, "scorer.*", config->stage != LT_STAGE_DENOISER);
     /* It shifts all scores alike: its gradient is rounding alone, which AdamW would blow up. */
     lt_params_set_trainable(params, "scorer.keep.b2", false);
-    if (freeze)
-        LT_CHECK(lt_params_set_trainable(params, freeze, false) > 0, LT_USAGE,
-                 "--freeze %s: no parameter has such a name", freeze);
+    if (*config->freeze)
+        LT_CHECK(lt_params_set_trainable(params, config->freeze, false) > 0, LT_USAGE,
+                 "train.freeze: no parameter has a name like \"%s\"", config->freeze);
     for (int i = 0; i < params->count; i++)
         if (params->items[i]->trainable && !params->items[i]->fixed) return LT_OK;
-    return lt_fail(LT_USAGE, "nothing is left to train after --freeze %s", freeze ? freeze : "");
+    return lt_fail(LT_USAGE, "train.freeze \"%s\" leaves nothing to train", config->freeze);
 }

@@ -37,6 +37,7 @@ typedef struct lt_train_config {
     bool cosine;
     uint64_t seed;
     lt_stage stage;
+    const char *freeze; /* published names that are not trained, or ""; the configuration's */
     bool recompute, self_context;
     int blocks, draws;
     lt_noise_mode noise;
@@ -65,9 +66,8 @@ double lt_train_tokens(const lt_train_config *config, const lt_model *model);
 /* The row of the mix that a clip gets: a pure function of the seed and the clip's number. */
 int lt_mix_draw(const lt_train_config *config, uint64_t clip);
 
-/* Marks what the stage trains; `freeze` (may be NULL) freezes the published names that match besides. LT_USAGE when
- * `freeze` matches nothing, or nothing is left to train. */
-lt_status lt_train_set_trainable(const lt_train_config *config, lt_model *model, const char *freeze);
+/* Marks what the stage trains, less train.freeze. LT_USAGE when that matches nothing, or nothing is left to train. */
+lt_status lt_train_set_trainable(const lt_train_config *config, lt_model *model);
 
 #ifdef __cplusplus
 }

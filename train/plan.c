@@ -163,7 +163,7 @@ static lt_status plan_all(planner *p, const lt_config *config, const char *targe
     LT_TRY(plan_rows(p, target));
     LT_TRY(plan_inference(p, policy, budget));
     LT_TRY(lt_train_config_read(config, p->model, &train));
-    lt_status status = lt_train_set_trainable(&train, p->model, NULL);
+    lt_status status = lt_train_set_trainable(&train, p->model);
     if (status == LT_OK) status = plan_training(p, &train, target);
     lt_train_config_free(&train);
     return status;

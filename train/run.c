@@ -35,7 +35,7 @@ static lt_status open_model(training *run) {
     LT_CHECK(
         run->config.train_domain_count > 0, LT_USAGE,
         "data.train_domains is empty; name the domains to train on, as in --set data.train_domains=calm");
-    return lt_train_set_trainable(&run->config, run->model, o->freeze);
+    return lt_train_set_trainable(&run->config, run->model);
 }
 
 /* All that can fail because of configuration or data, before anything is written. */

@@ -15,7 +15,6 @@ typedef struct lt_run_options {
     const lt_config *config;
     const char *data, *out;
     const char *init;      /* run or folder whose weights and latent statistics it starts from; or NULL */
-    const char *freeze;    /* published names that are not trained besides; or NULL */
     const char *arguments; /* command line, for environment.json; or NULL */
     bool resume, force;
     lt_device *device;

@@ -155,6 +155,24 @@ static void stage_scorer_leaves_the_denoiser_alone(void) {
     test_close(&b);
 }
 
+static void frozen_names_stay(void) {
+    static const char *const overrides[] = {"train.freeze=transformer_blocks.0.*,proj_out.*", NULL};
+    static const char *const none[] = {"train.freeze=transformer_block.*", NULL};
+    test_bench b;
+    CHECK_OK(test_open(&b, overrides));
+    for (int i = 0; i < b.model->params.published_count; i++) {
+        const lt_published *name = &b.model->params.published[i];
+        bool frozen = strncmp(name->name, "transformer_blocks.0.", 21) == 0 ||
+                      strncmp(name->name, "proj_out.", 9) == 0 || strncmp(name->name, "scorer.", 7) == 0 ||
+                      strncmp(name->name, "latent.", 7) == 0;
+        CHECK(b.model->params.items[name->param]->var.needs_grad == !frozen);
+    }
+    train(&b, 1);
+    test_close(&b);
+    CHECK_FAILS(test_open(&b, none), LT_USAGE, "train.freeze");
+    test_close(&b);
+}
+
 static void every_target_and_stage_runs(void) {
     static const char *const cases[][4] = {
         {"train.stage=joint", "scorer.target=soft", "scorer.temperature_end=0.1", NULL},
@@ -246,6 +264,7 @@ int main(int argc, char **argv) {
     RUN(a_clipped_gradient_has_the_norm_asked_for);
     RUN(a_step_that_is_not_finite_changes_nothing);
     RUN(stage_scorer_leaves_the_denoiser_alone);
+    RUN(frozen_names_stay);
     RUN(every_target_and_stage_runs);
     RUN(validation_repeats_itself);
     RUN(a_mix_without_empty_caches_is_refused);

@@ -83,7 +83,7 @@ static inline lt_status test_open(test_bench *b, const char *const *overrides) {
     LT_TRY(lt_device_open("cpu", &b->device));
     LT_TRY(lt_model_open(b->text, b->device, LT_BACKEND_CPU, LT_MODEL_TRAINING, &b->model));
     LT_TRY(lt_train_config_read(b->text, b->model, &b->config));
-    LT_TRY(lt_train_set_trainable(&b->config, b->model, NULL));
+    LT_TRY(lt_train_set_trainable(&b->config, b->model));
     LT_TRY(lt_model_initialise(b->model, 3));
     LT_TRY(lt_dataset_open(test_data, &b->set));
     lt_trainer_spec spec = {.config = &b->config, .model = b->model, .set = b->set};

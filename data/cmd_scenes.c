@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *out, *domain, *size, *cuts = "on";
+static const char *out, *domain, *size, *cuts = "on", *kind = "returns";
 static int64_t clips, frames = 96, cut_every = 16, return_gap = 1;
 static double fps, speed = 1, return_rate = 0.8;
 static lt_strings roles;
@@ -22,6 +22,9 @@ static const lt_option options[] = {
     {"out", LT_OPT_STRING, &out, "FILE", "dataset to make, or to add to with --append", .required = true},
     {"domain", LT_OPT_STRING, &domain, "NAME", "domain of the clips, such as calm", .required = true},
     {"clips", LT_OPT_INT, &clips, "N", "number of clips", .required = true, .min = 1, .max = 10000000},
+    {"kind", LT_OPT_STRING, &kind, "KIND",
+     "returns: shots that come back; planted: one marked shot, needed again in the last",
+     .choices = "returns|planted"},
     {"frames", LT_OPT_INT, &frames, "N", "frames per clip", .min = 1, .max = 100000},
     {"size", LT_OPT_STRING, &size, "WxH", "frame size; default 64x64, or the file's with --append"},
     {"fps", LT_OPT_FLOAT, &fps, "F", "frames per second; default 16, or the file's with --append", .min = 0,
@@ -29,10 +32,10 @@ static const lt_option options[] = {
     {"speed", LT_OPT_FLOAT, &speed, "S", "multiplies all motion; 1 is calm", .min = 0, .max = 100},
     {"cuts", LT_OPT_STRING, &cuts, "on|off", "off: every clip is one shot", .choices = "on|off"},
     {"cut-every", LT_OPT_INT, &cut_every, "N", "frames per shot", .min = 1, .max = 100000},
-    {"return-gap", LT_OPT_INT, &return_gap, "N", "other shots between two shots of a scene", .min = 1,
-     .max = 15},
-    {"return-rate", LT_OPT_FLOAT, &return_rate, "P", "chance that a shot which can return does", .min = 0,
-     .max = 1},
+    {"return-gap", LT_OPT_INT, &return_gap, "N", "other shots between two shots of a scene (kind returns)",
+     .min = 1, .max = 15},
+    {"return-rate", LT_OPT_FLOAT, &return_rate, "P",
+     "chance that a shot which can return does (kind returns)", .min = 0, .max = 1},
     {"role", LT_OPT_STRINGS, &roles, "ROLE=SHARE",
      "share of val or test; default val=0.1 test=0.2; repeatable"},
     {"no-flow", LT_OPT_FLAG, &no_flow, NULL, "leave the true flow out of a new file (57 % less space)"},
@@ -80,6 +83,7 @@ static lt_status resolve(const lt_dataset_spec *file, lt_scenes_spec *spec) {
     spec->seed = lt_global.seed < 0 ? 0 : (uint64_t)lt_global.seed;
     spec->frames = frames, spec->speed = speed;
     spec->cut_every = strcmp(cuts, "off") == 0 ? 0 : cut_every;
+    spec->kind = strcmp(kind, "planted") == 0 ? LT_SCENES_PLANTED : LT_SCENES_RETURNS;
     spec->return_gap = (int)return_gap, spec->return_rate = return_rate;
     return lt_scenes_check(spec);
 }
@@ -236,9 +240,17 @@ const lt_command lt_cmd_scenes = {
         "scenes move\n"
         "faster, and keep their group and so their role.\n"
         "\n"
+        "Kind planted tests memory: of the pale grey shots one, in a white frame, is coloured, and the last "
+        "shot "
+        "goes on\n"
+        "with it; two other shots lie between at least.\n"
+        "\n"
         "  longtake scenes --out data.h5 --domain calm --clips 256\n"
         "  longtake scenes --out data.h5 --domain dynamic --clips 64 --speed 6 --append\n"
         "  longtake scenes --out long.h5 --domain calm --clips 64 --frames 256 --cut-every 32 --return-gap "
-        "3\n",
+        "3\n"
+        "  longtake scenes --out planted.h5 --domain planted --kind planted --clips 512 --frames 64 "
+        "--cut-every "
+        "8 --size 32x32\n",
     .options = options,
     .run = run};

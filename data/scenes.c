@@ -3,6 +3,7 @@
 #include "core/rng.h"
 #include "data/flow.h"
 #include "data/scene_draw.h"
+#include "data/scenes_planted.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -45,17 +46,18 @@ lt_status lt_scenes_check(const lt_scenes_spec *s) {
              s->return_gap);
     LT_CHECK(s->return_rate >= 0 && s->return_rate <= 1, LT_USAGE, "--return-rate %g: must be 0 to 1",
              s->return_rate);
-    return LT_OK;
+    return s->kind == LT_SCENES_PLANTED ? lt_planted_check(s) : LT_OK;
 }
 
 void lt_scenes_identify(const lt_scenes_spec *s, uint64_t index, lt_clip *clip) {
     char recipe[256];
+    const char *kind = s->kind == LT_SCENES_PLANTED ? "planted" : "scenes";
     snprintf(recipe, sizeof recipe,
-             "scenes %d %dx%d fps %.17g frames %" PRId64 " speed %.17g cut %" PRId64 " gap %d rate %.17g",
+             "%s %d %dx%d fps %.17g frames %" PRId64 " speed %.17g cut %" PRId64 " gap %d rate %.17g", kind,
              VERSION, s->width, s->height, s->fps, s->frames, s->speed, s->cut_every, s->return_gap,
              s->return_rate);
-    snprintf(clip->source, sizeof clip->source, "scenes:seed=%" PRIu64 ",index=%" PRIu64, s->seed, index);
-    snprintf(clip->group, sizeof clip->group, "scenes-%" PRIu64 "-%" PRIu64, s->seed, index);
+    snprintf(clip->source, sizeof clip->source, "%s:seed=%" PRIu64 ",index=%" PRIu64, kind, s->seed, index);
+    snprintf(clip->group, sizeof clip->group, "%s-%" PRIu64 "-%" PRIu64, kind, s->seed, index);
     clip->recipe_hash = lt_hash(recipe, strlen(recipe), LT_HASH_SEED);
     clip->content_hash = lt_hash(clip->source, strlen(clip->source), clip->recipe_hash);
 }
@@ -64,15 +66,40 @@ static lt_rng_key scene_key(const lt_scenes_spec *s, uint64_t index, uint32_t bl
     return (lt_rng_key){.seed = s->seed, .purpose = LT_RNG_SCENE, .clip = index, .block = block};
 }
 
+/* The scenes of one clip, of either kind. */
+typedef struct cast {
+    int scenes, marked; /* marked: of kind planted */
+    lt_scene scene[MAX_SHOTS];
+    lt_planted_picture picture[MAX_SHOTS];
+} cast;
+
+static lt_status cast_open(cast *c, const lt_scenes_spec *s, uint64_t index) {
+    for (int i = 0; i < c->scenes; i++) {
+        lt_rng_key key = scene_key(s, index, (uint32_t)i);
+        if (s->kind == LT_SCENES_PLANTED) LT_TRY(lt_planted_init(&c->picture[i], &key, s, i == c->marked));
+        else LT_TRY(lt_scene_init(&c->scene[i], &key, s->width, s->height));
+    }
+    return LT_OK;
+}
+
+static void cast_close(cast *c) {
+    for (int i = 0; i < c->scenes; i++) lt_scene_free(&c->scene[i]), lt_planted_free(&c->picture[i]);
+}
+
+static void cast_draw(const cast *c, lt_scenes_kind kind, int scene, double now, double next, uint8_t *rgb,
+                      float *flow) {
+    if (kind == LT_SCENES_PLANTED) lt_planted_draw(&c->picture[scene], now, next, rgb, flow);
+    else lt_scene_draw(&c->scene[scene], now, next, rgb, flow);
+}
+
 /* Which scene each shot shows: a shot either returns to the scene shown return_gap + 1 shots ago, or shows a
  * new one. Returns how many scenes there are. */
-static int draw_cutting(const lt_scenes_spec *s, uint64_t index, lt_clip *clip) {
-    lt_draw draw = {.key = scene_key(s, index, CUTTING)};
+static int draw_cutting(const lt_scenes_spec *s, lt_draw *draw, lt_clip *clip) {
     int scene[MAX_SHOTS] = {0}, scenes = 1;
     clip->cut_count = (int32_t)cut_count(s);
     for (int shot = 1; shot <= clip->cut_count; shot++) {
         int back = shot - s->return_gap - 1;
-        bool returns = back >= 0 && lt_draw_range(&draw, 0, 1) < s->return_rate;
+        bool returns = back >= 0 && lt_draw_range(draw, 0, 1) < s->return_rate;
         scene[shot] = returns ? scene[back] : scenes++;
         clip->cut_frame[shot - 1] = (int32_t)(shot * s->cut_every);
         clip->cut_scene[shot - 1] = scene[shot];
@@ -100,7 +127,7 @@ typedef struct sums {
     float *flow_row; /* one frame's flow when the caller wants none */
 } sums;
 
-static void draw_frames(const lt_scenes_spec *s, const lt_scene *scene, const lt_clip *clip, uint8_t *rgb,
+static void draw_frames(const lt_scenes_spec *s, const cast *c, const lt_clip *clip, uint8_t *rgb,
                         float *flow, sums *sum) {
     const int64_t pixels = (int64_t)s->width * s->height;
     int64_t shown[MAX_SHOTS] = {0}; /* frames of each scene so far */
@@ -114,7 +141,7 @@ static void draw_frames(const lt_scenes_spec *s, const lt_scene *scene, const lt
         double next = s->speed * (double)++shown[current] / s->fps;
         float *out = flow ? flow + 2 * pixels * f : sum->flow_row;
         uint8_t *frame = rgb + 3 * pixels * f;
-        lt_scene_draw(&scene[current], now, next, frame, out);
+        cast_draw(c, s->kind, current, now, next, frame, out);
         if (last) memset(out, 0, 2 * (size_t)pixels * sizeof *out);
         else sum->flow += lt_flow_mean(out, NULL, pixels), sum->pairs++;
         uint8_t *swap = sum->luma_last;
@@ -124,14 +151,13 @@ static void draw_frames(const lt_scenes_spec *s, const lt_scene *scene, const lt
     }
 }
 
-static lt_status draw_clip(const lt_scenes_spec *s, const lt_scene *scene, uint8_t *rgb, float *flow,
-                           lt_clip *clip) {
+static lt_status draw_clip(const lt_scenes_spec *s, const cast *c, uint8_t *rgb, float *flow, lt_clip *clip) {
     size_t pixels = (size_t)s->width * (size_t)s->height;
     sums sum = {.luma_last = malloc(pixels),
                 .luma_now = malloc(pixels),
                 .flow_row = malloc(2 * pixels * sizeof(float))};
     bool ok = sum.luma_last && sum.luma_now && sum.flow_row;
-    if (ok) draw_frames(s, scene, clip, rgb, flow, &sum);
+    if (ok) draw_frames(s, c, clip, rgb, flow, &sum);
     free(sum.luma_last), free(sum.luma_now), free(sum.flow_row);
     LT_CHECK(ok, LT_FAILED, "scenes: out of memory for frames of %dx%d", s->width, s->height);
     clip->flow_px_per_s = sum.pairs ? sum.flow / (double)sum.pairs * s->fps : 0;
@@ -145,17 +171,13 @@ lt_status lt_scenes_clip(const lt_scenes_spec *spec, uint64_t index, uint8_t *rg
     *clip = (lt_clip){.frames = spec->frames, .fps = spec->fps, .flags = LT_CLIP_SYNTHETIC};
     if (flow) clip->flags |= LT_CLIP_HAS_FLOW;
     lt_scenes_identify(spec, index, clip);
-    lt_scene scene[MAX_SHOTS] = {0};
-    int scenes = draw_cutting(spec, index, clip);
-    lt_status status = LT_OK;
-    for (int i = 0; i < scenes && status == LT_OK; i++) {
-        lt_rng_key key = scene_key(spec, index, (uint32_t)i);
-        status = lt_scene_init(&scene[i], &key, spec->width, spec->height);
-    }
-    if (status == LT_OK) {
-        write_caption(scene, scenes, clip);
-        status = draw_clip(spec, scene, rgb, flow, clip);
-    }
-    for (int i = 0; i < scenes; i++) lt_scene_free(&scene[i]);
+    cast c = {0};
+    lt_draw draw = {.key = scene_key(spec, index, CUTTING)};
+    c.scenes = spec->kind == LT_SCENES_PLANTED ? lt_planted_cutting(spec, &draw, clip, &c.marked)
+                                               : draw_cutting(spec, &draw, clip);
+    lt_status status = cast_open(&c, spec, index);
+    if (status == LT_OK && spec->kind == LT_SCENES_RETURNS) write_caption(c.scene, c.scenes, clip);
+    if (status == LT_OK) status = draw_clip(spec, &c, rgb, flow, clip);
+    cast_close(&c);
     return status;
 }

@@ -2,6 +2,8 @@
  * zooms or stands still, and cuts that return to earlier scenes, which then go on where they were left. So a
  * clip A B A asks a model whether it remembers A over B.
  *
+ * Kind planted draws clips with one shot to remember instead (data/scenes_planted.h).
+ *
  * A clip is a pure function of (spec, index). Speed scales scene time and nothing else: the same seed and
  * index at another speed show the same scenes, moving faster.
  */
@@ -14,6 +16,8 @@
 extern "C" {
 #endif
 
+typedef enum lt_scenes_kind { LT_SCENES_RETURNS, LT_SCENES_PLANTED } lt_scenes_kind;
+
 typedef struct lt_scenes_spec {
     uint64_t seed;
     int width, height; /* pixels, 16 to 4096 */
@@ -22,8 +26,10 @@ typedef struct lt_scenes_spec {
     double speed;      /* 0 to 100; at 1 sprites move 6 to 18 % and the ground 3 to 10 % of the shorter side a
                           second */
     int64_t cut_every; /* frames per shot; 0: one shot. At most LT_CLIP_CUTS cuts per clip */
-    int return_gap;    /* 1 to 15: how many other shots lie between two shots of a scene (1: A B A) */
+    /* Of kind returns: */
+    int return_gap;     /* 1 to 15: how many other shots lie between two shots of a scene (1: A B A) */
     double return_rate; /* 0 to 1: chance that a shot which can return does; otherwise it shows a new scene */
+    lt_scenes_kind kind;
 } lt_scenes_spec;
 
 /* 64 x 64, 16 fps, 96 frames, speed 1, a cut every 16 frames, gap 1, return rate 0.8. */

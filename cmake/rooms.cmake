@@ -109,4 +109,8 @@ foreach(room core kernels autograd data model infer train experiments)
 endforeach()
 foreach(test ${end_to_end})
   lt_test(${test} ${everything})
+  get_filename_component(program ${test} NAME_WE)
+  if(TARGET longtake)
+    add_dependencies(tests_${program} longtake) # they run it
+  endif()
 endforeach()

@@ -1,0 +1,237 @@
+/* A run that is killed, interrupted or spread over processes ends as an unbroken one does: every row of metrics.jsonl
+ * (what the clock says apart) and every byte of the final weights. */
+#include "core/rng.h"
+#include "core/safetensors.h"
+#include "tests/testing.h"
+
+#include <dirent.h>
+
+enum { STEPS = 120, KILLS = 4, ATTEMPTS = 60 };
+
+static double unbroken_seconds;
+
+#define TRAIN_OPTIONS                                                                                        \
+    "--data", in_folder("d.h5"), "--set", "train.steps=120", "--set", "train.checkpoint_every=4", "--set",   \
+        "train.validate_every=12", "-q"
+
+static process start_training(const char *run, bool resume) {
+    if (resume)
+        return longtake_start(ARGUMENTS("train", "--out", in_folder(run), "--resume", TRAIN_OPTIONS), 0);
+    return longtake_start(
+        ARGUMENTS("train", "--out", in_folder(run), "--config", in_folder("tiny.json"), TRAIN_OPTIONS), 0);
+}
+
+static int wait_training(process *p) {
+    process_free(&got);
+    got = process_wait(p);
+    return got.code;
+}
+
+static void train_unbroken(void) {
+    process p = start_training("whole", false);
+    CHECK(wait_training(&p) == 0 && ended(0, ""));
+    unbroken_seconds = got.seconds;
+}
+
+/* ---- what must be equal ---------------------------------------------------------------------------------------- */
+
+/* A row without what the clock says. */
+static void strip_times(cJSON *row) {
+    cJSON_DeleteItemFromObjectCaseSensitive(row, "seconds");
+    cJSON_DeleteItemFromObjectCaseSensitive(row, "tokens_per_s");
+}
+
+static char *next_line(char **rest) {
+    char *line = strsep(rest, "\n");
+    return line && *line ? line : NULL;
+}
+
+static cJSON *next_row(char **rest) {
+    cJSON *row = NULL;
+    char *line = next_line(rest);
+    if (!line) return NULL;
+    CHECK_OK(lt_json_parse(line, strlen(line), "metrics.jsonl", LT_INPUT, &row));
+    if (row) strip_times(row);
+    return row;
+}
+
+static int same_metrics(const char *a, const char *b) {
+    char path[LT_PATH_MAX], *texts[2] = {NULL}, *rest[2];
+    const char *const runs[2] = {a, b};
+    int rows = 0;
+    bool same = true;
+    for (int i = 0; i < 2; i++) {
+        snprintf(path, sizeof path, "%s/metrics.jsonl", in_folder(runs[i]));
+        CHECK_OK(lt_read_file(path, &texts[i], NULL));
+        rest[i] = texts[i];
+    }
+    for (cJSON *x, *y; same && texts[0] && texts[1]; cJSON_Delete(x), cJSON_Delete(y)) {
+        x = next_row(&rest[0]), y = next_row(&rest[1]);
+        if (!x && !y) break;
+        same = x && y && cJSON_Compare(x, y, true);
+        rows++;
+        if (!same)
+            printf("row %d of %s and %s: %s\n%s\n", rows, a, b, cJSON_PrintUnformatted(x),
+                   cJSON_PrintUnformatted(y));
+    }
+    free(texts[0]), free(texts[1]);
+    return same ? rows : 0;
+}
+
+static bool same_weights(const char *a, const char *b) {
+    static const char *const names[] = {"model.safetensors", "ema.safetensors", "optimizer.safetensors"};
+    bool same = true;
+    for (int i = 0; i < 3 && same; i++) {
+        char path[2][LT_PATH_MAX], *data[2] = {NULL};
+        size_t size[2] = {0};
+        const char *const runs[2] = {a, b};
+        for (int k = 0; k < 2; k++) {
+            snprintf(path[k], LT_PATH_MAX, "%s/checkpoints/latest/%s", in_folder(runs[k]), names[i]);
+            CHECK_OK(lt_read_file(path[k], &data[k], &size[k]));
+        }
+        same = data[0] && data[1] && size[0] == size[1] && memcmp(data[0], data[1], size[0]) == 0;
+        if (!same) printf("%s differs from %s\n", path[0], path[1]);
+        free(data[0]), free(data[1]);
+    }
+    return same;
+}
+
+/* 120 steps and 10 validations. */
+static bool same_run(const char *a, const char *b) { return same_metrics(a, b) == 130 && same_weights(a, b); }
+
+/* ---- kill -9 --------------------------------------------------------------------------------------------------- */
+
+/* A checkpoint is being written: step-N.tmp is there. */
+static bool writes_checkpoint(const char *run) {
+    char path[LT_PATH_MAX];
+    bool found = false;
+    snprintf(path, sizeof path, "%s/checkpoints", in_folder(run));
+    DIR *folder = opendir(path);
+    for (struct dirent *e; folder && (e = readdir(folder));) found = found || strstr(e->d_name, ".tmp");
+    if (folder) closedir(folder);
+    return found;
+}
+
+/* Waits for a random moment, of the whole run or of the writing of a checkpoint; false when the run has ended. */
+static bool wait_for_moment(const process *p, const char *run, bool writing, double part) {
+    siginfo_t info = {0};
+    double until = p->started + part * unbroken_seconds;
+    for (bool due = false; !due;) {
+        if (waitid(P_PID, (id_t)p->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid) return false;
+        due = lt_seconds() >= until && (!writing || writes_checkpoint(run));
+        if (!due) usleep(writing ? 50 : 500);
+    }
+    if (writing) usleep((unsigned)(part * 3000));
+    return true;
+}
+
+static bool has_begun(const char *run) {
+    char path[LT_PATH_MAX];
+    snprintf(path, sizeof path, "%s/config.json", in_folder(run));
+    return lt_path_exists(path);
+}
+
+static void killed_runs_end_with_the_bits_of_an_unbroken_one(void) {
+    lt_rng_key key = {.seed = (uint64_t)getpid(), .purpose = LT_RNG_TEST};
+    int kills = 0, in_writing = 0, code = -1;
+    for (int attempt = 0; attempt < ATTEMPTS && code != 0; attempt++) {
+        bool more = kills < KILLS, writing = attempt % 2;
+        process p = start_training("killed", has_begun("killed"));
+        double part = 0.1 + 0.6 * (double)lt_rng_uniform(&key, (uint64_t)attempt);
+        if (more && wait_for_moment(&p, "killed", writing, part) && kill(p.pid, SIGKILL) == 0)
+            in_writing += writing;
+        code = wait_training(&p);
+        kills += code == -SIGKILL;
+        if (code != -SIGKILL && code != 0) break;
+    }
+    CHECK(ended(0, ""));
+    CHECK(kills == KILLS && in_writing > 0);
+    CHECK(same_run("whole", "killed"));
+}
+
+/* ---- SIGTERM --------------------------------------------------------------------------------------------------- */
+
+static void an_interrupted_run_exits_with_6_and_goes_on(void) {
+    for (int i = 0; i < 2; i++) {
+        char run[16];
+        snprintf(run, sizeof run, "stopped%d", i);
+        process p = start_training(run, false);
+        bool there = wait_for_moment(&p, run, true, 0.3 + 0.2 * i);
+        CHECK(there && kill(p.pid, i ? SIGINT : SIGTERM) == 0);
+        CHECK(wait_training(&p) == LT_INTERRUPTED && ended(LT_INTERRUPTED, "--resume"));
+        p = start_training(run, true);
+        CHECK(wait_training(&p) == 0);
+        CHECK(same_run("whole", run));
+    }
+}
+
+/* ---- several processes ----------------------------------------------------------------------------------------- */
+
+static double relative_difference(const char *a, const char *b) {
+    lt_st_file *x = NULL, *y = NULL;
+    double sum = 0, square = 0;
+    CHECK_OK(lt_st_open(a, &x));
+    CHECK_OK(lt_st_open(b, &y));
+    for (int i = 0; x && y && i < lt_st_count(x); i++) {
+        const lt_st_entry *p = lt_st_at(x, i), *q = lt_st_find(y, p->name);
+        CHECK(q && p->tensor.dtype == LT_F32 && lt_numel(&q->tensor) == lt_numel(&p->tensor));
+        for (int64_t k = 0; q && k < lt_numel(&p->tensor); k++) {
+            double u = ((const float *)p->tensor.data)[k], v = ((const float *)q->tensor.data)[k];
+            sum += (u - v) * (u - v), square += u * u;
+        }
+    }
+    lt_st_close(x), lt_st_close(y);
+    return square > 0 ? sqrt(sum / square) : INFINITY;
+}
+
+static bool has_mpirun(void) {
+    process p = process_start(&(process_spec){.argv = ARGUMENTS("mpirun", "--version")});
+    process_result r = process_wait(&p);
+    bool there = r.code == 0;
+    process_free(&r);
+    return there;
+}
+
+static void two_processes_equal_one_at_the_same_global_batch(void) {
+    char one[LT_PATH_MAX], two[LT_PATH_MAX];
+    if (!has_mpirun()) {
+        printf("skipped: no mpirun\n");
+        return;
+    }
+    CHECK_RUN("train", "--out", in_folder("one"), "--config", in_folder("tiny.json"), "--data",
+              in_folder("d.h5"), "-q");
+    process p = process_start(&(process_spec){
+        .argv = ARGUMENTS("mpirun", "--allow-run-as-root", "--oversubscribe", "-n", "2", test_program,
+                          "train", "--out", in_folder("two"), "--config", in_folder("tiny.json"), "--data",
+                          in_folder("d.h5"), "-q", "--threads=1")});
+    CHECK(wait_training(&p) == 0 && ended(0, ""));
+    snprintf(one, sizeof one, "%s/checkpoints/latest/model.safetensors", in_folder("one"));
+    snprintf(two, sizeof two, "%s/checkpoints/latest/model.safetensors", in_folder("two"));
+    CHECK_NEAR(relative_difference(one, two), 0, 1e-6);
+}
+
+/* A refused configuration is one message and one exit code, not one per process and a hang. */
+static void a_mistake_ends_all_processes(void) {
+    if (!has_mpirun()) return;
+    process p = process_start(&(process_spec){
+        .argv = ARGUMENTS("mpirun", "--allow-run-as-root", "--oversubscribe", "-n", "2", test_program,
+                          "train", "--out", in_folder("none"), "--config", in_folder("tiny.json"), "--data",
+                          in_folder("missing.h5"), "-q", "--threads=1"),
+        .timeout = 60});
+    CHECK(wait_training(&p) == LT_INPUT && !got.timed_out && ended(LT_INPUT, "missing.h5"));
+    CHECK(!lt_path_exists(in_folder("none")));
+}
+
+int main(int argc, char **argv) {
+    test_begin("16");
+    train_unbroken();
+    RUN(killed_runs_end_with_the_bits_of_an_unbroken_one);
+    RUN(an_interrupted_run_exits_with_6_and_goes_on);
+#ifdef LT_WITH_MPI
+    RUN(two_processes_equal_one_at_the_same_global_batch);
+    RUN(a_mistake_ends_all_processes);
+#else
+    printf("skipped: this build has no MPI\n");
+#endif
+    return test_finish();
+}

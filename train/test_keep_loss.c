@@ -120,6 +120,28 @@ static lt_keep_result one_round(world *w, uint64_t round, double lr) {
     return result;
 }
 
+/* Share of pairs of fresh entries in which the one whose loss would hurt more has the higher score. */
+static double right_pairs(world *w) {
+    double pairs = 0, right = 0;
+    CHECK_OK(lt_scorer_refresh(&w->model->scorer, &w->session->ctx));
+    for (uint64_t round = 2000; round < 2040; round++) {
+        float features[ENTRIES][LT_FEATURE_COUNT] = {{0}}, score[ENTRIES];
+        for (int i = 0; i < ENTRIES; i++) {
+            features[i][LT_FEATURE_AGE] = (float)(ENTRIES - 1 - i);
+            features[i][LT_FEATURE_MOTION] = motion_of(round, 0, 0, i);
+        }
+        CHECK_OK(lt_scorer_keep_host(&w->model->scorer, 0, ENTRIES,
+                                     (const float(*)[LT_FEATURE_COUNT])features, score));
+        for (int i = 0; i < ENTRIES - 1; i++)
+            for (int j = 0; j < i; j++) {
+                pairs++;
+                right += (features[i][LT_FEATURE_MOTION] > features[j][LT_FEATURE_MOTION]) ==
+                         (score[i] > score[j]);
+            }
+    }
+    return right / pairs;
+}
+
 static void learns_order(lt_keep_target target) {
     world w;
     open_world(&w, target);
@@ -135,6 +157,7 @@ static void learns_order(lt_keep_target target) {
         printf("%g of %g pairs in order\n", after.ordered, after.pairs);
     CHECK(after.ordered > 0.95 * after.pairs);
     CHECK(after.spread / after.sets > 0.05);
+    CHECK(right_pairs(&w) > 0.95);
     close_world(&w);
 }
 
@@ -152,6 +175,7 @@ static void soft_choice_puts_the_best_on_top(void) {
     }
     if (!(ordered > 0.8 * pairs)) printf("%g of %g pairs in order\n", ordered, pairs);
     CHECK(ordered > 0.8 * pairs);
+    CHECK(right_pairs(&w) > 0.8);
     close_world(&w);
 }
 

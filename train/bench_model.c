@@ -3,6 +3,7 @@
 #include "core/io.h"
 #include "infer/stream.h"
 #include "infer/transfer.h"
+#include "train/optimizer.h"
 #include "train/trainer.h"
 
 #include <stdlib.h>
@@ -34,44 +35,84 @@ static lt_status time_calls(call_fn call, void *user, double *ms) {
     return LT_OK;
 }
 
-/* ---- forward ----------------------------------------------------------------------------------------------------- */
+/* ---- one block alone --------------------------------------------------------------------------------------------- */
 
-typedef struct forward_bench {
+typedef struct block_bench {
     lt_session *session;
     const float *latents;
-} forward_bench;
+    const lt_train_config *train; /* NULL: a forward that records nothing; else a whole training step */
+    lt_optimizer optimizer;
+} block_bench;
 
-static lt_status forward(lt_session *session, void *user) {
-    const forward_bench *b = user;
+/* Velocity of one block, and its latents on the device. */
+static lt_status forward(const block_bench *b, lt_session *session, lt_var **velocity, lt_tensor *latent) {
     lt_tape *tape = &session->tape;
     int64_t n[4], first = 0;
     double t = 0.5;
     const char *prompt = NULL;
-    lt_tensor latent;
-    lt_var *velocity;
     lt_dit_input in = {
         .batch = 1, .streams = 1, .blocks = 1, .t = &t, .first_frame = &first, .commit_stream = -1};
     lt_model_block_shape(session->model, n);
     lt_tape_reset(tape);
-    tape->recording = false;
-    LT_TRY(LT_NEW(&session->step, lt_ctx_dtype(&session->ctx), &latent, 1, n[0], n[1], n[2], n[3]));
-    LT_TRY(lt_put_floats(&session->ctx, &session->step, b->latents, latent));
-    LT_TRY(lt_tape_var(tape, latent, false, &in.latent));
+    tape->recording = b->train != NULL;
+    LT_TRY(LT_NEW(&session->step, lt_ctx_dtype(&session->ctx), latent, 1, n[0], n[1], n[2], n[3]));
+    LT_TRY(lt_put_floats(&session->ctx, &session->step, b->latents, *latent));
+    LT_TRY(lt_tape_var(tape, *latent, false, &in.latent));
     LT_TRY(lt_text_encode(&session->model->text, tape, 1, &prompt, &in.text, &in.mask));
-    LT_TRY(lt_dit_forward(&session->model->dit, tape, &in, &velocity));
+    return lt_dit_forward(&session->model->dit, tape, &in, velocity);
+}
+
+/* What a plain training loop does after the forward: squared error, backward, norm, AdamW with EMA. */
+static lt_status learn(block_bench *b, lt_session *session, lt_var *velocity, lt_tensor target) {
+    lt_tape *tape = &session->tape;
+    int64_t size = lt_numel(&target);
+    const float one = 1;
+    double norm;
+    bool finite;
+    lt_var *rows, *loss;
+    lt_tensor seed;
+    LT_TRY(LT_AG_RESHAPE(tape, velocity, &rows, 1, size));
+    LT_TRY(lt_ag_mse(tape, rows, LT_RESHAPE(target, 1, size), &loss));
+    LT_TRY(LT_NEW(&session->step, lt_ctx_dtype(&session->ctx), &seed, 1));
+    LT_TRY(lt_put_floats(&session->ctx, &session->step, &one, seed));
+    lt_params_clear_grads(&session->model->params);
+    LT_TRY(lt_tape_seed(tape, loss, seed));
+    LT_TRY(lt_tape_backward(tape));
+    LT_TRY(lt_params_fill_grads(&session->model->params, &session->ctx));
+    LT_TRY(lt_optimizer_norm(&b->optimizer, session, b->train->clip_norm, &norm, &finite));
+    return lt_optimizer_update(&b->optimizer, session, b->train, 0, 1);
+}
+
+static lt_status block_setup(lt_session *session, void *user) {
+    block_bench *b = user;
+    return lt_optimizer_init(&b->optimizer, session);
+}
+
+static lt_status block_work(lt_session *session, void *user) {
+    block_bench *b = user;
+    lt_var *velocity;
+    lt_tensor latent;
+    LT_TRY(forward(b, session, &velocity, &latent));
+    if (b->train) LT_TRY(learn(b, session, velocity, latent));
     return lt_device_synchronize(session->ctx.device, session->ctx.stream);
 }
 
-static lt_status call_forward(void *user) {
-    forward_bench *b = user;
-    return forward(b->session, b);
+static void block_close(lt_session *session, void *user) {
+    (void)session;
+    lt_optimizer_free(&((block_bench *)user)->optimizer);
 }
 
-static lt_status bench_forward(lt_model *model, const float *latents, lt_model_bench *out) {
-    forward_bench b = {.latents = latents};
-    lt_work work = {.work = forward, .user = &b};
+static lt_status call_block(void *user) {
+    block_bench *b = user;
+    return block_work(b->session, b);
+}
+
+static lt_status bench_block(lt_model *model, const float *latents, const lt_train_config *train,
+                             double *ms) {
+    block_bench b = {.latents = latents, .train = train};
+    lt_work work = {.setup = block_setup, .work = block_work, .close = block_close, .user = &b};
     LT_TRY(lt_session_open(model, &work, &b.session));
-    lt_status status = time_calls(call_forward, &b, &out->forward_ms);
+    lt_status status = time_calls(call_block, &b, ms);
     lt_session_close(b.session);
     return status;
 }
@@ -104,34 +145,45 @@ static lt_status bench_stream(lt_model *model, float *latents, lt_model_bench *o
 
 static lt_status call_rehearsal(void *user) { return lt_trainer_rehearse(user); }
 
-static lt_status bench_training(const lt_config *config, lt_model *model, lt_model_bench *out) {
-    lt_train_config train;
-    lt_trainer *trainer = NULL;
-    LT_TRY(lt_train_config_read(config, model, &train));
-    lt_trainer_spec spec = {.config = &train, .model = model};
-    lt_status status = lt_train_set_trainable(&train, model);
-    if (status == LT_OK) status = lt_trainer_open(&spec, 0, &trainer);
-    if (status == LT_OK) status = time_calls(call_rehearsal, trainer, &out->train_ms);
-    out->train_tokens = lt_train_tokens(&train, model);
+static lt_status bench_clips(const lt_train_config *train, lt_model *model, lt_model_bench *out) {
+    lt_trainer *trainer;
+    lt_trainer_spec spec = {.config = train, .model = model};
+    LT_TRY(lt_trainer_open(&spec, 0, &trainer));
+    lt_status status = time_calls(call_rehearsal, trainer, &out->train_ms);
+    out->train_tokens = lt_train_tokens(train, model);
     out->peak_bytes = model->device->peak_bytes;
     lt_trainer_close(trainer);
-    lt_train_config_free(&train);
     return status;
 }
 
-static lt_status bench_all(const lt_config *config, lt_model *model, lt_model_bench *out) {
+static lt_status bench_all(const lt_train_config *train, lt_model *model, float *latents,
+                           lt_model_bench *out) {
+    LT_TRY(lt_train_set_trainable(train, model));
+    LT_TRY(bench_block(model, latents, NULL, &out->forward_ms));
+    LT_TRY(bench_block(model, latents, train, &out->block_step_ms));
+    LT_TRY(bench_stream(model, latents, out));
+    return bench_clips(train, model, out);
+}
+
+static lt_status bench_opened(const lt_config *config, lt_model *model, lt_model_bench *out) {
     int64_t n[4];
     const int *patch = model->config.patch;
+    lt_train_config train;
     lt_model_block_shape(model, n);
+    int64_t size = n[0] * n[1] * n[2] * n[3];
     out->tokens = n[0] / patch[0] * (n[1] / patch[1]) * (n[2] / patch[2]);
-    float *latents = malloc((size_t)(n[0] * n[1] * n[2] * n[3]) * sizeof *latents);
+    float *latents = malloc((size_t)size * sizeof *latents);
     LT_CHECK(latents, LT_FAILED, "out of memory for a block");
     lt_rng_key key = {.purpose = LT_RNG_NOISE};
-    lt_rng_fill_normal(&key, 0, n[0] * n[1] * n[2] * n[3], latents);
-    lt_status status = bench_forward(model, latents, out);
-    if (status == LT_OK) status = bench_stream(model, latents, out);
+    lt_rng_fill_normal(&key, 0, size, latents);
+    lt_status status = lt_model_initialise(model, 0);
+    if (status == LT_OK) status = lt_train_config_read(config, model, &train);
+    if (status == LT_OK) {
+        status = bench_all(&train, model, latents, out);
+        lt_train_config_free(&train);
+    }
     free(latents);
-    return status == LT_OK ? bench_training(config, model, out) : status;
+    return status;
 }
 
 lt_status lt_bench_model(const lt_config *config, lt_device *device, int stream_steps, lt_model_bench *out) {
@@ -140,8 +192,7 @@ lt_status lt_bench_model(const lt_config *config, lt_device *device, int stream_
     LT_CHECK(!lt_device_is_null(device), LT_UNAVAILABLE,
              "the null device runs nothing; `longtake plan` counts on it");
     LT_TRY(lt_model_open(config, device, device->ops->backend, LT_MODEL_TRAINING, &model));
-    lt_status status = lt_model_initialise(model, 0);
-    if (status == LT_OK) status = bench_all(config, model, out);
+    lt_status status = bench_opened(config, model, out);
     lt_model_close(model);
     return status;
 }

@@ -82,8 +82,8 @@ static void the_bench_measures_all_three(void) {
     lt_config *config = test_config(NULL);
     CHECK_OK(lt_device_open("cpu", &device));
     CHECK_OK(lt_bench_model(config, device, 2, &b));
-    CHECK(b.tokens == 2 * 4 * 4 && b.forward_ms > 0 && b.stream_ms > b.forward_ms &&
-          b.train_ms > b.forward_ms);
+    CHECK(b.tokens == 2 * 4 * 4 && b.forward_ms > 0 && b.block_step_ms > b.forward_ms &&
+          b.stream_ms > b.forward_ms && b.train_ms > b.forward_ms);
     lt_device_close(device);
     CHECK_OK(lt_device_open("null", &device));
     CHECK_FAILS(lt_bench_model(config, device, 2, &b), LT_UNAVAILABLE, "plan");

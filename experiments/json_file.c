@@ -1,0 +1,56 @@
+#include "experiments/json_file.h"
+
+#include "core/io.h"
+
+#include <cjson/cJSON.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+lt_status lt_json_load(const char *path, cJSON **out) {
+    char *text;
+    size_t size;
+    *out = NULL;
+    LT_TRY(lt_read_file(path, &text, &size));
+    lt_status status = lt_json_parse(text, size, path, LT_INPUT, out);
+    free(text);
+    return status;
+}
+
+lt_status lt_json_save(const char *path, const cJSON *value) {
+    char *text = NULL;
+    size_t size = 0;
+    FILE *memory = open_memstream(&text, &size);
+    LT_CHECK(memory, LT_FAILED, "%s: out of memory", path);
+    lt_json_write(memory, value, 0);
+    fputc('\n', memory);
+    bool written = fclose(memory) == 0;
+    lt_status status =
+        written ? lt_write_file(path, text, size) : lt_fail(LT_FAILED, "%s: out of memory", path);
+    free(text);
+    return status;
+}
+
+void lt_json_print(const cJSON *value) {
+    lt_json_write(stdout, value, 0);
+    putchar('\n');
+}
+
+const cJSON *lt_json_member(const cJSON *object, const char *name) {
+    return cJSON_GetObjectItemCaseSensitive(object, name);
+}
+
+double lt_json_number(const cJSON *object, const char *name) {
+    const cJSON *value = lt_json_member(object, name);
+    return cJSON_IsNumber(value) ? value->valuedouble : NAN;
+}
+
+const char *lt_json_string(const cJSON *object, const char *name) {
+    const cJSON *value = lt_json_member(object, name);
+    return cJSON_IsString(value) ? value->valuestring : "";
+}
+
+void lt_json_add_number(cJSON *object, const char *name, double value) {
+    if (isfinite(value)) cJSON_AddNumberToObject(object, name, value);
+    else cJSON_AddNullToObject(object, name);
+}

@@ -1,0 +1,206 @@
+#include "experiments/ablate.h"
+
+#include "core/cli.h"
+#include "core/log.h"
+#include "core/parallel.h"
+#include "experiments/ablate_impl.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* ---- the folder ------------------------------------------------------------------------------------------ */
+
+static const char *const own_names[] = {"cells",       "traces",          "videos",      "results.json",
+                                        "results.csv", "results.h5",      "samples.csv", "report.html",
+                                        "config.json", "environment.json"};
+enum { OWN_NAMES = sizeof own_names / sizeof *own_names };
+
+static bool has(const char *folder, const char *name) {
+    char path[LT_PATH_MAX];
+    return lt_path_join(path, folder, name) == LT_OK && lt_path_exists(path);
+}
+
+static bool is_empty(const char *folder) {
+    char **names;
+    int count;
+    if (lt_list_dir(folder, &names, &count) != LT_OK) return false;
+    lt_list_free(names, count);
+    return count == 0;
+}
+
+static lt_status prepare_folder(const lt_ablate_options *o) {
+    char path[LT_PATH_MAX];
+    bool exists = lt_path_exists(o->out), results = exists && has(o->out, "cells");
+    LT_CHECK(!o->resume || !o->force, LT_USAGE, "--resume and --force exclude each other");
+    if (o->resume)
+        LT_CHECK(results, LT_INPUT, "--resume: %s holds no results (it has no folder cells)", o->out);
+    else if (o->force)
+        LT_CHECK(
+            !exists || results || is_empty(o->out), LT_USAGE,
+            "--force: %s is neither empty nor holds results, so it is not replaced; choose another --out",
+            o->out);
+    else
+        LT_CHECK(!exists || is_empty(o->out), LT_USAGE,
+                 "%s exists; go on with --resume, replace it with --force, or choose another --out", o->out);
+    for (int i = 0; !o->resume && exists && i < OWN_NAMES; i++) {
+        LT_TRY(lt_path_join(path, o->out, own_names[i]));
+        LT_TRY(lt_remove_tree(path));
+    }
+    LT_TRY(lt_path_join(path, o->out, "cells"));
+    return lt_make_dirs(path);
+}
+
+lt_status lt_ablation_cell_path(const lt_ablation *a, int set, int variant, char path[LT_PATH_MAX]) {
+    char name[64];
+    const lt_eval_set *s = &a->grid.sets[set];
+    snprintf(name, sizeof name, "cells/%016" PRIx64 ".h5",
+             lt_cell_hash(a->weights, a->data[s->data], s, &a->grid.variants[variant]));
+    return lt_path_join(path, a->options.out, name);
+}
+
+/* ---- opening --------------------------------------------------------------------------------------------- */
+
+/* The content of the weights file, so that results of other weights are never taken for these. */
+static lt_status hash_weights(const char *checkpoint, uint64_t *hash) {
+    static const char *const files[] = {"ema.safetensors", "model.safetensors"};
+    char path[LT_PATH_MAX], *bytes;
+    size_t size;
+    for (int i = 0; i < 2; i++) {
+        LT_TRY(lt_path_join(path, checkpoint, files[i]));
+        if (!lt_path_exists(path)) continue;
+        LT_TRY(lt_read_file(path, &bytes, &size));
+        *hash = lt_hash(bytes, size, LT_HASH_SEED);
+        free(bytes);
+        return LT_OK;
+    }
+    return lt_fail(LT_INPUT, "%s: neither %s nor %s", checkpoint, files[0], files[1]);
+}
+
+static lt_status open_all(lt_ablation *a) {
+    const lt_ablate_options *o = &a->options;
+    LT_CHECK(o->data_count > 0 && o->data_count <= LT_EXPERIMENT_DATA, LT_USAGE,
+             "%d datasets, expected 1 to %d", o->data_count, LT_EXPERIMENT_DATA);
+    LT_TRY(lt_device_open(o->device, &a->device));
+    LT_CHECK(!lt_device_is_null(a->device), LT_USAGE,
+             "--device %s computes nothing; `longtake plan` measures on it", o->device);
+    LT_TRY(lt_run_open(o->run, o->checkpoint, a->device, &a->model, NULL, a->checkpoint));
+    LT_TRY(hash_weights(a->checkpoint, &a->weights));
+    for (int i = 0; i < o->data_count; i++) LT_TRY(lt_dataset_open(o->data[i], &a->data[i]));
+    return lt_grid_build(o->config, a->model, a->data, o->data_count, &a->grid);
+}
+
+static void close_all(lt_ablation *a) {
+    lt_grid_free(&a->grid);
+    for (int i = 0; i < a->options.data_count && i < LT_EXPERIMENT_DATA; i++) lt_dataset_close(a->data[i]);
+    lt_model_close(a->model);
+    if (a->device) lt_device_close(a->device);
+}
+
+/* ---- cells ----------------------------------------------------------------------------------------------- */
+
+static bool is_finished(const char *path) {
+    lt_cell cell;
+    if (!lt_path_exists(path) || lt_cell_load(path, &cell) != LT_OK) return false;
+    lt_cell_free(&cell);
+    return true;
+}
+
+static lt_status run_cell(lt_ablation *a, int set, int variant) {
+    char path[LT_PATH_MAX];
+    lt_cell cell;
+    const lt_eval_set *s = &a->grid.sets[set];
+    const lt_variant *v = &a->grid.variants[variant];
+    LT_TRY(lt_ablation_cell_path(a, set, variant, path));
+    if (is_finished(path)) return LT_OK;
+    lt_status status = lt_cell_evaluate(a->model, a->data[s->data], s, v, &cell);
+    if (status != LT_OK) return lt_fail_in(status, "%s, %s, budget %d", s->label, v->text, v->spec.budget);
+    lt_debug("%s, %s: %s, budget %d: %.1f s", s->label, s->options.role, v->text, v->spec.budget,
+             cell.seconds);
+    status = lt_cell_save(path, &cell);
+    lt_cell_free(&cell);
+    return status;
+}
+
+/* The cells whose number is `first` modulo `stride`. */
+static lt_status run_cells(lt_ablation *a, int first, int stride, bool shows) {
+    int cells = 0, number = 0;
+    for (int s = 0; s < a->grid.set_count; s++)
+        for (int v = 0; v < a->grid.variant_count; v++) cells += lt_grid_wants(&a->grid, s, v);
+    for (int s = 0; s < a->grid.set_count; s++)
+        for (int v = 0; v < a->grid.variant_count; v++) {
+            if (!lt_grid_wants(&a->grid, s, v)) continue;
+            if (number++ % stride == first) LT_TRY(run_cell(a, s, v));
+            if (shows) lt_progress("ablate", number, cells, "cells");
+            LT_CHECK(!lt_interrupted(), LT_INTERRUPTED, "interrupted; --resume goes on with the cells left");
+        }
+    return LT_OK;
+}
+
+/* ---- processes ------------------------------------------------------------------------------------------- */
+
+/* One of the processes that share the cells. It writes nothing but cells: the first process does the rest, and runs again
+ * what another one failed at, so that its message is heard. */
+static lt_status work(const lt_ablate_options *options, int first, int stride) {
+    lt_ablation a = {.options = *options};
+    lt_status status = open_all(&a);
+    if (status == LT_OK) status = run_cells(&a, first, stride, false);
+    close_all(&a);
+    return status;
+}
+
+static pid_t start_worker(const lt_ablate_options *o, int first, int stride) {
+    pid_t parent = getpid(), pid = fork();
+    if (pid != 0) return pid;
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (getppid() != parent) _exit(LT_INTERRUPTED); /* it died before prctl */
+    lt_log_init(NULL, NULL, LT_LOG_ERROR);
+    _exit(work(o, first, stride));
+}
+
+static void end_workers(const pid_t *workers, int count, bool stop) {
+    for (int i = 0; i < count; i++) {
+        if (workers[i] <= 0) continue;
+        if (stop) kill(workers[i], SIGTERM);
+        while (waitpid(workers[i], NULL, 0) < 0 && errno == EINTR)
+            if (lt_interrupted()) kill(workers[i], SIGTERM);
+    }
+}
+
+static lt_status finish(lt_ablation *a) {
+    LT_TRY(lt_ablation_showcase(a));
+    return lt_ablation_summarise(a);
+}
+
+static lt_status run_first(lt_ablation *a, const pid_t *workers, int jobs) {
+    bool shows = !lt_global.quiet;
+    lt_status status = open_all(a);
+    if (status == LT_OK) status = lt_ablation_write_records(a);
+    if (status == LT_OK) status = run_cells(a, 0, jobs, shows && jobs == 1);
+    end_workers(workers, jobs - 1, status != LT_OK);
+    LT_TRY(status);
+    if (jobs > 1) LT_TRY(run_cells(a, 0, 1, shows));
+    return finish(a);
+}
+
+lt_status lt_ablate(const lt_ablate_options *options) {
+    enum { MOST_JOBS = 64 };
+    pid_t workers[MOST_JOBS] = {0};
+    lt_ablation a = {.options = *options};
+    int jobs = options->jobs < 1 || strcmp(options->device, "cpu") != 0 ? 1 : options->jobs;
+    LT_CHECK(jobs <= MOST_JOBS, LT_USAGE, "--jobs %d: at most %d", jobs, MOST_JOBS);
+    LT_TRY(prepare_folder(options));
+    double start = lt_seconds();
+    if (jobs > 1) lt_set_threads(lt_threads() / jobs > 0 ? lt_threads() / jobs : 1);
+    for (int i = 1; i < jobs; i++) workers[i - 1] = start_worker(options, i, jobs);
+    lt_status status = run_first(&a, workers, jobs);
+    close_all(&a);
+    if (status == LT_OK) lt_info("%s: done in %.1f s", options->out, lt_seconds() - start);
+    return status;
+}

@@ -1,0 +1,30 @@
+/* An ablation at work. Not for other rooms. */
+#ifndef LT_EXPERIMENTS_ABLATE_IMPL_H
+#define LT_EXPERIMENTS_ABLATE_IMPL_H
+
+#include "core/io.h"
+#include "experiments/ablate.h"
+#include "experiments/cell.h"
+
+typedef struct lt_ablation {
+    lt_ablate_options options;
+    lt_device *device;
+    lt_model *model;
+    char checkpoint[LT_PATH_MAX];
+    uint64_t weights; /* hash of the checkpoint's weights */
+    lt_dataset *data[LT_EXPERIMENT_DATA];
+    lt_grid grid;
+    double seconds; /* of this session */
+} lt_ablation;
+
+/* Path of a cell's file. */
+lt_status lt_ablation_cell_path(const lt_ablation *a, int set, int variant, char path[LT_PATH_MAX]);
+
+/* What the folder says about where its figures come from. */
+lt_status lt_ablation_write_records(const lt_ablation *a);
+/* results.json, results.csv, results.h5 and samples.csv from the finished cells. */
+lt_status lt_ablation_summarise(lt_ablation *a);
+/* Traces and videos on one clip of each domain. */
+lt_status lt_ablation_showcase(lt_ablation *a);
+
+#endif

@@ -1,0 +1,187 @@
+#include "experiments/cmd_list.h"
+
+#include "core/device.h"
+#include "core/io.h"
+#include "experiments/json_file.h"
+#include "infer/metrics.h"
+#include "kernels/op.h"
+#include "model/cache/policy.h"
+
+#include <cjson/cJSON.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const lt_option options[] = {{NULL}};
+
+static cJSON *add_item(cJSON *list, const char *name, const char *help) {
+    cJSON *item = cJSON_CreateObject();
+    cJSON_AddStringToObject(item, "name", name);
+    cJSON_AddStringToObject(item, "help", help);
+    cJSON_AddItemToArray(list, item);
+    return item;
+}
+
+/* "n=1 (0 to 64): entries at the start that stay" */
+static void describe_param(const lt_policy_param *p, char *text, size_t size) {
+    char preset[64], word[64];
+    snprintf(preset, sizeof preset, "%g", p->preset);
+    if (p->words) {
+        const char *at = p->words;
+        for (int skip = (int)p->preset; skip > 0 && strchr(at, '|'); skip--) at = strchr(at, '|') + 1;
+        snprintf(word, sizeof word, "%.*s", (int)strcspn(at, "|"), at);
+        snprintf(text, size, "%s=%s (%s): %s", p->name, word, p->words, p->help);
+    } else if (isfinite(p->max))
+        snprintf(text, size, "%s=%s (%g to %g): %s", p->name, preset, p->min, p->max, p->help);
+    else snprintf(text, size, "%s=%s (at least %g): %s", p->name, preset, p->min, p->help);
+}
+
+static lt_status list_policies(cJSON *list) {
+    for (int i = 0; lt_policy_at(i); i++) {
+        const lt_policy *policy = lt_policy_at(i);
+        cJSON *item = add_item(list, policy->name, policy->help);
+        cJSON *params = cJSON_AddArrayToObject(item, "params");
+        for (int k = 0; k < LT_POLICY_PARAMS && policy->params[k].name; k++) {
+            char text[512];
+            describe_param(&policy->params[k], text, sizeof text);
+            cJSON_AddItemToArray(params, cJSON_CreateString(text));
+        }
+        cJSON_AddStringToObject(item, "consolidate", policy->consolidate);
+        cJSON_AddBoolToObject(item, "needs_scorer", policy->needs_scorer);
+    }
+    return LT_OK;
+}
+
+static lt_status list_ops(cJSON *list) {
+    static const char *const names[LT_BACKEND_COUNT] = {"naive", "cpu", "null", "cuda"};
+    for (int i = 0; i < LT_OP_COUNT; i++) {
+        const lt_op *op = lt_op_at((lt_op_id)i);
+        char text[128] = "";
+        size_t used = 0;
+        for (int b = 0; b < LT_BACKEND_COUNT; b++)
+            if (op->run[b])
+                used += (size_t)snprintf(text + used, sizeof text - used, "%s%s", used ? ", " : "", names[b]);
+        add_item(list, op->name, text);
+    }
+    return LT_OK;
+}
+
+static lt_status list_metrics(cJSON *list) {
+    for (int i = 0; lt_metric_at(i); i++) {
+        const lt_metric_row *row = lt_metric_at(i);
+        cJSON *item = add_item(list, row->name, row->help);
+        cJSON_AddStringToObject(item, "unit", row->unit);
+        cJSON_AddStringToObject(item, "direction", row->direction);
+    }
+    return LT_OK;
+}
+
+static lt_status list_devices(cJSON *list) {
+    for (int i = 0; lt_device_at(i); i++) {
+        lt_device *device;
+        const char *name = lt_device_at(i)->name;
+        lt_status status = lt_device_open(name, &device);
+        if (status == LT_OK) {
+            char memory[32], text[160];
+            snprintf(text, sizeof text, "%s%s%s", device->target.name,
+                     device->target.memory_bytes ? ", " : "",
+                     device->target.memory_bytes ? lt_format_bytes(device->target.memory_bytes, memory) : "");
+            add_item(list, name, text);
+            lt_device_close(device);
+        } else add_item(list, name, lt_error());
+    }
+    for (int i = 0; lt_target_at(i); i++) {
+        char name[80], memory[32], text[128];
+        snprintf(name, sizeof name, "null:%s", lt_target_at(i)->name);
+        snprintf(text, sizeof text, "impersonates a GPU with %s for planning",
+                 lt_format_bytes(lt_target_at(i)->memory_bytes, memory));
+        add_item(list, name, text);
+    }
+    return LT_OK;
+}
+
+/* "comment" of the file at `path`, or "". */
+static void add_preset(cJSON *list, const char *name, const char *path) {
+    cJSON *root = NULL;
+    lt_status status = lt_json_load(path, &root);
+    add_item(list, name, status == LT_OK ? lt_json_string(root, "comment") : lt_error());
+    cJSON_Delete(root);
+}
+
+/* Every *.json below root/folder, named as --config takes them. Published checkpoints have folders of their own, whose
+ * configuration belongs to the weights. */
+static lt_status add_presets(cJSON *list, const char *root, const char *folder, bool suffix) {
+    char path[LT_PATH_MAX], file[LT_PATH_MAX], name[512], **names;
+    int count;
+    LT_TRY(lt_path_join(path, root, folder));
+    if (!lt_path_is_dir(path)) return LT_OK;
+    LT_TRY(lt_list_dir(path, &names, &count));
+    for (int i = 0; i < count; i++) {
+        size_t length = strlen(names[i]);
+        if (length < 6 || strcmp(names[i] + length - 5, ".json") != 0) continue;
+        snprintf(name, sizeof name, "%s/%.*s", folder, (int)(suffix ? length : length - 5), names[i]);
+        if (lt_path_join(file, path, names[i]) == LT_OK) add_preset(list, name, file);
+    }
+    lt_list_free(names, count);
+    return LT_OK;
+}
+
+static lt_status list_presets(cJSON *list) {
+    const char *root = getenv("LONGTAKE_CONFIGS");
+    if (!root || !*root) root = LT_SOURCE_DIR "/configs";
+    LT_TRY(add_presets(list, root, "model", false));
+    LT_TRY(add_presets(list, root, "train", false));
+    return add_presets(list, LT_SOURCE_DIR, "experiments", true);
+}
+
+static void print_text(const cJSON *list) {
+    const cJSON *item, *param;
+    int width = 0;
+    cJSON_ArrayForEach(item, list) {
+        int length = (int)strlen(lt_json_string(item, "name"));
+        if (length > width) width = length;
+    }
+    cJSON_ArrayForEach(item, list) {
+        printf("%-*s  %s\n", width, lt_json_string(item, "name"), lt_json_string(item, "help"));
+        cJSON_ArrayForEach(param, lt_json_member(item, "params"))
+            printf("%*s    %s\n", width, "", param->valuestring);
+    }
+}
+
+static lt_status run(int count, const char *const *what) {
+    static const struct {
+        const char *name;
+        lt_status (*fill)(cJSON *list);
+    } lists[] = {{"policies", list_policies},
+                 {"ops", list_ops},
+                 {"metrics", list_metrics},
+                 {"presets", list_presets},
+                 {"devices", list_devices}};
+    enum { LISTS = sizeof lists / sizeof *lists };
+    (void)count;
+    for (int i = 0; i < LISTS; i++) {
+        if (strcmp(what[0], lists[i].name) != 0) continue;
+        cJSON *list = cJSON_CreateArray();
+        lt_status status = lists[i].fill(list);
+        if (status == LT_OK && lt_global.json) lt_json_print(list);
+        else if (status == LT_OK) print_text(list);
+        cJSON_Delete(list);
+        return status;
+    }
+    return lt_fail(LT_USAGE, "list %s: expected policies, ops, metrics, presets or devices", what[0]);
+}
+
+const lt_command lt_cmd_list = {
+    .name = "list",
+    .summary = "names that this build knows: policies, ops, metrics, presets, devices",
+    .usage = "policies|ops|metrics|presets|devices",
+    .details = "Prints one line per name; with --json, an array of objects with name and help.\n"
+               "\n"
+               "  longtake list policies\n"
+               "  longtake list presets --json\n",
+    .options = options,
+    .positional = "policies|ops|metrics|presets|devices",
+    .min_positional = 1,
+    .max_positional = 1,
+    .run = run};

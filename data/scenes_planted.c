@@ -25,16 +25,16 @@ int lt_planted_cutting(const lt_scenes_spec *s, lt_draw *draw, lt_clip *clip, in
         clip->cut_scene[shot - 1] = shot == shots - 1 ? *marked : shot;
     }
     snprintf(clip->caption, sizeof clip->caption,
-             "%d pale grey pictures, and among them coloured fields in a white frame, shown again at the end",
+             "%d dark grey pictures, and among them coloured fields in a white frame, shown again at the end",
              shots - 2);
     return shots - 1;
 }
 
-/* A texture without colour, 20 % of its contrast, about a grey of its own. */
-static void fill_pale(lt_planted_picture *p, lt_draw *draw) {
+/* A texture without colour, 20 % of its contrast, about a dark grey of its own. */
+static void fill_dark(lt_planted_picture *p, lt_draw *draw) {
     float mean[3];
     lt_texture_fill(lt_draw_below(draw, LT_TEXTURE_FAMILIES), draw, p->side, p->tile, mean);
-    float grey = (float)lt_draw_range(draw, 90, 140), middle = (mean[0] + mean[1] + mean[2]) / 3;
+    float grey = (float)lt_draw_range(draw, 30, 70), middle = (mean[0] + mean[1] + mean[2]) / 3;
     for (int64_t i = 0; i < (int64_t)p->side * p->side; i++) {
         float *texel = p->tile + 3 * i;
         float shade = (texel[0] + texel[1] + texel[2]) / 3 - middle;
@@ -45,7 +45,7 @@ static void fill_pale(lt_planted_picture *p, lt_draw *draw) {
 /* Two by two fields. */
 static void fill_fields(lt_planted_picture *p, lt_draw *draw) {
     float colour[2][2][3];
-    for (int i = 0; i < 12; i++) colour[i / 6][i / 3 % 2][i % 3] = (float)lt_draw_range(draw, 10, 245);
+    for (int i = 0; i < 12; i++) colour[i / 6][i / 3 % 2][i % 3] = (float)lt_draw_range(draw, 90, 250);
     for (int y = 0; y < p->side; y++)
         for (int x = 0; x < p->side; x++)
             for (int c = 0; c < 3; c++)
@@ -63,7 +63,7 @@ lt_status lt_planted_init(lt_planted_picture *p, const lt_rng_key *key, const lt
     double angle = lt_draw_range(&draw, 0, 6.283185307179586), pace = lt_draw_range(&draw, 0.03, 0.1) * side;
     p->pan[0] = pace * cos(angle), p->pan[1] = pace * sin(angle);
     if (marked) fill_fields(p, &draw);
-    else fill_pale(p, &draw);
+    else fill_dark(p, &draw);
     return LT_OK;
 }
 

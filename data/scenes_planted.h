@@ -1,4 +1,4 @@
-/* Clips with one thing to remember: shots of pale grey textures that never come back, among them one marked shot, of
+/* Clips with one thing to remember: shots of dark grey textures that never come back, among them one marked shot, of
  * coloured fields in a white frame, that the last shot goes on with. Whoever predicts the last shot must have kept the
  * marked one, and nothing else helps; the mark tells which it is as soon as it is seen.
  *

@@ -10,7 +10,14 @@ typedef struct source {
     const lt_grid *grid;
     const lt_eval_set *set;
     const lt_eval_table *table;
+    int first_block; /* from here on every policy that evicts has evicted: figures compare across budgets */
 } source;
+
+static lt_eval_slice primary(const source *s) {
+    lt_eval_slice slice = lt_slice_primary(NULL);
+    slice.first_block = s->first_block;
+    return slice;
+}
 
 static cJSON *interval(double low, double high) {
     double ends[2] = {low, high};
@@ -88,12 +95,13 @@ static int find_none(const lt_grid *grid) {
 
 static lt_status add_primary(const source *s, int variant, int reference, cJSON *row) {
     const lt_variant *v = &s->grid->variants[variant];
-    lt_eval_slice slice = lt_slice_primary(NULL);
+    lt_eval_slice slice = primary(s);
     lt_eval_figures f;
     LT_TRY(lt_eval_table_figures(s->table, &slice, variant, -1, &f));
     cJSON_AddNumberToObject(row, "clips", (double)f.clips);
     cJSON_AddNumberToObject(row, "groups", f.groups);
     cJSON_AddNumberToObject(row, "evicting_reads", (double)f.reads);
+    cJSON_AddNumberToObject(row, "first_block", s->first_block);
     add_loss(row, &f);
     if (reference >= 0) cJSON_AddStringToObject(row, "reference", s->grid->variants[reference].text);
     else cJSON_AddNullToObject(row, "reference");
@@ -134,12 +142,15 @@ static lt_status add_point(const source *s, lt_eval_slice slice, double at, int 
 static lt_status add_curves(const source *s, int variant, int reference, cJSON *row) {
     cJSON *time = cJSON_AddArrayToObject(row, "by_time"), *cut = cJSON_AddArrayToObject(row, "by_since_cut");
     for (int bin = 0; bin < LT_EVAL_BINS; bin++) {
-        lt_eval_slice slice = lt_slice_primary(NULL);
+        lt_eval_slice slice = primary(s);
         slice.t_min = (double)bin / LT_EVAL_BINS, slice.t_max = (bin + 1.0) / LT_EVAL_BINS;
         LT_TRY(add_point(s, slice, (bin + 0.5) / LT_EVAL_BINS, variant, reference, time));
     }
-    for (int blocks = 0; blocks < s->set->options.blocks; blocks++)
-        LT_TRY(add_point(s, lt_slice_since_cut(NULL, blocks), blocks, variant, reference, cut));
+    for (int blocks = 0; blocks < s->set->options.blocks; blocks++) {
+        lt_eval_slice slice = primary(s);
+        slice.since_cut = blocks;
+        LT_TRY(add_point(s, slice, blocks, variant, reference, cut));
+    }
     return LT_OK;
 }
 
@@ -167,7 +178,7 @@ static void add_identity(const source *s, const lt_variant *v, const char *datas
 
 lt_status lt_summarise_set(const lt_grid *grid, int set, const lt_eval_table *table, const int *reference,
                            const char *dataset, cJSON *rows) {
-    source s = {grid, &grid->sets[set], table};
+    source s = {grid, &grid->sets[set], table, lt_eval_table_first_block(table)};
     char id[32];
     for (int v = 0; v < grid->variant_count; v++) {
         cJSON *row = cJSON_CreateObject();

@@ -1,7 +1,7 @@
 /* From finished cells to figures: the rows of results.json.
  *
  * Row: id ("SET-VARIANT", which names its trace and video), set (label), domain, role, dataset, keep, read, consolidate, policy (resolved), budget, hand_made, clips, groups,
- * evicting_reads, loss {mean, stderr, ci95}, gaussian, reference (name) and vs_reference, vs_window (the same weights,
+ * evicting_reads, first_block (of all figures but returns and all), loss {mean, stderr, ci95}, gaussian, reference (name) and vs_reference, vs_window (the same weights,
  * window kept), vs_one (the same kept, weights 1), returns {loss, gaussian, clips, vs_none, vs_reference}, all {loss,
  * gaussian}, by_time and by_since_cut (arrays of {at, loss, stderr, clips, vs_reference}), cache_bytes and what it is made
  * of, seconds. A comparison is {mean, percent, stderr, ci95, detectable, groups, verdict, against}; null where there is

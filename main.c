@@ -6,7 +6,15 @@
 #include "core/parallel.h"
 #include "data/cmd_ingest.h"
 #include "data/cmd_scenes.h"
+#include "experiments/cmd_ablate.h"
+#include "experiments/cmd_compare.h"
+#include "experiments/cmd_info.h"
+#include "experiments/cmd_list.h"
+#include "experiments/cmd_report.h"
+#include "experiments/experiment.h"
+#include "infer/cmd_evaluate.h"
 #include "infer/cmd_generate.h"
+#include "infer/cmd_held.h"
 #include "model/model.h"
 #include "train/cmd_bench.h"
 #include "train/cmd_plan.h"
@@ -17,8 +25,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const lt_command *const commands[] = {&lt_cmd_ingest, &lt_cmd_scenes,   &lt_cmd_plan,
-                                             &lt_cmd_train,  &lt_cmd_generate, &lt_cmd_bench};
+static const lt_command *const commands[] = {
+    &lt_cmd_ingest, &lt_cmd_scenes,   &lt_cmd_info,     &lt_cmd_list, &lt_cmd_plan,
+    &lt_cmd_train,  &lt_cmd_generate, &lt_cmd_evaluate, &lt_cmd_held, &lt_cmd_ablate,
+    &lt_cmd_report, &lt_cmd_compare,  &lt_cmd_bench};
 enum { COMMANDS = sizeof commands / sizeof *commands, POSITIONALS = 256 };
 
 static void to_stderr(lt_log_level level, const char *line, void *user) {
@@ -82,6 +92,7 @@ static lt_status run(const lt_command *command, int argc, char **argv) {
 int main(int argc, char **argv) {
     lt_model_register_keys();
     lt_train_register_keys();
+    lt_experiment_register_keys();
     lt_catch_signals();
     if (argc < 2) return help(NULL), LT_USAGE;
     if (strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)

@@ -281,7 +281,7 @@ static lt_status run(evaluation *e) {
     lt_model_block_shape(e->model, n);
     e->frames = e->options->blocks * lt_model_frames_per_block(e->model);
     e->latent_size = e->options->blocks * n[0] * n[1] * n[2] * n[3];
-    e->batch = e->options->batch ? e->options->batch : 4;
+    e->batch = e->options->batch ? e->options->batch : 1;
     if (e->batch > e->clip_count) e->batch = (int)e->clip_count;
     LT_TRY(allocate(e));
     LT_TRY(measure_moments(e));

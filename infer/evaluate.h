@@ -27,7 +27,7 @@ typedef struct lt_eval_options {
     int64_t clips; /* per domain at most, evenly over those that qualify; 0: all */
     int blocks;    /* per clip, at least 2; shorter clips do not qualify */
     int draws;     /* noise draws per bin, at least LT_EVAL_MIN_DRAWS */
-    int batch;     /* clips per forward; 0: 4. Does not change the result beyond rounding. */
+    int batch;     /* clips per forward; 0: 1. Does not change the result beyond rounding. */
     uint64_t seed;
     bool allow_train; /* without it role train is refused: LT_USAGE */
     /* Hears how many of the passes are done; may be NULL. */

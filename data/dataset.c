@@ -196,7 +196,10 @@ static lt_status locate(const lt_dataset *set, int64_t clip, int64_t first, int6
 lt_status lt_dataset_read_frames(lt_dataset *set, int64_t clip, int64_t first, int64_t count, uint8_t *rgb) {
     int64_t at;
     LT_TRY(locate(set, clip, first, count, &at));
-    return lt_h5_read(set->h5, set->frames, at, count, rgb);
+    lt_status status = lt_h5_read(set->h5, set->frames, at, count, rgb);
+    return status == LT_OK ? LT_OK
+                           : lt_fail(status, "%s (clip %lld); `longtake info %s --check` finds all damage",
+                                     lt_error(), (long long)clip, lt_h5_path(set->h5));
 }
 
 lt_status lt_dataset_read_flow(lt_dataset *set, int64_t clip, int64_t first, int64_t count, float *flow) {

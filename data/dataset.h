@@ -64,7 +64,7 @@ int64_t lt_dataset_find_source(const lt_dataset *set, uint64_t content_hash, uin
 uint64_t lt_dataset_hash(const lt_dataset *set);
 
 /* Frames first .. first + count - 1 of a clip (counted from its start) into rgb[count][height][width][3]. A
- * damaged chunk is LT_INPUT and names the frames. */
+ * damaged chunk is LT_INPUT and names the frames and the clip. */
 lt_status lt_dataset_read_frames(lt_dataset *set, int64_t clip, int64_t first, int64_t count, uint8_t *rgb);
 /* The same of /flow, into flow[count][height][width][2]. LT_INPUT when the clip has none. */
 lt_status lt_dataset_read_flow(lt_dataset *set, int64_t clip, int64_t first, int64_t count, float *flow);

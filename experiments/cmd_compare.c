@@ -135,7 +135,6 @@ static lt_status run(int count, const char *const *runs) {
 const lt_command lt_cmd_compare = {
     .name = "compare",
     .summary = "two runs: which keys differ, and their losses",
-    .usage = "RUN RUN",
     .details = "Prints the configuration keys that differ, figures of both runs, and their losses by step.\n"
                "\n"
                "  longtake compare runs/a runs/b\n",

@@ -118,7 +118,7 @@ static lt_status run(int count, const char *const *paths) {
 const lt_command lt_cmd_info = {
     .name = "info",
     .summary = "what a dataset, a run or a results folder holds; --check verifies it",
-    .usage = "FILE|RUN|RESULTS [--check]",
+    .usage = "[--check]",
     .details =
         "A dataset: groups, clips, frames and motion per domain and role. A run: configuration, losses, "
         "checkpoints.\n"

@@ -175,7 +175,6 @@ static lt_status run(int count, const char *const *what) {
 const lt_command lt_cmd_list = {
     .name = "list",
     .summary = "names that this build knows: policies, ops, metrics, presets, devices",
-    .usage = "policies|ops|metrics|presets|devices",
     .details = "Prints one line per name; with --json, an array of objects with name and help.\n"
                "\n"
                "  longtake list policies\n"

@@ -28,7 +28,7 @@ static lt_status run(int count, const char *const *folders) {
 const lt_command lt_cmd_report = {
     .name = "report",
     .summary = "render the report of a results folder again",
-    .usage = "results/X",
+    .usage = "[--gnuplot PROGRAM]",
     .details =
         "Writes results/X/report.html from what `longtake ablate` left in the folder: one file without "
         "external\n"

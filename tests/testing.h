@@ -23,13 +23,16 @@ static const char test_config[] =
     " \"steps\": 6, \"checkpoint_every\": 3, \"validate_every\": 3, \"validate_clips\": 3},"
     " \"data\": {\"train_domains\": [\"calm\"]}}";
 
-/* A path in the test's folder; the latest 16 stay valid. */
+/* The path of `name` in the test's folder; valid until the program ends. */
 static inline const char *in_folder(const char *name) {
-    static char paths[16][LT_PATH_MAX];
-    static int next;
-    char *path = paths[next++ % 16];
-    snprintf(path, LT_PATH_MAX, "%s/%s", test_folder, name);
-    return path;
+    static char *paths[64];
+    static int count;
+    char path[LT_PATH_MAX];
+    snprintf(path, sizeof path, "%s/%s", test_folder, name);
+    for (int i = 0; i < count; i++)
+        if (strcmp(paths[i], path) == 0) return paths[i];
+    if (count == 64) printf("in_folder: more than 64 names\n"), exit(1);
+    return paths[count++] = strdup(path);
 }
 
 /* The machine is shared with other tests, so a command gets one thread. */
@@ -70,11 +73,12 @@ static inline bool ended(int code, const char *text) {
 
 /* ---- folders ------------------------------------------------------------------------------------------------- */
 
-/* Names, sizes and times of everything below a folder, as one number. */
+/* What a folder holds, names and contents, as one number. */
 static inline uint64_t folder_state(const char *folder) {
     char command[LT_PATH_MAX + 128];
     uint64_t hash = 1469598103934665603u;
-    snprintf(command, sizeof command, "find '%s' -printf '%%p %%s %%T@\\n' | sort", folder);
+    snprintf(command, sizeof command, "cd '%s' && find . | sort && find . -type f -exec md5sum {} + | sort",
+             folder);
     FILE *list = popen(command, "r");
     for (int c; list && (c = fgetc(list)) != EOF;) hash = (hash ^ (uint64_t)c) * 1099511628211u;
     if (list) pclose(list);

@@ -27,7 +27,7 @@ static const lt_key keys[] = {
     {"train.weight_decay", LT_KEY_FLOAT, "0.01", 0, 10, .help = "decoupled decay of matrices and kernels"},
     {"train.clip_norm", LT_KEY_FLOAT, "1", 0, 1e9, .help = "largest norm of the gradient; 0: never clipped"},
     {"train.ema_decay", LT_KEY_FLOAT, "0.995", 0, 0.9999999,
-     .help = "decay of the average of the weights per step"},
+     .help = "decay per step of the average of the weights, at most (1 + step) / (10 + step)"},
     {"train.seed", LT_KEY_INT, "0", 0, 9007199254740991, .help = "of weights, clips, noise, times, policies"},
     {"train.stage", LT_KEY_STRING, "\"denoiser\"", .choices = "denoiser|scorer|joint", .help = "who learns"},
     {"train.freeze", LT_KEY_STRING, "\"\"",

@@ -3,6 +3,7 @@
 #include "infer/transfer.h"
 #include "kernels/optimizer/optimizer.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 lt_status lt_optimizer_init(lt_optimizer *optimizer, lt_session *session) {
@@ -37,6 +38,9 @@ lt_status lt_optimizer_norm(lt_optimizer *optimizer, lt_session *session, double
     return LT_OK;
 }
 
+/* While there are few steps the average reaches back over a tenth of them only, so that it forgets the initial values. */
+static double warm_decay(int64_t step) { return (1.0 + (double)step) / (10.0 + (double)step); }
+
 lt_status lt_optimizer_update(const lt_optimizer *optimizer, lt_session *session,
                               const lt_train_config *config, double lr, int64_t step) {
     const lt_params *params = &session->model->params;
@@ -54,7 +58,7 @@ lt_status lt_optimizer_update(const lt_optimizer *optimizer, lt_session *session
                               .beta2 = config->beta2,
                               .eps = config->eps,
                               .weight_decay = p->decay ? config->weight_decay : 0,
-                              .ema_decay = config->ema_decay,
+                              .ema_decay = fmin(config->ema_decay, warm_decay(step)),
                               .step = step};
         LT_TRY(lt_adamw(&session->ctx, &args));
     }

@@ -102,7 +102,9 @@ static lt_status open_file(lt_video_writer *v, const lt_video_writer_spec *spec)
     error = avio_open(&v->format->pb, v->path, AVIO_FLAG_WRITE);
     if (error < 0) return av_failed(v, error, "cannot be written");
     AVDictionary *options = NULL;
-    av_dict_set(&options, "movflags", "frag_keyframe+empty_moov+default_base_moof+use_metadata_tags", 0);
+    /* Without a trailer, an index of the fragments that would be kept in memory until the end. */
+    av_dict_set(&options, "movflags",
+                "frag_keyframe+empty_moov+default_base_moof+use_metadata_tags+skip_trailer", 0);
     error = avformat_write_header(v->format, &options);
     av_dict_free(&options);
     if (error >= 0) avio_flush(v->format->pb), error = v->format->pb->error;

@@ -18,7 +18,8 @@ void lt_html_text(FILE *to, const char *text) {
 
 const char *lt_percent(double percent, char text[32]) {
     if (!isfinite(percent)) return "-";
-    snprintf(text, 32, "%+.2f %%", fabs(percent) < 0.005 ? 0 : percent);
+    bool small = percent != 0 && fabs(percent) < 0.01;
+    snprintf(text, 32, small ? "%+.1g %%" : "%+.2f %%", percent);
     return text;
 }
 
@@ -75,8 +76,10 @@ static const char style[] =
     "color:var(--mute)}"
     ".better{background:#dcf3e7;color:var(--good)}.worse{background:#fae3e0;color:var(--bad)}"
     ".reference{background:#dfe8f8;color:#28508f}"
-    ".plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,430px),1fr));gap:14px}"
+    ".plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,310px),1fr));gap:14px}"
     ".plots svg{width:100%;height:auto}"
+    ".legend span{display:inline-block;margin:0 14px 4px 0;font-size:.85rem}"
+    ".legend i{display:inline-block;width:11px;height:11px;border-radius:3px;margin-right:5px}"
     ".small{display:grid;grid-template-columns:repeat(auto-fill,minmax(150px,1fr));gap:14px}"
     "figure{margin:0}figcaption{margin-top:4px;line-height:1.3}"
     "figure svg,video{width:100%;height:auto;display:block}"

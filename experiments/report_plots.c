@@ -29,18 +29,25 @@ static lt_status open_plot(plot *p) {
     return lt_fail(LT_FAILED, "out of memory for a plot");
 }
 
-/* A name as gnuplot's single-quoted text. */
-static void put_quoted(FILE *to, const char *text) {
-    fputc('\'', to);
-    for (; *text; text++) fputs(*text == '\'' ? "''" : (char[]){*text, '\0'}, to);
-    fputc('\'', to);
+/* Variant `v` of a set: its data block and colour. */
+static void put_series(plot *p, int v, const char *with) {
+    fprintf(p->command, "%s$d%d using 1:2 with %s lc rgb '%s' lw 1.8 pt 7 ps 0.6",
+            p->series++ ? ", " : "plot ", v, with, colours[v % COLOURS]);
 }
 
-static void put_style(plot *p, const char *name, const char *with) {
-    fprintf(p->command, "%s$d%d using 1:2:3 with %s lc rgb '%s' lw 1.6 pt 7 ps 0.5 title ",
-            p->series ? ", " : "plot ", p->series, with, colours[p->series % COLOURS]);
-    put_quoted(p->command, name);
-    p->series++;
+/* One legend serves all plots: a variant has the same colour in each. */
+static void put_legend(lt_page *page) {
+    const cJSON *row, *set = cJSON_GetArrayItem(page->sets, 0);
+    int v = 0;
+    char name[160];
+    fputs("<p class=\"legend\">", page->to);
+    cJSON_ArrayForEach(row, page->rows) {
+        if (!lt_row_in_set(row, set)) continue;
+        fprintf(page->to, "<span><i style=\"background:%s\"></i>", colours[v++ % COLOURS]);
+        lt_html_text(page->to, lt_row_name(row, true, name));
+        fputs("</span>", page->to);
+    }
+    fputs("</p>\n", page->to);
 }
 
 /* Draws, frees the plot and writes the picture into the page. */
@@ -57,7 +64,7 @@ static lt_status draw(lt_page *page, plot *p, const char *settings, const char *
             "set terminal svg size 520,360 dynamic noenhanced font 'DejaVu Sans,11' background '#ffffff'\n"
             "set border 3 lc rgb '#8390a0'\nset tics nomirror textcolor rgb '#1c2430'\nset grid ytics lc rgb "
             "'#e6eaee'\n"
-            "set key outside bottom center horizontal maxrows 6 samplen 1.5 font ',9.5'\n%s\n%s%s\n",
+            "unset key\n%s\n%s%s\n",
             settings, p->data_text, p->command_text);
         fclose(to);
     }
@@ -75,45 +82,50 @@ static lt_status draw(lt_page *page, plot *p, const char *settings, const char *
     return status;
 }
 
-/* One line per variant: a member array of {at, loss, stderr}. `relative`: divided by the Gaussian denoiser's loss. */
+/* One line per variant: a member array of {at, loss}. `relative`: divided by the Gaussian denoiser's loss. No bars: clips
+ * differ far more than policies do, and the paired intervals are in the tables. */
 static lt_status draw_curves(lt_page *page, const cJSON *set, const char *member, bool relative,
                              const char *settings, const char *caption) {
     plot p;
+    int v = -1;
     const cJSON *row, *point;
     LT_TRY(open_plot(&p));
     cJSON_ArrayForEach(row, page->rows) {
         const cJSON *curve = lt_json_member(row, member);
-        char name[160];
-        if (!lt_row_in_set(row, set) || cJSON_GetArraySize(curve) == 0) continue;
-        fprintf(p.data, "$d%d << EOD\n", p.series);
+        if (!lt_row_in_set(row, set)) continue;
+        v++;
+        if (cJSON_GetArraySize(curve) == 0) continue;
+        fprintf(p.data, "$d%d << EOD\n", v);
         cJSON_ArrayForEach(point, curve) {
             double unit = relative ? lt_json_number(point, "gaussian") : 1;
-            if (!(unit > 0)) continue;
-            fprintf(p.data, "%g %.8g %.8g\n", lt_json_number(point, "at") + 0.015 * p.series * !relative,
-                    lt_json_number(point, "loss") / unit, lt_json_number(point, "stderr") / unit);
+            if (unit > 0)
+                fprintf(p.data, "%g %.8g\n", lt_json_number(point, "at"),
+                        lt_json_number(point, "loss") / unit);
         }
         fputs("EOD\n", p.data);
-        put_style(&p, lt_row_name(row, true, name), relative ? "linespoints" : "yerrorlines");
+        put_series(&p, v, "linespoints");
     }
     return draw(page, &p, settings, caption);
 }
 
 static lt_status draw_bytes(lt_page *page, const cJSON *set) {
     plot p;
+    int v = -1;
     const cJSON *row;
     LT_TRY(open_plot(&p));
     cJSON_ArrayForEach(row, page->rows) {
         const cJSON *loss = lt_json_member(row, "loss");
-        char name[160];
-        if (!lt_row_in_set(row, set) || !cJSON_IsObject(loss)) continue;
-        fprintf(p.data, "$d%d << EOD\n%.6g %.8g %.8g\nEOD\n", p.series,
-                lt_json_number(row, "cache_bytes") / 1024 * (1 + 0.012 * (p.series % 5 - 2)),
-                lt_json_number(loss, "mean"), lt_json_number(loss, "stderr"));
-        put_style(&p, lt_row_name(row, true, name), "yerrorbars");
+        if (!lt_row_in_set(row, set)) continue;
+        v++;
+        if (!cJSON_IsObject(loss)) continue;
+        fprintf(p.data, "$d%d << EOD\n%.6g %.8g\nEOD\n", v,
+                lt_json_number(row, "cache_bytes") / 1024 * (1 + 0.015 * (v % 5 - 2)),
+                lt_json_number(loss, "mean"));
+        put_series(&p, v, "points");
     }
     return draw(page, &p,
                 "set xlabel 'cache, KiB'\nset ylabel 'loss'\nset offsets graph 0.08, graph 0.08, 0, 0",
-                "Bytes against loss (points of equal bytes are spread a little; bars: standard errors)");
+                "Bytes against loss (points of equal bytes are spread a little)");
 }
 
 static lt_status draw_set(lt_page *page, const cJSON *set) {
@@ -121,10 +133,9 @@ static lt_status draw_set(lt_page *page, const cJSON *set) {
     lt_html_text(page->to, lt_json_string(set, "set"));
     fputs("</h3>\n<div class=\"plots\">\n", page->to);
     LT_TRY(draw_bytes(page, set));
-    LT_TRY(
-        draw_curves(page, set, "by_since_cut", false,
-                    "set xlabel 'blocks since the cut'\nset ylabel 'loss'\nset xtics 1\nset xrange [-0.3:*]",
-                    "Loss by blocks since a cut, t in [0.5, 0.95] (bars: standard errors)"));
+    LT_TRY(draw_curves(page, set, "by_since_cut", false,
+                       "set xlabel 'blocks since the cut'\nset ylabel 'loss'\nset xtics 1",
+                       "Loss by blocks since a cut, t in [0.5, 0.95]"));
     LT_TRY(draw_curves(
         page, set, "by_time", true,
         "set xlabel 't (0: clean, 1: noise)'\nset ylabel 'loss / Gaussian denoiser'\nset xrange [0:1]",
@@ -152,6 +163,7 @@ lt_status lt_report_plots(lt_page *page) {
               page->to);
         return LT_OK;
     }
+    put_legend(page);
     cJSON_ArrayForEach(set, page->sets) LT_TRY(draw_set(page, set));
     fputs("</section>\n", page->to);
     return LT_OK;

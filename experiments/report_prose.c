@@ -79,7 +79,7 @@ static void say_domain(lt_page *page, const cJSON *set) {
     if (t.worse) fputs("; worse: ", to), name_rows(page, set, "worse");
     fputc('.', to);
     if (isfinite(t.detectable))
-        fprintf(to, " Differences below about %.2f %% of the loss would not have been found here.",
+        fprintf(to, " Differences below about %.2g %% of the loss would not have been found here.",
                 t.detectable);
     fputs("</li>\n", to);
 }

@@ -7,6 +7,7 @@
 /* What stands in the last column. */
 static const char *verdict_of(const cJSON *row) {
     const cJSON *versus = lt_json_member(row, "vs_reference");
+    if (lt_json_number(row, "budget") == 0 && !cJSON_IsObject(versus)) return "no rival";
     if (cJSON_IsTrue(lt_json_member(row, "is_reference"))) return "reference";
     if (!cJSON_IsObject(lt_json_member(row, "loss"))) return "nothing evicted";
     return cJSON_IsObject(versus) ? lt_json_string(versus, "verdict") : "no rival";
@@ -21,9 +22,9 @@ static void print_row(const cJSON *row, FILE *to) {
         snprintf(figure, sizeof figure, "%.4f +- %.4f", lt_json_number(loss, "mean"),
                  lt_json_number(loss, "stderr"));
     if (cJSON_IsObject(versus))
-        snprintf(difference, sizeof difference, "%+.4f [%+.4f, %+.4f]", lt_json_number(versus, "mean"),
+        snprintf(difference, sizeof difference, "%+.5f [%+.5f, %+.5f]", lt_json_number(versus, "mean"),
                  lt_json_element(versus, "ci95", 0), lt_json_element(versus, "ci95", 1));
-    fprintf(to, "%-16.16s %-18.18s %-8s %5g %9.1f  %-17s  %-27s  %s\n", lt_json_string(row, "set"),
+    fprintf(to, "%-16.16s %-18.18s %-8s %5g %9.1f  %-17s  %-30s  %s\n", lt_json_string(row, "set"),
             lt_json_string(row, "keep"), lt_json_string(row, "read"), lt_json_number(row, "budget"),
             lt_json_number(row, "cache_bytes") / 1024, figure, difference, verdict_of(row));
 }
@@ -31,7 +32,7 @@ static void print_row(const cJSON *row, FILE *to) {
 void lt_report_table(const cJSON *results, FILE *to) {
     const cJSON *row, *rows = lt_json_member(results, "rows");
     const char *last = "";
-    fprintf(to, "%-16s %-18s %-8s %5s %9s  %-17s  %-27s  %s\n", "domain", "kept", "read", "slots", "KiB",
+    fprintf(to, "%-16s %-18s %-8s %5s %9s  %-17s  %-30s  %s\n", "domain", "kept", "read", "slots", "KiB",
             "loss", "vs reference [95 %]", "verdict");
     cJSON_ArrayForEach(row, rows) {
         if (*last && strcmp(last, lt_json_string(row, "set")) != 0) fputc('\n', to);
@@ -78,7 +79,7 @@ static void put_versus(FILE *to, const cJSON *versus, double scale) {
         fputs("<td>-</td><td></td><td></td>", to);
         return;
     }
-    fprintf(to, "<td>%+.4f</td><td>%s</td><td class=\"l\" title=\"95 %%: %+.5f to %+.5f; detectable %.5f\">",
+    fprintf(to, "<td>%+.5f</td><td>%s</td><td class=\"l\" title=\"95 %%: %+.5f to %+.5f; detectable %.5f\">",
             lt_json_number(versus, "mean"), lt_percent(lt_json_number(versus, "percent"), percent),
             lt_json_element(versus, "ci95", 0), lt_json_element(versus, "ci95", 1),
             lt_json_number(versus, "detectable"));
@@ -258,17 +259,27 @@ static bool is_first(const lt_page *page, const cJSON *row, bool by_name) {
     return true;
 }
 
+static bool reads_like(const lt_page *page, const char *read) {
+    const cJSON *row;
+    cJSON_ArrayForEach(row, page->rows) {
+        if (strcmp(lt_json_string(row, "read"), read) == 0 && lt_json_number(row, "budget") > 0) return true;
+    }
+    return false;
+}
+
 static void put_grid(lt_page *page, const cJSON *set, const cJSON *first) {
-    static const char *const reads[] = {"one", "age", "content"};
+    static const char *const reads[] = {"one", "age", "content"}, *const heads[] = {"w = 1", "by age",
+                                                                                    "by content"};
+    double budget = lt_json_number(first, "budget");
     FILE *to = page->to;
     const cJSON *row;
     fputs("<h3>", to);
     lt_html_text(to, lt_json_string(set, "set"));
-    fprintf(
-        to,
-        ", %g slots</h3><div class=\"scroll\"><table><tr><th>kept</th><th>w = 1</th><th>by age</th><th>by "
-        "content</th></tr>\n",
-        lt_json_number(first, "budget"));
+    fprintf(to, ", %g slot%s</h3><div class=\"scroll\"><table><tr><th>kept</th>", budget,
+            budget == 1 ? "" : "s");
+    for (int i = 0; i < 3; i++)
+        if (reads_like(page, reads[i])) fprintf(to, "<th>%s</th>", heads[i]);
+    fputs("</tr>\n", to);
     cJSON_ArrayForEach(row, page->rows) {
         if (!lt_row_in_set(row, set) || lt_json_number(row, "budget") != lt_json_number(first, "budget") ||
             !is_first(page, row, true))
@@ -277,7 +288,8 @@ static void put_grid(lt_page *page, const cJSON *set, const cJSON *first) {
         lt_html_text(to, lt_json_string(row, "keep"));
         fputs("</td>", to);
         for (int i = 0; i < 3; i++)
-            put_cell(to, find_row(page, set, row, lt_json_string(row, "keep"), reads[i]));
+            if (reads_like(page, reads[i]))
+                put_cell(to, find_row(page, set, row, lt_json_string(row, "keep"), reads[i]));
         fputs("</tr>\n", to);
     }
     fputs("</table></div>\n", to);

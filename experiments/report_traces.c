@@ -202,7 +202,8 @@ lt_status lt_report_traces(lt_page *page) {
           "share "
           "of layers that hold it, its colour the mean weight with which that block read it (blue 0, grey 1, "
           "orange "
-          "2; dark: the block's own entry, not yet read), a cross an eviction. Entries that were merged span "
+          "2; dark: the block's own entry, not yet read), a cross that it was evicted or merged. Entries "
+          "that were merged span "
           "the "
           "blocks they stand for.</p>\n",
           page->to);

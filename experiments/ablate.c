@@ -35,8 +35,7 @@ static bool is_empty(const char *folder) {
     return count == 0;
 }
 
-static lt_status prepare_folder(const lt_ablate_options *o) {
-    char path[LT_PATH_MAX];
+static lt_status check_folder(const lt_ablate_options *o) {
     bool exists = lt_path_exists(o->out), results = exists && has(o->out, "cells");
     LT_CHECK(!o->resume || !o->force, LT_USAGE, "--resume and --force exclude each other");
     if (o->resume)
@@ -49,7 +48,13 @@ static lt_status prepare_folder(const lt_ablate_options *o) {
     else
         LT_CHECK(!exists || is_empty(o->out), LT_USAGE,
                  "%s exists; go on with --resume, replace it with --force, or choose another --out", o->out);
-    for (int i = 0; !o->resume && exists && i < OWN_NAMES; i++) {
+    return LT_OK;
+}
+
+/* Once the run and the data are known to be readable: until then old results stay, and nothing new is made. */
+static lt_status make_folder(const lt_ablate_options *o) {
+    char path[LT_PATH_MAX];
+    for (int i = 0; !o->resume && i < OWN_NAMES; i++) {
         LT_TRY(lt_path_join(path, o->out, own_names[i]));
         LT_TRY(lt_remove_tree(path));
     }
@@ -155,22 +160,50 @@ static lt_status work(const lt_ablate_options *options, int first, int stride) {
     return status;
 }
 
-static pid_t start_worker(const lt_ablate_options *o, int first, int stride) {
+enum { MOST_JOBS = 64 };
+
+typedef struct workers {
+    pid_t pids[MOST_JOBS];
+    int count;
+    int gate[2]; /* a pipe: workers begin when its writing end is closed */
+} workers;
+
+static pid_t start_worker(const lt_ablate_options *o, int first, int stride, const int gate[2]) {
+    char nothing;
     pid_t parent = getpid(), pid = fork();
     if (pid != 0) return pid;
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != parent) _exit(LT_INTERRUPTED); /* it died before prctl */
     lt_log_init(NULL, NULL, LT_LOG_ERROR);
-    _exit(work(o, first, stride));
+    close(gate[1]);
+    while (read(gate[0], &nothing, 1) < 0 && errno == EINTR)
+        if (lt_interrupted()) _exit(LT_INTERRUPTED);
+    _exit(lt_interrupted() ? LT_INTERRUPTED : work(o, first, stride));
 }
 
-static void end_workers(const pid_t *workers, int count, bool stop) {
-    for (int i = 0; i < count; i++) {
-        if (workers[i] <= 0) continue;
-        if (stop) kill(workers[i], SIGTERM);
-        while (waitpid(workers[i], NULL, 0) < 0 && errno == EINTR)
-            if (lt_interrupted()) kill(workers[i], SIGTERM);
+static lt_status start_workers(workers *w, const lt_ablate_options *o, int jobs) {
+    w->gate[0] = w->gate[1] = -1;
+    if (jobs == 1) return LT_OK;
+    LT_CHECK(pipe(w->gate) == 0, LT_FAILED, "--jobs %d: no pipe: %s", jobs, strerror(errno));
+    for (; w->count < jobs - 1; w->count++) w->pids[w->count] = start_worker(o, w->count + 1, jobs, w->gate);
+    return LT_OK;
+}
+
+static void open_gate(workers *w) {
+    if (w->gate[1] >= 0) close(w->gate[1]);
+    w->gate[1] = -1;
+}
+
+static void end_workers(workers *w, bool stop) {
+    for (int i = 0; i < w->count && stop; i++)
+        if (w->pids[i] > 0) kill(w->pids[i], SIGTERM);
+    open_gate(w); /* for those who wait there, to see that they were stopped */
+    for (int i = 0; i < w->count; i++) {
+        if (w->pids[i] <= 0) continue;
+        while (waitpid(w->pids[i], NULL, 0) < 0 && errno == EINTR)
+            if (lt_interrupted()) kill(w->pids[i], SIGTERM);
     }
+    if (w->gate[0] >= 0) close(w->gate[0]);
 }
 
 static lt_status finish(lt_ablation *a) {
@@ -178,28 +211,29 @@ static lt_status finish(lt_ablation *a) {
     return lt_ablation_summarise(a);
 }
 
-static lt_status run_first(lt_ablation *a, const pid_t *workers, int jobs) {
+static lt_status run_first(lt_ablation *a, workers *w, int jobs) {
     bool shows = !lt_global.quiet;
     lt_status status = open_all(a);
+    if (status == LT_OK) status = make_folder(&a->options);
+    if (status == LT_OK) open_gate(w);
     if (status == LT_OK) status = lt_ablation_write_records(a);
     if (status == LT_OK) status = run_cells(a, 0, jobs, shows && jobs == 1);
-    end_workers(workers, jobs - 1, status != LT_OK);
+    end_workers(w, status != LT_OK);
     LT_TRY(status);
     if (jobs > 1) LT_TRY(run_cells(a, 0, 1, shows));
     return finish(a);
 }
 
 lt_status lt_ablate(const lt_ablate_options *options) {
-    enum { MOST_JOBS = 64 };
-    pid_t workers[MOST_JOBS] = {0};
+    workers w = {0};
     lt_ablation a = {.options = *options};
     int jobs = options->jobs < 1 || strcmp(options->device, "cpu") != 0 ? 1 : options->jobs;
     LT_CHECK(jobs <= MOST_JOBS, LT_USAGE, "--jobs %d: at most %d", jobs, MOST_JOBS);
-    LT_TRY(prepare_folder(options));
+    LT_TRY(check_folder(options));
     double start = lt_seconds();
     if (jobs > 1) lt_set_threads(lt_threads() / jobs > 0 ? lt_threads() / jobs : 1);
-    for (int i = 1; i < jobs; i++) workers[i - 1] = start_worker(options, i, jobs);
-    lt_status status = run_first(&a, workers, jobs);
+    LT_TRY(start_workers(&w, options, jobs));
+    lt_status status = run_first(&a, &w, jobs);
     close_all(&a);
     if (status == LT_OK) lt_info("%s: done in %.1f s", options->out, lt_seconds() - start);
     return status;

@@ -110,22 +110,33 @@ static lt_status field(const cJSON *root, const char *path, const char *name, do
     return LT_OK;
 }
 
+static lt_status count_field(const cJSON *root, const char *path, const char *name, double most,
+                             int64_t *out) {
+    double value = 0;
+    LT_TRY(field(root, path, name, &value));
+    LT_CHECK(value >= 0 && value <= most && value == floor(value), LT_INPUT,
+             "%s: \"%s\" is %.15g, expected a whole number from 0 to %.15g", path, name, value, most);
+    *out = (int64_t)value;
+    return LT_OK;
+}
+
 static lt_status load_state(const char *path, lt_train_state *state) {
     char *text;
     size_t size;
     cJSON *root;
-    double step = 0, bad = 0, best = 0;
+    int64_t bad = 0;
     LT_TRY(lt_read_file(path, &text, &size));
     lt_status status = lt_json_parse(text, size, path, LT_INPUT, &root);
     free(text);
     LT_TRY(status);
-    status = field(root, path, "step", &step);
-    if (status == LT_OK) status = field(root, path, "bad_steps", &bad);
-    if (status == LT_OK) status = field(root, path, "best_step", &best);
+    status = count_field(root, path, "step", 1e12, &state->step);
+    if (status == LT_OK) status = count_field(root, path, "bad_steps", 1e6, &bad);
+    if (status == LT_OK)
+        status = count_field(root, path, "best_step", (double)state->step, &state->best_step);
     if (status == LT_OK) status = field(root, path, "best_loss", &state->best_loss);
     if (status == LT_OK) status = field(root, path, "seconds", &state->seconds);
     cJSON_Delete(root);
-    state->step = (int64_t)step, state->bad_steps = (int)bad, state->best_step = (int64_t)best;
+    state->bad_steps = (int)bad;
     return status;
 }
 

@@ -123,13 +123,13 @@ static lt_status write_checkpoint(const training *run) {
     return lt_checkpoint_write(&checkpoint);
 }
 
-/* What is due after a step. The best weights are always a checkpoint. */
+/* What is due after a step. The best weights are always a checkpoint. A stop waits for a validation that is due: resuming
+ * begins after it, and would not have its row. */
 static lt_status between_steps(training *run, bool last, bool stop) {
     const lt_train_config *c = &run->config;
     int64_t step = run->state.step;
     bool best = false;
-    if (!stop && c->validate_every > 0 && (last || due(step, c->validate_every)))
-        LT_TRY(validate(run, &best));
+    if (c->validate_every > 0 && (last || due(step, c->validate_every))) LT_TRY(validate(run, &best));
     lt_status status = LT_OK;
     if (run->lead && !stop && due(step, c->sample_every) && !run->samples_off) status = write_sample(run);
     if (run->lead && status == LT_OK && (last || stop || best || due(step, c->checkpoint_every)))

@@ -78,13 +78,14 @@ static lt_status open_log(training *run) {
     return LT_OK;
 }
 
+/* config.json goes first: it makes the folder a run, which --resume and --force take if a kill comes before the rest. */
 static lt_status write_records(training *run) {
     const lt_run_options *o = &run->options;
     char path[LT_PATH_MAX];
-    LT_TRY(lt_path_join(path, o->out, "environment.json"));
-    LT_TRY(lt_environment_write(path, o->device, run->set, o->comm, o->arguments));
     LT_TRY(lt_path_join(path, o->out, "config.json"));
-    return lt_config_save(o->config, path);
+    LT_TRY(lt_config_save(o->config, path));
+    LT_TRY(lt_path_join(path, o->out, "environment.json"));
+    return lt_environment_write(path, o->device, run->set, o->comm, o->arguments);
 }
 
 lt_status lt_run_folder_open(training *run) {

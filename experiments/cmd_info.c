@@ -87,8 +87,10 @@ static void print_fault(const char *line, void *user) {
     else fprintf(stderr, "%s\n", line);
 }
 
+typedef lt_status (*reader_fn)(const char *path, cJSON **info);
+
 static lt_status describe(const char *path, lt_info_kind kind, cJSON **info) {
-    lt_status (*const readers[])(const char *, cJSON **) = {lt_info_dataset, lt_info_run, lt_info_results};
+    static const reader_fn readers[] = {lt_info_dataset, lt_info_run, lt_info_results};
     return readers[kind](path, info);
 }
 

@@ -114,11 +114,13 @@ static lt_status check_results(const char *path, faults *f) {
     return LT_OK;
 }
 
+typedef lt_status (*check_fn)(const char *path, faults *found);
+
 lt_status lt_info_check(const char *path, lt_info_report report, void *user) {
     faults f = {report, user, 0};
     lt_info_kind kind;
     LT_TRY(lt_info_kind_of(path, &kind));
-    lt_status (*const checks[])(const char *, faults *) = {check_dataset, check_run, check_results};
+    static const check_fn checks[] = {check_dataset, check_run, check_results};
     LT_TRY(checks[kind](path, &f));
     LT_CHECK(f.count == 0, LT_INPUT, "%s: %d fault%s found", path, f.count, f.count == 1 ? "" : "s");
     return LT_OK;

@@ -156,6 +156,7 @@ static void put_motion(const lt_clip_pass *pass, const lt_clip_batch *b, int64_t
 static void set_up_cache(lt_clip_pass *pass, const lt_clip_batch *b) {
     lt_cache_reset(&pass->cache);
     pass->cache.seed = b->seed;
+    pass->cache.read_scale = b->read_scale;
     for (int clip = 0; clip < b->clips; clip++) {
         pass->cache.spec[clip] = b->specs[clip];
         pass->cache.sequence[clip] = b->ids[clip];

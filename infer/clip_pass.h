@@ -24,6 +24,7 @@ typedef struct lt_clip_batch {
                                  * clip's block i is LT_RNG_NOISE (seed; id, i, that) whatever first_frame is */
     const lt_cache_spec *specs; /* [clips]: who is kept, how it is read; one granularity for all */
     int64_t first_frame;        /* latent position of the first block */
+    const double *read_scale;   /* [clips] or NULL: lt_cache.read_scale */
 } lt_clip_batch;
 
 /* Memory of the pass that lives in session->run. The owner may set the cache's observer, ghosts and bptt_blocks. */

@@ -17,12 +17,20 @@ static const char *const prompts[CLIPS] = {"a red ball", NULL};
 static double times[LOSSES];
 static lt_cache_spec specs[CLIPS];
 
+/* What the reads' gradients say, and what was evicted meanwhile. */
+typedef struct listener {
+    bool on; /* not while planning: there are no values */
+    double slope[CLIPS];
+    int64_t victims; /* a checksum */
+} listener;
+
 /* One pass in a session of its own: weighted losses go backward when `weights` is given. */
 typedef struct run {
     lt_clip_batch batch;
     lt_clip_pass pass;
     bool recompute;
     const double *weights; /* of the losses in what is differentiated; NULL: no gradients */
+    listener *listener;    /* with ghosts; or NULL */
     float loss[LOSSES];
 } run;
 
@@ -48,9 +56,26 @@ static void prepare(const char *policy, int budget) {
     for (int i = 0; i < LOSSES; i++) times[i] = (i + 0.5) / LOSSES;
 }
 
+static void hear_commit(const lt_commit_event *e, void *user) {
+    listener *l = user;
+    for (int i = 0; l->on && i < e->victims; i++)
+        l->victims = l->victims * 31 + e->victim_ids[i] + e->layer + 2 * e->sequence + 1;
+}
+
+static void hear_gradient(const lt_read_event *e, void *user) {
+    listener *l = user;
+    for (int64_t i = 0; l->on && e->stream > 0 && i < lt_numel(&e->weights->grad); i++)
+        if (((const double *)e->weights->value.data)[i] > 0) /* 0: a ghost */
+            l->slope[e->sequence] += ((const double *)e->weights->grad.data)[i];
+}
+
 static lt_status set_up(lt_session *session, void *user) {
     run *r = user;
-    return lt_clip_pass_init(&r->pass, session, CLIPS, BLOCKS, DRAWS, 8);
+    LT_TRY(lt_clip_pass_init(&r->pass, session, CLIPS, BLOCKS, DRAWS, 8));
+    r->pass.cache.ghosts = r->listener != NULL;
+    if (r->listener)
+        r->pass.cache.observer = (lt_cache_observer){hear_commit, NULL, hear_gradient, r->listener};
+    return LT_OK;
 }
 
 static lt_status seed_weights(lt_session *session, const run *r, lt_var *loss) {
@@ -245,6 +270,46 @@ static void gradients_equal_finite_differences(void) {
     test_model_close(model);
 }
 
+static double weighted(const float *loss, const double *weights, int clip) {
+    double sum = 0;
+    for (int i = clip; i < LOSSES; i += CLIPS) sum += weights[i] * (double)loss[i];
+    return sum;
+}
+
+/* The derivative of a clip's loss by its read scale is the sum of dL/dw over its noisy reads, so the slopes along the way
+ * from 0 to 1 add up to what all entries are worth; the scale of one clip touches no other, and no decision. */
+static void slopes_along_the_read_scale_add_up_to_the_loss(void) {
+    enum { POINTS = 16 };
+    double weights[LOSSES], scale[CLIPS] = {1, 1}, ends[2] = {0}, other[2] = {0}, integral = 0;
+    int64_t victims = 0;
+    for (int i = 0; i < LOSSES; i++) weights[i] = 0.25 * (1 + i % 5);
+    prepare("key-norm", 1);
+    lt_model *model = shaken(LT_BACKEND_NAIVE, LT_MODEL_GRADS);
+    listener l = {0};
+    run r = {.batch = whole_batch(), .weights = weights, .listener = &l};
+    r.batch.read_scale = scale;
+    lt_session *session = open_session(model, &r);
+    for (int i = 0; i < POINTS; i++) {
+        l = (listener){.on = true};
+        scale[0] = (i + 0.5) / POINTS;
+        CHECK_OK(do_pass(session, &r));
+        integral += l.slope[0] / POINTS;
+        CHECK(l.victims != 0 && (i == 0 || l.victims == victims));
+        victims = l.victims;
+    }
+    r.weights = NULL;
+    for (int end = 0; end < 2; end++) {
+        scale[0] = end;
+        CHECK_OK(do_pass(session, &r));
+        ends[end] = weighted(r.loss, weights, 0), other[end] = weighted(r.loss, weights, 1);
+    }
+    CHECK(fabs(ends[1] - ends[0]) > 1e-3);
+    CHECK_NEAR(integral, ends[1] - ends[0], 1e-2 * fabs(ends[1] - ends[0]));
+    CHECK(other[0] == other[1]);
+    lt_session_close(session);
+    test_model_close(model);
+}
+
 static void recomputation_gives_the_same_gradients(void) {
     double weights[LOSSES];
     for (int i = 0; i < LOSSES; i++) weights[i] = 1.0 / LOSSES;
@@ -302,6 +367,7 @@ int main(int argc, char **argv) {
     RUN(each_clip_has_its_own_policy);
     RUN(where_the_clip_lies_does_not_matter);
     RUN(gradients_equal_finite_differences);
+    RUN(slopes_along_the_read_scale_add_up_to_the_loss);
     RUN(recomputation_gives_the_same_gradients);
     RUN(batches_that_do_not_fit_are_refused);
     RUN(planning_needs_no_data);

@@ -69,6 +69,11 @@ static const lt_key scorer_keys[] = {
     {"scorer.target", LT_KEY_STRING, "\"rank\"", .choices = "none|rank|regression|soft",
      .help =
          "what the keep head learns: the order of eviction damage, its size, or a soft choice of the kept"},
+    {"scorer.path", LT_KEY_BOOL, "true",
+     .help =
+         "stage scorer, policies with read=one: noisy blocks read at a random share of the weight, a new "
+         "one for each clip, so that the gradients average to the whole damage of losing an entry, not to "
+         "the slope where it is read in full"},
     {"scorer.weight", LT_KEY_FLOAT, "1", 0, 1e6, .help = "of the keep head's loss"},
     {"scorer.temperature", LT_KEY_FLOAT, "1", 1e-3, 100, .help = "of rank and soft, at the first step"},
     {"scorer.temperature_end", LT_KEY_FLOAT, "1", 1e-3, 100,
@@ -131,6 +136,8 @@ static void read_pass(const lt_config *c, lt_train_config *out) {
     if (out->self_context) out->bptt_blocks = 0;
     bool keeps = out->stage != LT_STAGE_DENOISER;
     out->keep_target = keeps ? index_of(c, "scorer.target", targets, LT_KEEP_COUNT) : LT_KEEP_NONE;
+    out->keep_path =
+        out->stage == LT_STAGE_SCORER && out->keep_target != LT_KEEP_NONE && lt_config_bool(c, "scorer.path");
     out->keep_weight = lt_config_float(c, "scorer.weight");
     out->temperature = lt_config_float(c, "scorer.temperature");
     out->temperature_end = lt_config_float(c, "scorer.temperature_end");

@@ -48,6 +48,7 @@ typedef struct lt_train_config {
     int64_t checkpoint_every, keep, validate_every, sample_every;
     int validate_clips, sample_blocks, sample_steps, rollout_steps, max_bad_steps;
     lt_keep_target keep_target;
+    bool keep_path; /* read at a random share of the weight: lt_cache.read_scale */
     double keep_weight, temperature, temperature_end;
     const char **train_domains, **val_domains; /* strings of the configuration, which must outlive this */
     int train_domain_count, val_domain_count;

@@ -19,9 +19,10 @@ static lt_status reserve_host(lt_trainer *t) {
     t->ids = lt_pool_alloc(&t->pool, clips * sizeof *t->ids);
     t->prompts = lt_pool_alloc(&t->pool, clips * sizeof *t->prompts);
     t->specs = lt_pool_alloc(&t->pool, clips * sizeof *t->specs);
+    t->read_scale = lt_pool_alloc(&t->pool, clips * sizeof *t->read_scale);
     t->t = lt_pool_alloc(&t->pool, (size_t)noisy * sizeof *t->t);
     t->losses = lt_pool_alloc(&t->pool, (size_t)noisy * sizeof *t->losses);
-    if (!t->ids || !t->prompts || !t->specs || !t->t || !t->losses) return LT_FAILED;
+    if (!t->ids || !t->prompts || !t->specs || !t->read_scale || !t->t || !t->losses) return LT_FAILED;
     return LT_OK;
 }
 
@@ -112,7 +113,8 @@ static lt_status run_pass(lt_trainer *t, double *loss_sum, lt_keep_result *keep)
                            .t = t->t,
                            .seed = c->seed,
                            .purpose = LT_RNG_NOISE,
-                           .specs = t->specs};
+                           .specs = t->specs,
+                           .read_scale = c->keep_path ? t->read_scale : NULL};
     lt_var *loss;
     LT_TRY(lt_trainer_forward(t, &batch, true, &loss));
     LT_TRY(lt_trainer_losses(t, loss));
@@ -259,6 +261,12 @@ static const char *prompt_of(const lt_train_config *c, const lt_sample *sample, 
     return drop ? NULL : sample->row->caption;
 }
 
+/* Index 0 of this key draws the row of the mix. */
+static double read_scale_of(const lt_train_config *c, uint64_t id) {
+    lt_rng_key key = {.seed = c->seed, .purpose = LT_RNG_POLICY, .clip = id};
+    return lt_rng_uniform(&key, 1);
+}
+
 static void fill_times(lt_trainer *t, int clip, double *times) {
     const lt_train_config *c = t->config;
     for (int draw = 0; draw < c->draws; draw++) {
@@ -280,6 +288,7 @@ static lt_status fill_batch(lt_trainer *t, double *times) {
         t->ids[i] = (uint64_t)(batch->step * c->batch + (int64_t)t->rank * t->local + i);
         int row = lt_mix_draw(c, t->ids[i]);
         t->specs[i] = c->mix[row].spec;
+        t->read_scale[i] = read_scale_of(c, t->ids[i]);
         t->prompts[i] = prompt_of(c, &batch->samples[i], t->ids[i]);
         fill_times(t, i, times);
         LT_TRY(lt_model_encode(t->spec.model, batch->frames, batch->rgb + i * rgb_bytes, latents));

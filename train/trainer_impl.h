@@ -21,7 +21,7 @@ struct lt_trainer {
     float *latents, *context, *losses;
     uint64_t *ids;
     const char **prompts;
-    double *t;
+    double *t, *read_scale;
     lt_cache_spec *specs;
     lt_pool pool;
     /* Clips of the validation, NULL until first asked for: */

@@ -110,11 +110,12 @@ static lt_status scored_weights(lt_cache *cache, lt_tape *tape, const lt_reader 
     return LT_AG_RESHAPE(tape, rows, out, list->count, H);
 }
 
-/* Ones as a leaf whose gradient is asked for, zeros for ghosts. */
-static lt_status constant_weights(lt_tape *tape, const lt_entries *list, int64_t H, lt_var **out) {
+/* The same weight for all, as a leaf whose gradient is asked for, zeros for ghosts. */
+static lt_status constant_weights(lt_tape *tape, const lt_entries *list, int64_t H, double weight,
+                                  lt_var **out) {
     double *values = lt_tape_saved(tape, (size_t)(list->count * H) * sizeof *values);
     if (!values) return LT_FAILED;
-    for (int64_t i = 0; i < list->count * H; i++) values[i] = !list->items[i / H].ghost;
+    for (int64_t i = 0; i < list->count * H; i++) values[i] = list->items[i / H].ghost ? 0 : weight;
     LT_TRY(lt_tape_new(tape, lt_ctx_dtype(tape->ctx), true, out, LT_DIMS(list->count, H)));
     return lt_host_write(tape->ctx, &(*out)->value, values);
 }
@@ -171,9 +172,11 @@ lt_status lt_cache_read_weights(lt_cache *cache, lt_tape *tape, const lt_reader 
     if (!there.items) return LT_FAILED;
     for (int i = 0; i < list->count; i++)
         if (!list->items[i].ghost) there.items[there.count++] = &list->items[i];
+    double scale = cache->read_scale && reader->stream > 0 ? cache->read_scale[reader->sequence] : 1;
     bool all = there.count < list->count || (tape->recording && cache->observer.on_gradient);
     *weights = NULL;
-    if (mode == LT_READ_ONE) return all ? constant_weights(tape, list, H, weights) : LT_OK;
+    if (mode == LT_READ_ONE)
+        return all || scale != 1 ? constant_weights(tape, list, H, scale, weights) : LT_OK;
     if (there.count > 0) LT_TRY(scored_weights(cache, tape, reader, &there, mode, weights));
     return all ? spread(tape, list, H, *weights, weights) : LT_OK;
 }

@@ -6,7 +6,7 @@
 
 #include <sys/stat.h>
 
-enum { DEFAULT_FILES = 5 };
+enum { DEFAULT_FILES = 3 };
 
 static lt_rng_key dice = {.purpose = LT_RNG_TEST};
 static uint64_t thrown;

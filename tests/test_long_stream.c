@@ -75,8 +75,10 @@ static void a_longer_video_takes_no_more_memory(void) {
             CHECK(a.bytes[i] == b.bytes[i] && a.bytes[i] > 0);
         }
         CHECK(a.device == b.device && a.device > 0);
+#ifndef __SANITIZE_ADDRESS__ /* which keeps what was freed for a while */
         /* Resident pages vary by some hundred kB from run to run. */
         CHECK(b.peak_rss - a.peak_rss < 1 << 20);
+#endif
     }
 }
 

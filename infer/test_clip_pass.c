@@ -21,7 +21,7 @@ static lt_cache_spec specs[CLIPS];
 typedef struct listener {
     bool on; /* not while planning: there are no values */
     double slope[CLIPS];
-    int64_t victims; /* a checksum */
+    uint64_t victims; /* a checksum */
 } listener;
 
 /* One pass in a session of its own: weighted losses go backward when `weights` is given. */
@@ -59,7 +59,7 @@ static void prepare(const char *policy, int budget) {
 static void hear_commit(const lt_commit_event *e, void *user) {
     listener *l = user;
     for (int i = 0; l->on && i < e->victims; i++)
-        l->victims = l->victims * 31 + e->victim_ids[i] + e->layer + 2 * e->sequence + 1;
+        l->victims = l->victims * 31 + (uint64_t)(e->victim_ids[i] + e->layer + 2 * e->sequence + 1);
 }
 
 static void hear_gradient(const lt_read_event *e, void *user) {
@@ -281,7 +281,7 @@ static double weighted(const float *loss, const double *weights, int clip) {
 static void slopes_along_the_read_scale_add_up_to_the_loss(void) {
     enum { POINTS = 16 };
     double weights[LOSSES], scale[CLIPS] = {1, 1}, ends[2] = {0}, other[2] = {0}, integral = 0;
-    int64_t victims = 0;
+    uint64_t victims = 0;
     for (int i = 0; i < LOSSES; i++) weights[i] = 0.25 * (1 + i % 5);
     prepare("key-norm", 1);
     lt_model *model = shaken(LT_BACKEND_NAIVE, LT_MODEL_GRADS);

@@ -1,6 +1,7 @@
 #include "core/cli.h"
 #include "tests/harness.h"
 
+#include <poll.h>
 #include <pty.h>
 #include <unistd.h>
 
@@ -326,7 +327,14 @@ static void progress_on_a_terminal_rewrites_its_line(void) {
     dup2(kept, STDERR_FILENO);
     close(kept);
     char text[1024] = "";
-    CHECK(read(reader, text, sizeof text - 1) > 0);
+    size_t got = 0; /* a terminal hands on what was written in pieces, some of them late */
+    struct pollfd ready = {.fd = reader, .events = POLLIN};
+    while (!strchr(text, '\n') && got < sizeof text - 1 && poll(&ready, 1, 5000) > 0) {
+        ssize_t n = read(reader, text + got, sizeof text - 1 - got);
+        if (n <= 0) break;
+        got += (size_t)n;
+        text[got] = '\0';
+    }
     close(reader);
     close(terminal);
     CHECK(strstr(text, "\rlong name of what: 1 / 2 steps, ") == text && strstr(text, " left\r"));

@@ -13,10 +13,13 @@ fi
 
 passed=0 failed=0 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-while read -r program; do
+mapfile -t programs < <(ninja -C "$LT_BUILD" -t targets all |
+    sed -nE 's/^([a-z_0-9]*_test_?[a-z_0-9]*|tests_test_[a-z_0-9]*): C_EXECUTABLE_LINKER.*/\1/p' |
+    sort | grep -F -- "${1:-}" | grep -vE "${LT_SKIP:-^$}")
+for program in "${programs[@]}"; do
     started=$(date +%s)
     status=0
-    timeout 900 "$LT_BUILD/$program" >"$log" 2>&1 || status=$?
+    timeout 900 "$LT_BUILD/$program" >"$log" 2>&1 </dev/null || status=$?
     counts=$(grep -E '^[0-9]+ passed, [0-9]+ failed$' "$log" | tail -n 1 || true)
     p=${counts%% passed*} f=${counts#*, } f=${f%% failed*}
     if [ -z "$counts" ] || { [ "$status" -ne 0 ] && [ "$f" = 0 ]; }; then # crashed, timed out, or ran nothing
@@ -25,8 +28,7 @@ while read -r program; do
     if [ "$f" -gt 0 ]; then tail -n 40 "$log"; fi
     printf '%-40s %4d passed %3d failed  %3d s\n' "$program" "$p" "$f" $(($(date +%s) - started))
     passed=$((passed + p)) failed=$((failed + f))
-done < <(ninja -C "$LT_BUILD" -t targets all | sed -nE 's/^([a-z_0-9]*_test_?[a-z_0-9]*|tests_test_[a-z_0-9]*): C_EXECUTABLE_LINKER.*/\1/p' |
-    sort | grep -F -- "${1:-}" | grep -vE "${LT_SKIP:-^$}")
+done
 
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

@@ -1,14 +1,17 @@
 # A room is a folder and a static library lt_ROOM. A room sees only the rooms above it in DESIGN section 2.
-# Files named test*.c are test programs; every other .c below the folder belongs to the room.
+# Files named test*.c are test programs; every other .c below the folder belongs to the room, and so do .cu files and
+# *_cuda.c where the build has CUDA.
 
 add_library(lt_flags INTERFACE)
 target_include_directories(lt_flags INTERFACE ${CMAKE_SOURCE_DIR})
 target_compile_definitions(lt_flags INTERFACE _GNU_SOURCE LT_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
   $<$<BOOL:${LT_WITH_LT_MPI}>:LT_WITH_MPI> $<$<BOOL:${LT_WITH_LT_FFMPEG}>:LT_WITH_FFMPEG>
-  $<$<BOOL:${LT_WITH_LT_CUDA}>:LT_WITH_NVCC>)
-target_compile_options(lt_flags INTERFACE -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wno-missing-field-initializers
+  $<$<BOOL:${LT_WITH_LT_CUDA}>:LT_WITH_CUDA>)
+set(c_options -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wno-missing-field-initializers
   -ffp-contract=off -fno-math-errno -fno-trapping-math
   $<$<BOOL:${LT_WERROR}>:-Werror> $<$<BOOL:${LT_NATIVE}>:-march=native>)
+target_compile_options(lt_flags INTERFACE "$<$<COMPILE_LANGUAGE:C>:${c_options}>"
+  "$<$<COMPILE_LANGUAGE:CUDA>:-lineinfo;-Werror=all-warnings;--extended-lambda>")
 target_link_libraries(lt_flags INTERFACE OpenMP::OpenMP_C Threads::Threads m)
 if(LT_SANITIZE)
   target_compile_options(lt_flags INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
@@ -24,6 +27,12 @@ enable_testing()
 # lt_room(name dependency...): the library and its test programs.
 function(lt_room name)
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${name}/*.c)
+  if(LT_WITH_LT_CUDA)
+    file(GLOB_RECURSE device_code CONFIGURE_DEPENDS ${name}/*.cu)
+    list(APPEND sources ${device_code})
+  else()
+    list(FILTER sources EXCLUDE REGEX "_cuda\\.c$")
+  endif()
   set(tests ${sources})
   list(FILTER sources EXCLUDE REGEX "/test[^/]*\\.c$")
   list(FILTER tests INCLUDE REGEX "/test[^/]*\\.c$")
@@ -59,6 +68,11 @@ target_include_directories(lt_core PRIVATE ${OPENBLAS_INCLUDE})
 target_link_libraries(lt_core PUBLIC ${OPENBLAS_LIBRARY})
 if(LT_WITH_LT_MPI)
   target_link_libraries(lt_core PUBLIC MPI::MPI_C)
+endif()
+if(LT_WITH_LT_CUDA)
+  target_include_directories(lt_core PRIVATE ${CUDAToolkit_INCLUDE_DIRS})
+  target_link_libraries(lt_core PUBLIC CUDA::cudart_static)
+  set_source_files_properties(core/cublaslt_cuda.c PROPERTIES COMPILE_DEFINITIONS LT_CUBLASLT="${CUDA_cublasLt_LIBRARY}")
 endif()
 
 lt_room(kernels core)

@@ -6,7 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const lt_device_ops *const devices[] = {&lt_device_cpu, &lt_device_null};
+static const lt_device_ops *const devices[] = {
+    &lt_device_cpu,
+    &lt_device_null,
+#ifdef LT_WITH_CUDA
+    &lt_device_cuda,
+#endif
+};
 enum { DEVICE_COUNT = sizeof devices / sizeof *devices };
 
 /* Devices of this project that a build may lack: what to say when one is asked for and has no row above. */
@@ -56,6 +62,25 @@ lt_status lt_device_open(const char *spec, lt_device **out) {
         return LT_OK;
     }
     return no_such_device(spec);
+}
+
+static lt_status set_precision(lt_device *device, const char *precision) {
+    bool f32 = strcmp(precision, "f32") == 0, bf16 = strcmp(precision, "bf16") == 0;
+    LT_CHECK(f32 || bf16, LT_UNAVAILABLE, "--precision %s: not in this build; use f32 or bf16", precision);
+    LT_CHECK(!bf16 || !lt_device_is_host(device), LT_UNAVAILABLE,
+             "--precision bf16: the cpu computes in float32; leave it out");
+    device->target.matrix_dtype_bytes = f32 ? 4 : 2;
+    return LT_OK;
+}
+
+lt_status lt_device_open_as(const char *spec, const char *precision, lt_device **out) {
+    LT_TRY(lt_device_open(spec, out));
+    if (!precision || strcmp(precision, "auto") == 0) return LT_OK;
+    lt_status status = set_precision(*out, precision);
+    if (status == LT_OK) return LT_OK;
+    lt_device_close(*out);
+    *out = NULL;
+    return status;
 }
 
 void lt_device_close(lt_device *device) {

@@ -4,7 +4,7 @@
  *     null          no memory at all: pointers are addresses that nothing may read, kernels are not run. Whole
  *                   training and inference graphs run on it to measure shapes, FLOPs and bytes (`longtake plan`).
  *                   "null:h100" gives it the memory and rates of a named GPU.
- *     cuda          added by core/device_cuda.c where the build has it
+ *     cuda          one NVIDIA GPU, where the build has CUDA; "cuda:1" is the second one (core/device_cuda.h)
  *
  * Adding a device is one file and one row of the table in core/device.c.
  */
@@ -51,6 +51,8 @@ typedef struct lt_device_ops {
     void (*close)(lt_device *device);
     lt_status (*allocate)(lt_device *device, size_t bytes, void **out); /* at least 256-byte aligned */
     void (*release)(lt_device *device, void *memory);
+    /* The host memory of a copy may be used again when this returns. Without a stream, on cuda: after all work asked for
+     * before, and complete on return. */
     lt_status (*copy)(lt_device *device, lt_stream *stream, void *to, const void *from, size_t bytes,
                       lt_copy_kind kind);
     lt_status (*fill)(lt_device *device, lt_stream *stream, void *to, int byte, size_t bytes);
@@ -75,6 +77,9 @@ struct lt_device {
 /* Opens "cpu", "null", "null:NAME" or "cuda". LT_UNAVAILABLE, with the reason, where the build or machine has none.
  * The caller closes it. */
 lt_status lt_device_open(const char *spec, lt_device **out);
+/* The same, with what products read there: "f32", "bf16", or "auto" (or NULL), the device's own choice: float32 on the cpu, bf16
+ * on cuda. LT_UNAVAILABLE where the device cannot. */
+lt_status lt_device_open_as(const char *spec, const char *precision, lt_device **out);
 void lt_device_close(lt_device *device);
 
 /* Rows of the device table, in order; NULL past the end. For `longtake list devices`. */

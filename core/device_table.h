@@ -6,5 +6,6 @@
 
 extern const lt_device_ops lt_device_cpu;
 extern const lt_device_ops lt_device_null;
+extern const lt_device_ops lt_device_cuda; /* where the build has CUDA */
 
 #endif

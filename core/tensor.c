@@ -188,8 +188,7 @@ lt_status lt_tensor_to_host(lt_device *device, lt_stream *stream, const lt_tenso
 
 lt_status lt_tensor_from_host(lt_device *device, lt_stream *stream, lt_tensor *t, const void *host) {
     LT_TRY(check_plain(t, "copy from the host"));
-    LT_TRY(lt_device_copy(device, stream, t->data, host, lt_nbytes(t), LT_COPY_TO_DEVICE));
-    return lt_device_synchronize(device, stream);
+    return lt_device_copy(device, stream, t->data, host, lt_nbytes(t), LT_COPY_TO_DEVICE);
 }
 
 lt_status lt_tensor_zero(lt_device *device, lt_stream *stream, lt_tensor *t) {

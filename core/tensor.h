@@ -64,7 +64,7 @@ bool lt_as_rows(const lt_tensor *t, int inner, int64_t *rows, int64_t *columns, 
 /* "f32[2,256,128]" into `text`; returns `text`. */
 char *lt_tensor_text(const lt_tensor *t, char *text, size_t size);
 
-/* Host copies. `host` holds lt_nbytes(t) contiguous bytes; the tensor must be contiguous. Waits for the stream.
+/* Host copies. `host` holds lt_nbytes(t) contiguous bytes, and may be used again on return; the tensor must be contiguous.
  * On a null device to_host writes zeros, so that code which reads features or losses walks on. */
 lt_status lt_tensor_to_host(lt_device *device, lt_stream *stream, const lt_tensor *t, void *host);
 lt_status lt_tensor_from_host(lt_device *device, lt_stream *stream, lt_tensor *t, const void *host);

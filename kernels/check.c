@@ -2,6 +2,7 @@
 
 #include "core/parallel.h"
 #include "core/rng_math.h"
+#include "kernels/testing_device.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -38,6 +39,7 @@ static void *element(const lt_tensor *t, int64_t index) {
 double lt_check_get(const lt_tensor *t, int64_t index) {
     const void *at = element(t, index);
     if (t->dtype == LT_I32) return *(const int32_t *)at;
+    if (t->dtype == LT_BF16) return (double)lt_bf16_to_f32(*(const uint16_t *)at);
     return t->dtype == LT_F64 ? *(const double *)at : (double)*(const float *)at;
 }
 
@@ -45,10 +47,19 @@ static void put(lt_tensor *t, int64_t index, double value) {
     void *at = element(t, index);
     if (t->dtype == LT_I32) *(int32_t *)at = (int32_t)value;
     else if (t->dtype == LT_F64) *(double *)at = value;
+    else if (t->dtype == LT_BF16) *(uint16_t *)at = lt_f32_to_bf16((float)value);
     else *(float *)at = (float)value;
 }
 
-void lt_check_set(lt_tensor *t, int64_t index, double value) { put(t, index, (double)(float)value); }
+/* Whether the check in progress has bf16 passes: its values must then be the same in all passes. */
+static bool rounds_to_bf16;
+
+static double rounded(double value) {
+    float single = (float)value;
+    return (double)(rounds_to_bf16 ? lt_bf16_to_f32(lt_f32_to_bf16(single)) : single);
+}
+
+void lt_check_set(lt_tensor *t, int64_t index, double value) { put(t, index, rounded(value)); }
 
 void lt_check_affine(lt_tensor *t, double scale, double offset) {
     for (int64_t i = 0; i < lt_numel(t); i++) lt_check_set(t, i, scale * lt_check_get(t, i) + offset);
@@ -86,18 +97,44 @@ lt_status lt_compare(const char *what, const lt_tensor *found, const lt_tensor *
 
 /* The first failure wins: later ones follow from it. */
 static void record(lt_check *check, lt_status status, const char *message) {
-    static const char *const passes[LT_CHECK_PASSES] = {"naive", "cpu, 1 thread", "cpu, 2 threads"};
+    static const char *const passes[2][LT_CHECK_PASSES] = {
+        {"naive", "cpu, 1 thread", "cpu, 2 threads"},
+        {"naive", "cuda", "cuda again", "cuda, bf16", "cuda, bf16 again"}};
     if (status == LT_OK || check->status != LT_OK) return;
     check->status = status;
-    const char *pass = check->pass >= 0 && check->pass < LT_CHECK_PASSES ? passes[check->pass] : "set-up";
+    const char *pass = check->pass >= 0 && check->pass < LT_CHECK_PASSES
+                           ? passes[check->cuda != NULL][check->pass]
+                           : "set-up";
     snprintf(check->message, sizeof check->message, "%s: %s", pass, message);
 }
 
+/* The GPU that the environment asks for, and its memory that the host reaches too; opened once. NULL when it asks for none. */
+static lt_device *gpu, *shared;
+
+static lt_status open_devices(void) {
+    if (strcmp(test_device(), "cpu") == 0 || gpu) return LT_OK;
+    LT_TRY(lt_device_open(test_device(), &shared));
+    return lt_device_open("cuda", &gpu);
+}
+
+static lt_status open_gpu(lt_check *check) {
+    LT_TRY(open_devices());
+    check->cuda = gpu;
+    if (!gpu) return LT_OK;
+    LT_TRY(lt_arena_init(&check->cuda_scratch, check->cuda, SCRATCH_BYTES, "scratch"));
+    check->cuda_scratch.poison = true;
+    return check->cuda->ops->stream_create(check->cuda, &check->ctx.stream);
+}
+
 void lt_check_begin(lt_check *check, uint64_t seed) {
-    *check = (lt_check){.seed = seed, .pass = -1, .threads_before = lt_threads()};
-    lt_status status = lt_device_open("cpu", &check->ctx.device);
-    if (status == LT_OK) status = lt_arena_init(&check->scratch, check->ctx.device, SCRATCH_BYTES, "scratch");
+    *check = (lt_check){
+        .seed = seed, .pass = -1, .bf16_bound = LT_TOL_BF16_FORWARD, .threads_before = lt_threads()};
+    rounds_to_bf16 = false;
+    lt_status status = lt_device_open("cpu", &check->cpu);
+    if (status == LT_OK) status = lt_arena_init(&check->scratch, check->cpu, SCRATCH_BYTES, "scratch");
     check->scratch.poison = true;
+    if (status == LT_OK) status = open_gpu(check);
+    check->ctx.device = check->cpu;
     check->ctx.scratch = &check->scratch;
     record(check, status, lt_error());
 }
@@ -118,10 +155,25 @@ static lt_status check_operand(const lt_check *check, int pass, int index) {
     for (int64_t i = 0; operand->role == LT_CHECK_OUTPUT && i < lt_numel(t); i++)
         LT_CHECK(!untouched(t, i), LT_FAILED, "%s: element %lld was never written", what, (long long)i);
     if (pass == 0) return LT_OK;
-    if (pass == 2 && !check->threads_may_differ)
-        LT_CHECK(memcmp(t->data, check->operands[1][index].tensor.data, lt_nbytes(t)) == 0, LT_FAILED,
-                 "%s: bits differ between 1 and 2 threads", what);
-    return lt_compare(what, t, &check->operands[0][index].tensor, check->tolerance);
+    bool repeats = pass % 2 == 0 && (check->cuda || !check->threads_may_differ);
+    if (repeats)
+        LT_CHECK(memcmp(t->data, check->operands[pass - 1][index].tensor.data, lt_nbytes(t)) == 0, LT_FAILED,
+                 "%s: bits differ between %s", what, check->cuda ? "two runs" : "1 and 2 threads");
+    lt_tolerance bound = check->cuda && check->tolerance == LT_TOL_CPU ? LT_TOL_CUDA_F32 : check->tolerance;
+    return lt_compare(what, t, &check->operands[0][index].tensor, pass > 2 ? operand->bf16_bound : bound);
+}
+
+/* Points the context at the pass's backend. */
+static void enter(lt_check *check, int pass) {
+    lt_ctx *ctx = &check->ctx;
+    bool cuda = pass > 0 && check->cuda;
+    ctx->device = cuda ? check->cuda : check->cpu;
+    ctx->scratch = cuda ? &check->cuda_scratch : &check->scratch;
+    ctx->backend = pass == 0 ? LT_BACKEND_NAIVE : cuda ? LT_BACKEND_CUDA : LT_BACKEND_CPU;
+    ctx->dtype = pass > 2 ? LT_BF16 : LT_F32;
+    ctx->sync = cuda;
+    rounds_to_bf16 = check->cuda && check->bf16;
+    lt_set_threads(!cuda && pass == 2 ? 2 : 1);
 }
 
 bool lt_check_next(lt_check *check) {
@@ -130,18 +182,32 @@ bool lt_check_next(lt_check *check) {
         record(check, LT_FAILED, "this pass made another number of operands than the first");
     for (int i = 0; pass >= 0 && check->status == LT_OK && i < check->count[pass]; i++)
         record(check, check_operand(check, pass, i), lt_error());
-    if (check->status != LT_OK || pass + 1 == LT_CHECK_PASSES) return false;
+    if (check->status != LT_OK || pass + 1 == (check->cuda && check->bf16 ? LT_CHECK_PASSES : 3))
+        return false;
     check->pass++;
-    check->ctx.backend = check->pass == 0 ? LT_BACKEND_NAIVE : LT_BACKEND_CPU;
-    lt_set_threads(check->pass == 2 ? 2 : 1);
+    enter(check, check->pass);
     return true;
+}
+
+static char *slab_new(lt_check_operand *operand, size_t bytes) {
+    void *memory = NULL;
+    if (!operand->on_device) return aligned_alloc(GUARD_BYTES, bytes);
+    operand->slab_bytes = bytes;
+    return lt_device_allocate(shared, bytes, &memory) == LT_OK ? memory : NULL;
+}
+
+static void slab_free(lt_check_operand *operand) {
+    if (operand->on_device) lt_device_release(shared, operand->slab, operand->slab_bytes);
+    else free(operand->slab);
 }
 
 lt_status lt_check_end(lt_check *check) {
     for (int pass = 0; pass < LT_CHECK_PASSES; pass++)
-        for (int i = 0; i < check->count[pass]; i++) free(check->operands[pass][i].slab);
+        for (int i = 0; i < check->count[pass]; i++) slab_free(&check->operands[pass][i]);
+    if (check->ctx.stream) check->cuda->ops->stream_destroy(check->cuda, check->ctx.stream);
+    lt_arena_free(&check->cuda_scratch);
     lt_arena_free(&check->scratch);
-    if (check->ctx.device) lt_device_close(check->ctx.device);
+    lt_device_close(check->cpu);
     lt_set_threads(check->threads_before);
     return check->status == LT_OK ? LT_OK : lt_fail(check->status, "%s", check->message);
 }
@@ -157,8 +223,9 @@ static lt_check_operand *operand_new(lt_check *check, lt_check_role role, lt_dty
     lt_check_operand *operand = &check->operands[check->pass][check->count[check->pass]++];
     size_t bytes = lt_dtype_size(dtype);
     for (int i = 0; i < ndim; i++) bytes *= (size_t)shape[i];
-    *operand = (lt_check_operand){.role = role,
-                                  .slab = aligned_alloc(GUARD_BYTES, (bytes + 3 * GUARD_BYTES) & -256ul)};
+    *operand = (lt_check_operand){
+        .role = role, .on_device = check->ctx.device != check->cpu, .bf16_bound = check->bf16_bound};
+    operand->slab = slab_new(operand, (bytes + 3 * GUARD_BYTES) & -256ul);
     if (!operand->slab) {
         check->count[check->pass]--;
         record(check, LT_FAILED, "out of memory");
@@ -171,16 +238,18 @@ static lt_check_operand *operand_new(lt_check *check, lt_check_role role, lt_dty
     return operand;
 }
 
-lt_tensor lt_check_operand_new(lt_check *check, lt_check_role role, int ndim, const int64_t *shape) {
+lt_tensor lt_check_operand_new(lt_check *check, lt_check_role role, bool sum, int ndim,
+                               const int64_t *shape) {
+    lt_dtype dtype = sum ? lt_ctx_sum_dtype(&check->ctx) : lt_ctx_dtype(&check->ctx);
     lt_rng_key key = {
         .seed = check->seed, .purpose = LT_RNG_TEST, .clip = (uint64_t)check->count[check->pass]};
-    lt_tensor t = operand_new(check, role, lt_ctx_dtype(&check->ctx), ndim, shape)->tensor;
+    lt_tensor t = operand_new(check, role, dtype, ndim, shape)->tensor;
     if (lt_is_empty(&t) || role == LT_CHECK_OUTPUT || role == LT_CHECK_PARTLY) return t;
     lt_rng_stream stream = lt_rng_open(&key, LT_RNG_NORMALS);
     float normals[4];
     for (int64_t i = 0; i < lt_numel(&t); i++) {
         if (i % 4 == 0) lt_normals4(&stream, (uint64_t)i / 4, normals);
-        put(&t, i, (double)normals[i % 4]);
+        lt_check_set(&t, i, (double)normals[i % 4]);
     }
     return t;
 }

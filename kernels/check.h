@@ -1,5 +1,6 @@
-/* Checking an op: the same call on float64 naive, then on float32 cpu with 1 and with 2 threads. For tests
- * only.
+/* Checking an op: the same call on float64 naive, then on float32 cpu with 1 and with 2 threads; with
+ * LT_TEST_DEVICE=cuda in the environment, on float32 cuda twice instead, and, where the test says that it knows which
+ * operands are sums (`bf16`), on bf16 cuda twice. For tests only.
  *
  *     lt_check c;
  *     for (lt_check_begin(&c, 7); lt_check_next(&c);) {                  the body runs once per pass
@@ -10,8 +11,9 @@
  *     CHECK_OK(lt_check_end(&c));
  *
  * Operands are known by the order in which a pass makes them, so every pass must make the same ones. Their
- * values are equal in all passes (normals rounded to float32). What is checked: outputs against naive, within
- * the bound; cpu outputs bit-equal for 1 and 2 threads; every output element written; nothing written before
+ * values are equal in all passes (normals rounded to float32, or to bf16 where a bf16 pass follows). What is checked:
+ * outputs against naive, within the bound; bits equal for 1 and 2 threads, and in both runs on cuda; every output
+ * element written; nothing written before
  * or after any operand; inputs unchanged; workspace read only after it was written (the scratch arena is
  * poisoned).
  */
@@ -46,26 +48,33 @@ double lt_tolerance_bound(lt_tolerance tolerance);
 lt_status lt_compare(const char *what, const lt_tensor *found, const lt_tensor *wanted,
                      lt_tolerance tolerance);
 
-enum { LT_CHECK_OPERANDS = 64, LT_CHECK_PASSES = 3 };
+enum { LT_CHECK_OPERANDS = 64, LT_CHECK_PASSES = 5 };
 
 typedef enum lt_check_role { LT_CHECK_INPUT, LT_CHECK_OUTPUT, LT_CHECK_PARTLY, LT_CHECK_BOTH } lt_check_role;
 
 typedef struct lt_check_operand {
     lt_check_role role;
-    lt_tensor tensor; /* contiguous, inside `slab` */
-    char *slab;       /* guard words, values, guard words */
-    uint64_t sum;     /* of an input's bytes, before the call */
+    lt_tensor tensor;        /* contiguous, inside `slab` */
+    char *slab;              /* guard words, values, guard words */
+    bool on_device;          /* the slab is memory that a GPU reaches too */
+    size_t slab_bytes;       /* of such a slab */
+    lt_tolerance bf16_bound; /* in a bf16 pass */
+    uint64_t sum;            /* of an input's bytes, before the call */
 } lt_check_operand;
 
 typedef struct lt_check {
     lt_ctx ctx;              /* of the current pass: give it to the op */
     lt_tolerance tolerance;  /* LT_TOL_CPU; change it after lt_check_begin */
     bool threads_may_differ; /* set it for ops on BLAS: 2 threads need only be within the bound */
-    int pass;                /* 0 naive, 1 and 2 cpu with that many threads */
+    bool bf16; /* set it after lt_check_begin where sums are made by LT_..._SUM: bf16 passes too, on cuda */
+    lt_tolerance
+        bf16_bound; /* of operands made from now on: LT_TOL_BF16_FORWARD; gradients want LT_TOL_BF16_GRADIENT */
+    int pass;       /* 0 naive, 1 and 2 cpu with that many threads, or cuda; 3 and 4 cuda in bf16 */
     /* Its own: */
     uint64_t seed;
     int threads_before;
-    lt_arena scratch;
+    lt_device *cpu, *cuda; /* cuda: NULL unless LT_TEST_DEVICE asks for it */
+    lt_arena scratch, cuda_scratch;
     lt_status status;
     char message[512];
     int count[LT_CHECK_PASSES];
@@ -78,18 +87,24 @@ bool lt_check_next(lt_check *check);
 /* Frees everything; the first failure and its message, or LT_OK. */
 lt_status lt_check_end(lt_check *check);
 
-/* New contiguous operand in the pass's dtype. Take views of it (lt_slice, lt_split) for strided operands. */
-lt_tensor lt_check_operand_new(lt_check *check, lt_check_role role, int ndim, const int64_t *shape);
-#define LT_IN(check, ...)    lt_check_operand_new((check), LT_CHECK_INPUT, LT_DIMS(__VA_ARGS__))
-#define LT_OUT(check, ...)   lt_check_operand_new((check), LT_CHECK_OUTPUT, LT_DIMS(__VA_ARGS__))
-#define LT_INOUT(check, ...) lt_check_operand_new((check), LT_CHECK_BOTH, LT_DIMS(__VA_ARGS__))
+/* New contiguous operand in the pass's dtype for activations, or for sums (lt_ctx_sum_dtype). Take views of it (lt_slice,
+ * lt_split) for strided operands. */
+lt_tensor lt_check_operand_new(lt_check *check, lt_check_role role, bool sum, int ndim, const int64_t *shape);
+#define LT_IN(check, ...)    lt_check_operand_new((check), LT_CHECK_INPUT, false, LT_DIMS(__VA_ARGS__))
+#define LT_OUT(check, ...)   lt_check_operand_new((check), LT_CHECK_OUTPUT, false, LT_DIMS(__VA_ARGS__))
+#define LT_INOUT(check, ...) lt_check_operand_new((check), LT_CHECK_BOTH, false, LT_DIMS(__VA_ARGS__))
 /* An output of which the op sees only a view: what lies outside must stay untouched. */
-#define LT_OUT_PARTLY(check, ...) lt_check_operand_new((check), LT_CHECK_PARTLY, LT_DIMS(__VA_ARGS__))
+#define LT_OUT_PARTLY(check, ...) lt_check_operand_new((check), LT_CHECK_PARTLY, false, LT_DIMS(__VA_ARGS__))
+#define LT_IN_SUM(check, ...)     lt_check_operand_new((check), LT_CHECK_INPUT, true, LT_DIMS(__VA_ARGS__))
+#define LT_OUT_SUM(check, ...)    lt_check_operand_new((check), LT_CHECK_OUTPUT, true, LT_DIMS(__VA_ARGS__))
+#define LT_INOUT_SUM(check, ...)  lt_check_operand_new((check), LT_CHECK_BOTH, true, LT_DIMS(__VA_ARGS__))
+#define LT_OUT_PARTLY_SUM(check, ...)                                                                        \
+    lt_check_operand_new((check), LT_CHECK_PARTLY, true, LT_DIMS(__VA_ARGS__))
 /* int32 input, uniform in [0, bound). */
 lt_tensor lt_check_ids(lt_check *check, int bound, int ndim, const int64_t *shape);
 
-/* Element access in row-major order through any strides (f32, f64, i32); a value set is rounded to float32
- * first. */
+/* Element access in row-major order through any strides (f32, f64, bf16, i32); a value set is rounded to float32
+ * first, or to bf16 where a bf16 pass follows. */
 double lt_check_get(const lt_tensor *t, int64_t index);
 void lt_check_set(lt_tensor *t, int64_t index, double value);
 /* t = scale * t + offset, for operands that should not be standard normals. */

@@ -1,6 +1,7 @@
 #include "kernels/op.h"
 
 #include <stdio.h>
+#include <time.h>
 
 #define LT_OP(ID, name)                                                                                      \
     lt_status lt_##name##_describe(const lt_ctx *ctx, const void *args, lt_cost *cost);                      \
@@ -36,7 +37,10 @@ static const char *const backend_names[LT_BACKEND_COUNT] = {[LT_BACKEND_NAIVE] =
 
 const lt_op *lt_op_at(lt_op_id id) { return (int)id >= 0 && id < LT_OP_COUNT ? &ops[id] : NULL; }
 
-lt_dtype lt_ctx_dtype(const lt_ctx *ctx) { return ctx->backend == LT_BACKEND_NAIVE ? LT_F64 : LT_F32; }
+lt_dtype lt_ctx_sum_dtype(const lt_ctx *ctx) { return ctx->backend == LT_BACKEND_NAIVE ? LT_F64 : LT_F32; }
+lt_dtype lt_ctx_dtype(const lt_ctx *ctx) {
+    return ctx->backend != LT_BACKEND_NAIVE && ctx->dtype == LT_BF16 ? LT_BF16 : lt_ctx_sum_dtype(ctx);
+}
 
 static void count(lt_meter *meter, lt_op_id id, const lt_cost *cost) {
     meter->op[id].calls++;
@@ -46,6 +50,12 @@ static void count(lt_meter *meter, lt_op_id id, const lt_cost *cost) {
     meter->bytes += cost->bytes;
 }
 
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
 /* Runs the backend's function and, with --sync, waits so that a late device error gets the name of its op. */
 static lt_status launch(lt_ctx *ctx, const lt_op *op, const void *args, void *workspace) {
     lt_status status = op->run[ctx->backend](ctx, args, workspace);
@@ -53,13 +63,12 @@ static lt_status launch(lt_ctx *ctx, const lt_op *op, const void *args, void *wo
         status = lt_device_synchronize(ctx->device, ctx->stream);
         if (status != LT_OK) ctx->sticky = status;
     }
+    if (status != LT_OK && ctx->backend == LT_BACKEND_CUDA) ctx->sticky = status;
     return status == LT_OK ? LT_OK : lt_fail_in(status, "op %s", op->name);
 }
 
-lt_status lt_op_run(lt_ctx *ctx, lt_op_id id, const void *args) {
-    const lt_op *op = lt_op_at(id);
-    LT_CHECK(op, LT_FAILED, "there is no op number %d", (int)id);
-    LT_CHECK(ctx->sticky == LT_OK, ctx->sticky, "op %s was not run: the device failed before it", op->name);
+/* Checks and costs the call, finds it a workspace, runs it. */
+static lt_status run(lt_ctx *ctx, lt_op_id id, const lt_op *op, const void *args) {
     bool runs = ctx->backend != LT_BACKEND_NULL && !lt_device_is_null(ctx->device);
     LT_CHECK(!runs || op->run[ctx->backend], LT_UNAVAILABLE, "op %s: not available on backend %s", op->name,
              backend_names[ctx->backend]);
@@ -77,6 +86,17 @@ lt_status lt_op_run(lt_ctx *ctx, lt_op_id id, const void *args) {
     if (status != LT_OK) return lt_fail_in(status, "op %s", op->name);
     if (runs) status = launch(ctx, op, args, workspace);
     lt_arena_release(ctx->scratch, mark);
+    return status;
+}
+
+lt_status lt_op_run(lt_ctx *ctx, lt_op_id id, const void *args) {
+    const lt_op *op = lt_op_at(id);
+    LT_CHECK(op, LT_FAILED, "there is no op number %d", (int)id);
+    LT_CHECK(ctx->sticky == LT_OK, ctx->sticky, "op %s was not run: the device failed before it", op->name);
+    if (!ctx->meter || !ctx->meter->timed) return run(ctx, id, op, args);
+    double start = now();
+    lt_status status = run(ctx, id, op, args);
+    ctx->meter->op[id].seconds += now() - start;
     return status;
 }
 

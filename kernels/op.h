@@ -40,9 +40,11 @@ typedef struct lt_cost {
 typedef struct lt_meter {
     struct {
         int64_t calls;
-        double flops, bytes;
+        double flops, bytes, seconds;
     } op[LT_OP_COUNT];
     double flops, bytes;
+    bool
+        timed; /* count seconds too: those until a call returns; on cuda, with sync, those until it is complete */
 } lt_meter;
 
 /* Where and how ops run. One per stream; not shared between threads. */
@@ -54,8 +56,10 @@ typedef struct lt_ctx {
     lt_stream *stream;
     lt_arena *scratch; /* workspaces; holds nothing between ops */
     lt_meter *meter;   /* or NULL */
-    bool sync;         /* wait after each op and name the one that failed */
-    lt_status sticky;  /* first device failure; no op runs after it */
+    lt_dtype
+        dtype; /* LT_BF16: activations and matrices in bf16 (cuda); else the backend's own, see lt_ctx_dtype */
+    bool sync;        /* wait after each op and name the one that failed */
+    lt_status sticky; /* first device failure; no op runs after it */
 } lt_ctx;
 
 /* Checks `args` for this context's backend: LT_FAILED with the reason if it cannot run, else fills `cost`. */
@@ -73,8 +77,12 @@ const lt_op *lt_op_at(lt_op_id id);
 /* The launcher. Typed wrappers (lt_linear_forward, ...) call it; nothing else does. */
 lt_status lt_op_run(lt_ctx *ctx, lt_op_id id, const void *args);
 
-/* The dtype this context computes in: float64 on naive, float32 on cpu and null. */
+/* The dtype of activations and of the matrices they are multiplied with: float64 on naive; bf16 where ctx->dtype says so; else
+ * float32. */
 lt_dtype lt_ctx_dtype(const lt_ctx *ctx);
+/* The dtype of everything that sums or steers: S and z, weights of entries, gradients of parameters, biases, norms, tables,
+ * modulation, latents, losses. float64 on naive, else float32. */
+lt_dtype lt_ctx_sum_dtype(const lt_ctx *ctx);
 
 /* For describe functions: LT_FAILED naming op, operand and both shapes unless `t` has this many dimensions with these
  * sizes (-1: any) and dtype. `optional` lets an empty tensor pass. */

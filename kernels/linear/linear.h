@@ -1,4 +1,7 @@
-/* y = x w^T + b: the one matrix product of the model (published 1x1 convolutions are this too). */
+/* y = x w^T + b: the one matrix product of the model (published 1x1 convolutions are this too).
+ *
+ * x, w, y and their gradients dx, dy have one dtype: that of activations, or, where activations are bf16, float32 throughout
+ * one call (the time embedding, the scorer). Bias and the gradients of parameters are sums. */
 #ifndef LT_KERNELS_LINEAR_H
 #define LT_KERNELS_LINEAR_H
 
@@ -11,7 +14,7 @@ extern "C" {
 typedef struct lt_linear_args {
     lt_tensor x;     /* [..., K], rows may be strided */
     lt_tensor w;     /* [M, K] contiguous rows */
-    lt_tensor b;     /* [M] or empty */
+    lt_tensor b;     /* [M] or empty; a sum */
     lt_tensor y;     /* [..., M], rows may be strided */
     bool accumulate; /* y += instead of y = */
 } lt_linear_args;
@@ -21,8 +24,8 @@ lt_status lt_linear_forward(lt_ctx *ctx, const lt_linear_args *args);
 typedef struct lt_linear_backward_args {
     lt_tensor dy, x, w;
     lt_tensor dx;                      /* [..., K] or empty */
-    lt_tensor dw;                      /* [M, K] or empty */
-    lt_tensor db;                      /* [M] or empty */
+    lt_tensor dw;                      /* [M, K] or empty; a sum */
+    lt_tensor db;                      /* [M] or empty; a sum */
     bool accumulate_dx, accumulate_dw; /* the latter for db too */
 } lt_linear_backward_args;
 lt_status lt_linear_backward(lt_ctx *ctx, const lt_linear_backward_args *args);

@@ -2,20 +2,22 @@
 #include "kernels/linear/linear.h"
 #include "tests/harness.h"
 
-/* Forward and backward of one size; `strided` takes x and y from wider rows, as q is taken from a packed q,
- * k, v. */
-static void both_ways(int rows, int k, int m, bool accumulate, bool strided) {
+/* Forward and backward of one size. `pad`: every operand but w begins that many elements into a wider row, as q is taken from a
+ * packed q, k, v; some of these addresses are round for a GPU, others not. */
+static void both_ways(int rows, int k, int m, bool accumulate, int pad) {
     lt_check c;
     lt_check_begin(&c, (uint64_t)(rows + k + m));
-    c.threads_may_differ = true;
+    c.threads_may_differ = c.bf16 = true;
     while (lt_check_next(&c)) {
-        int pad = strided ? 3 : 0;
-        lt_tensor x = lt_slice(LT_IN(&c, rows, k + pad), 1, pad, k), w = LT_IN(&c, m, k), b = LT_IN(&c, m);
+        c.bf16_bound = LT_TOL_BF16_FORWARD;
+        lt_tensor x = lt_slice(LT_IN(&c, rows, k + pad), 1, pad, k), w = LT_IN(&c, m, k);
+        lt_tensor b = lt_slice(LT_IN_SUM(&c, m + pad), 0, pad, m);
         lt_tensor y = accumulate ? LT_INOUT(&c, rows, m + pad) : LT_OUT_PARTLY(&c, rows, m + pad);
         lt_tensor dy = lt_slice(LT_IN(&c, rows, m + pad), 1, pad, m);
+        c.bf16_bound = LT_TOL_BF16_GRADIENT;
         lt_tensor dx = accumulate ? LT_INOUT(&c, rows, k + pad) : LT_OUT_PARTLY(&c, rows, k + pad);
-        lt_tensor dw = accumulate ? LT_INOUT(&c, m, k) : LT_OUT(&c, m, k);
-        lt_tensor db = accumulate ? LT_INOUT(&c, m) : LT_OUT(&c, m);
+        lt_tensor dw = accumulate ? LT_INOUT_SUM(&c, m, k) : LT_OUT_SUM(&c, m, k);
+        lt_tensor db = accumulate ? LT_INOUT_SUM(&c, m) : LT_OUT_SUM(&c, m);
         y = lt_slice(y, 1, pad, m);
         dx = lt_slice(dx, 1, pad, k);
         lt_linear_args f = {x, w, b, y, accumulate};
@@ -27,24 +29,93 @@ static void both_ways(int rows, int k, int m, bool accumulate, bool strided) {
 }
 
 static void cpu_equals_naive_at_ragged_sizes(void) {
-    both_ways(1, 128, 384, false, false);
-    both_ways(63, 17, 500, false, true);
-    both_ways(500, 1, 63, true, false);
-    both_ways(1000, 60, 1, true, true);
-    both_ways(8, 500, 1000, false, false);
+    both_ways(1, 128, 384, false, 0);
+    both_ways(63, 17, 500, false, 3);
+    both_ways(500, 1, 63, true, 0);
+    both_ways(1000, 60, 1, true, 3);
+    both_ways(8, 500, 1000, false, 0);
 }
 
-static void no_rows_give_gradients_of_zero(void) { both_ways(0, 12, 20, false, false); }
+static void no_rows_give_gradients_of_zero(void) {
+    both_ways(0, 12, 20, false, 0);
+    both_ways(0, 12, 20, true, 0);
+}
+
+/* Sizes as models have them, at addresses that are multiples of 16, 8, 4 and 2 bytes where elements have 2. */
+static void rows_may_begin_anywhere(void) {
+    const int pads[] = {0, 8, 4, 2, 1};
+    for (int i = 0; i < 5; i++) {
+        both_ways(257, 112, 336, i % 2, pads[i]);
+        both_ways(63, 256, 112, i % 2, pads[i]);
+    }
+    both_ways(1, 8, 16, true, 0);
+    both_ways(31, 33, 65, true, 1);
+    both_ways(8300, 24, 40, true, 0);
+}
+
+/* More than 1 GFLOP: with as much workspace as a large model's products have. */
+static void a_large_product_is_right(void) {
+    lt_check c;
+    lt_check_begin(&c, 8);
+    c.threads_may_differ = c.bf16 = true;
+    while (lt_check_next(&c)) {
+        lt_linear_args f = {.x = LT_IN(&c, 520, 1120), .w = LT_IN(&c, 896, 1120), .b = LT_IN_SUM(&c, 896)};
+        f.y = LT_OUT(&c, 520, 896);
+        LT_CHECK_RUN(&c, lt_linear_forward(&c.ctx, &f));
+    }
+    CHECK_OK(lt_check_end(&c));
+}
+
+/* Where activations are bf16, float32 operands may be multiplied all the same, with the exactness of float32. */
+static void sums_may_be_multiplied_too(void) {
+    lt_check c;
+    lt_check_begin(&c, 9);
+    c.threads_may_differ = c.bf16 = true;
+    while (lt_check_next(&c)) {
+        c.bf16_bound = LT_TOL_CUDA_F32;
+        lt_linear_args f = {.x = LT_IN_SUM(&c, 63, 256), .w = LT_IN_SUM(&c, 112, 256)};
+        f.b = LT_IN_SUM(&c, 112), f.y = LT_OUT_SUM(&c, 63, 112);
+        lt_linear_backward_args g = {.dy = LT_IN_SUM(&c, 63, 112), .x = f.x, .w = f.w};
+        g.dx = LT_OUT_SUM(&c, 63, 256), g.dw = LT_OUT_SUM(&c, 112, 256), g.db = LT_OUT_SUM(&c, 112);
+        LT_CHECK_RUN(&c, lt_linear_forward(&c.ctx, &f));
+        LT_CHECK_RUN(&c, lt_linear_backward(&c.ctx, &g));
+    }
+    CHECK_OK(lt_check_end(&c));
+}
+
+static lt_cost cost_of(lt_backend backend, int64_t rows, int64_t k, int64_t m) {
+    float nothing;
+    lt_ctx ctx = {.backend = backend, .dtype = backend == LT_BACKEND_CUDA ? LT_BF16 : LT_F32};
+    lt_dtype dtype = lt_ctx_dtype(&ctx);
+    lt_tensor dy = LT_VIEW(&nothing, dtype, rows, m), x = LT_VIEW(&nothing, dtype, rows, k);
+    lt_linear_backward_args g = {.dy = dy, .x = x, .w = LT_VIEW(&nothing, dtype, m, k), .dx = x};
+    g.dw = LT_VIEW(&nothing, LT_F32, m, k), g.db = LT_VIEW(&nothing, LT_F32, m);
+    lt_cost cost = {0};
+    CHECK_OK(lt_op_at(LT_OP_LINEAR_BACKWARD)->describe(&ctx, &g, &cost));
+    return cost;
+}
+
+static void cost_follows_dtypes_and_backend(void) {
+    lt_cost cpu = cost_of(LT_BACKEND_CPU, 6000, 128, 384), gpu = cost_of(LT_BACKEND_CUDA, 6000, 128, 384);
+    double once = 6000 * 384 + 2 * 6000 * 128 + 384 * 128;
+    CHECK(cpu.flops == gpu.flops && cpu.flops == 4.0 * 6000 * 128 * 384 + 6000 * 384);
+    CHECK(cpu.bytes == 4 * (once + 384 * 128) && gpu.bytes == 2 * once + 4 * 384 * 128);
+    CHECK(gpu.workspace == 4 << 20 && cpu.workspace == (6000 + 63) / 64 * 384 * 4);
+    CHECK(cost_of(LT_BACKEND_CUDA, 32760, 2240, 6720).workspace == 32 << 20);
+    CHECK(cost_of(LT_BACKEND_CUDA, 0, 12, 20).workspace == 0);
+}
 
 static void gradients_are_the_derivatives(void) {
     lt_check c;
     lt_check_begin(&c, 1);
-    c.threads_may_differ = true;
+    c.threads_may_differ = c.bf16 = true;
     while (lt_check_next(&c)) {
+        c.bf16_bound = LT_TOL_BF16_FORWARD;
         lt_linear_args f = {
-            .x = LT_IN(&c, 2, 3, 5), .w = LT_IN(&c, 7, 5), .b = LT_IN(&c, 7), .y = LT_OUT(&c, 2, 3, 7)};
+            .x = LT_IN(&c, 2, 3, 5), .w = LT_IN(&c, 7, 5), .b = LT_IN_SUM(&c, 7), .y = LT_OUT(&c, 2, 3, 7)};
         lt_linear_backward_args g = {.dy = LT_IN(&c, 2, 3, 7), .x = f.x, .w = f.w};
-        g.dx = LT_OUT(&c, 2, 3, 5), g.dw = LT_OUT(&c, 7, 5), g.db = LT_OUT(&c, 7);
+        c.bf16_bound = LT_TOL_BF16_GRADIENT;
+        g.dx = LT_OUT(&c, 2, 3, 5), g.dw = LT_OUT_SUM(&c, 7, 5), g.db = LT_OUT_SUM(&c, 7);
         LT_CHECK_RUN(&c, lt_linear_forward(&c.ctx, &f));
         LT_CHECK_RUN(&c, lt_linear_backward(&c.ctx, &g));
         lt_check_gradient(&c, "dx", LT_OP_LINEAR, &f, 1, &f.y, &g.dy, f.x, &g.dx);
@@ -57,12 +128,12 @@ static void gradients_are_the_derivatives(void) {
 static void absent_operands_are_left_out(void) {
     lt_check c;
     lt_check_begin(&c, 2);
-    c.threads_may_differ = true;
+    c.threads_may_differ = c.bf16 = true;
     while (lt_check_next(&c)) {
         lt_tensor x = LT_IN(&c, 63, 12), w = LT_IN(&c, 20, 12), dy = LT_IN(&c, 63, 20), none = {0};
         lt_linear_args f = {.x = x, .w = w, .y = LT_OUT(&c, 63, 20)};
         lt_linear_backward_args only_dx = {.dy = dy, .w = w, .dx = LT_OUT(&c, 63, 12)};
-        lt_linear_backward_args only_db = {.dy = dy, .w = w, .db = LT_OUT(&c, 20)};
+        lt_linear_backward_args only_db = {.dy = dy, .w = w, .db = LT_OUT_SUM(&c, 20)};
         lt_linear_backward_args nothing = {dy, x, w, none, none, none, false, false};
         LT_CHECK_RUN(&c, lt_linear_forward(&c.ctx, &f));
         LT_CHECK_RUN(&c, lt_linear_backward(&c.ctx, &only_dx));
@@ -75,9 +146,10 @@ static void absent_operands_are_left_out(void) {
 static void the_sum_over_rows_has_the_same_bits_for_any_number_of_threads(void) {
     lt_check c;
     lt_check_begin(&c, 3);
+    c.bf16 = true;
     while (lt_check_next(&c)) {
         lt_tensor dy = LT_IN(&c, 2048, 129), w = LT_IN(&c, 129, 4);
-        lt_linear_backward_args g = {.dy = dy, .w = w, .db = LT_OUT(&c, 129)};
+        lt_linear_backward_args g = {.dy = dy, .w = w, .db = LT_OUT_SUM(&c, 129)};
         LT_CHECK_RUN(&c, lt_linear_backward(&c.ctx, &g));
     }
     CHECK_OK(lt_check_end(&c));
@@ -104,6 +176,10 @@ static void wrong_shapes_are_named(void) {
 int main(int argc, char **argv) {
     RUN(cpu_equals_naive_at_ragged_sizes);
     RUN(no_rows_give_gradients_of_zero);
+    RUN(rows_may_begin_anywhere);
+    RUN(a_large_product_is_right);
+    RUN(sums_may_be_multiplied_too);
+    RUN(cost_follows_dtypes_and_backend);
     RUN(gradients_are_the_derivatives);
     RUN(absent_operands_are_left_out);
     RUN(the_sum_over_rows_has_the_same_bits_for_any_number_of_threads);

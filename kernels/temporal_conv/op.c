@@ -1,4 +1,6 @@
+#include "kernels/cuda_blas.h"
 #include "kernels/dense.h"
+#include "kernels/temporal_conv/partials.h"
 #include "kernels/temporal_conv/temporal_conv.h"
 
 #include <limits.h>
@@ -30,6 +32,13 @@ static double product_flops(const lt_tensor *x, bool tail) {
     return frame * blocks * (3 * frames - 2 + (tail ? 1 : 0));
 }
 
+/* On CUDA: the scratch of the largest product, which is the middle tap over all frames. */
+static size_t products_workspace(const lt_ctx *ctx, const lt_tensor *x) {
+    int64_t channels = x->shape[3];
+    if (ctx->backend != LT_BACKEND_CUDA) return 0;
+    return lt_blas_workspace(lt_numel(x) / channels, channels, channels, 1, false);
+}
+
 static double bytes_of(const lt_tensor *t) { return lt_is_empty(t) ? 0 : (double)lt_nbytes(t); }
 
 lt_status lt_temporal_conv_describe(const lt_ctx *ctx, const void *args, lt_cost *cost) {
@@ -43,6 +52,7 @@ lt_status lt_temporal_conv_describe(const lt_ctx *ctx, const void *args, lt_cost
              "op %s: y is x; a frame is read again after it was written, so y needs its own memory", op);
     cost->flops = product_flops(&a->x, !lt_is_empty(&a->tail)) + (double)lt_numel(&a->x);
     cost->bytes = bytes_of(&a->x) + bytes_of(&a->tail) + bytes_of(&a->w) + bytes_of(&a->y);
+    cost->workspace = products_workspace(ctx, &a->x);
     return LT_OK;
 }
 
@@ -55,7 +65,7 @@ lt_status lt_temporal_conv_backward_describe(const lt_ctx *ctx, const void *args
     LT_TRY(LT_EXPECT_DENSE(op, "dy", &a->dy, dtype, false, s[0], s[1], s[2], s[3]));
     LT_TRY(LT_EXPECT_DENSE(op, "dx", &a->dx, dtype, true, s[0], s[1], s[2], s[3]));
     LT_TRY(expect_tail(op, "dtail", &a->dtail, &a->x));
-    LT_TRY(LT_EXPECT_DENSE(op, "dw", &a->dw, dtype, true, 3, s[3], s[3]));
+    LT_TRY(LT_EXPECT_DENSE(op, "dw", &a->dw, lt_ctx_sum_dtype(ctx), true, 3, s[3], s[3]));
     LT_CHECK(lt_is_empty(&a->dx) || a->dx.data != a->dy.data, LT_FAILED,
              "op %s: dx is dy; a frame is read again after it was written, so dx needs its own memory", op);
     double frame = 2.0 * (double)s[0] * (double)s[2] * (double)s[3] * (double)s[3];
@@ -64,6 +74,9 @@ lt_status lt_temporal_conv_backward_describe(const lt_ctx *ctx, const void *args
                   (lt_is_empty(&a->dw) ? 0 : product_flops(&a->x, !lt_is_empty(&a->tail)));
     cost->bytes = bytes_of(&a->dy) + bytes_of(&a->x) + bytes_of(&a->tail) + bytes_of(&a->w) +
                   bytes_of(&a->dx) + bytes_of(&a->dtail) + bytes_of(&a->dw);
+    cost->workspace = products_workspace(ctx, &a->x);
+    bool dw = ctx->backend == LT_BACKEND_CUDA && !lt_is_empty(&a->dw);
+    if (dw) cost->workspace += lt_temporal_conv_partial_bytes(s[0], s[3]);
     return LT_OK;
 }
 

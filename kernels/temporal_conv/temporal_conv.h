@@ -1,6 +1,7 @@
 /* Temporal aggregation of the Mix-FFN: y_f = x_f + w_0 x_{f-1} + w_1 x_f + w_2 x_{f+1}, per pixel, as three
  * accumulating matrix products. Block-causal boundary: at a block's first frame the left tap reads `tail`
- * (the last frame of the block before, zero when absent); at its last frame the right tap is zero. */
+ * (the last frame of the block before, zero when absent); at its last frame the right tap is zero. Everything has the dtype of
+ * activations but the gradient of w, which is a sum. */
 #ifndef LT_KERNELS_TEMPORAL_CONV_H
 #define LT_KERNELS_TEMPORAL_CONV_H
 
@@ -22,7 +23,7 @@ typedef struct lt_temporal_conv_backward_args {
     lt_tensor dy, x, tail, w;
     lt_tensor dx;    /* [G, F, P, C] contiguous or empty */
     lt_tensor dtail; /* like tail; also where tail is empty (then of its zeros) */
-    lt_tensor dw;    /* [3, C, C] or empty */
+    lt_tensor dw;    /* [3, C, C] or empty; a sum */
     bool accumulate_dx, accumulate_dtail, accumulate_dw;
 } lt_temporal_conv_backward_args;
 lt_status lt_temporal_conv_backward(lt_ctx *ctx, const lt_temporal_conv_backward_args *args);

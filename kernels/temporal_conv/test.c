@@ -6,24 +6,27 @@ typedef struct size {
     int64_t blocks, frames, pixels, channels;
 } size;
 
-static const size sizes[] = {{1, 1, 1, 1},  {1, 1, 63, 3},  {3, 1, 7, 60},  {1, 2, 63, 17},
-                             {2, 4, 9, 60}, {5, 3, 1, 112}, {2, 4, 64, 128}};
+/* The last two: so many channels that CUDA has one product of gradients per block, and frames at odd addresses. */
+static const size sizes[] = {{1, 1, 1, 1},   {1, 1, 63, 3},  {3, 1, 7, 60},   {1, 2, 63, 17},
+                             {2, 4, 9, 60},  {5, 3, 1, 112}, {2, 4, 64, 128}, {3, 2, 5, 840},
+                             {3, 3, 13, 75}, {20, 2, 3, 384} /* more blocks than a batch */};
 enum { SIZES = sizeof sizes / sizeof *sizes };
 
 static lt_tensor video(lt_check *c, lt_check_role role, size s) {
-    return lt_check_operand_new(c, role, LT_DIMS(s.blocks, s.frames, s.pixels, s.channels));
+    return lt_check_operand_new(c, role, false, LT_DIMS(s.blocks, s.frames, s.pixels, s.channels));
 }
 
 /* One block takes its tail without the block dimension, too: both forms are met. */
 static lt_tensor frame_each(lt_check *c, lt_check_role role, size s) {
-    if (s.blocks == 1 && s.frames == 1) return lt_check_operand_new(c, role, LT_DIMS(s.pixels, s.channels));
-    return lt_check_operand_new(c, role, LT_DIMS(s.blocks, s.pixels, s.channels));
+    if (s.blocks == 1 && s.frames == 1)
+        return lt_check_operand_new(c, role, false, LT_DIMS(s.pixels, s.channels));
+    return lt_check_operand_new(c, role, false, LT_DIMS(s.blocks, s.pixels, s.channels));
 }
 
 static lt_status forward_agrees(size s, bool tail, uint64_t seed) {
     lt_check c;
     lt_check_begin(&c, seed);
-    for (c.threads_may_differ = true; lt_check_next(&c);) {
+    for (c.threads_may_differ = c.bf16 = true; lt_check_next(&c);) {
         lt_temporal_conv_args f = {.x = video(&c, LT_CHECK_INPUT, s)};
         if (tail) f.tail = frame_each(&c, LT_CHECK_INPUT, s);
         f.w = LT_IN(&c, 3, s.channels, s.channels);
@@ -45,7 +48,8 @@ enum { DX = 1, DTAIL = 2, DW = 4, ALL = 7 };
 static lt_status backward_agrees(size s, bool tail, int parts, bool accumulate, uint64_t seed) {
     lt_check c;
     lt_check_begin(&c, seed);
-    for (c.threads_may_differ = true; lt_check_next(&c);) {
+    for (c.threads_may_differ = c.bf16 = true; lt_check_next(&c);) {
+        c.bf16_bound = LT_TOL_BF16_GRADIENT;
         lt_check_role role = accumulate ? LT_CHECK_BOTH : LT_CHECK_OUTPUT;
         lt_temporal_conv_backward_args f = {.x = video(&c, LT_CHECK_INPUT, s),
                                             .dy = video(&c, LT_CHECK_INPUT, s)};
@@ -54,7 +58,7 @@ static lt_status backward_agrees(size s, bool tail, int parts, bool accumulate, 
         f.w = LT_IN(&c, 3, s.channels, s.channels);
         if (parts & DX) f.dx = video(&c, role, s);
         if (parts & DTAIL) f.dtail = frame_each(&c, role, s);
-        if (parts & DW) f.dw = lt_check_operand_new(&c, role, LT_DIMS(3, s.channels, s.channels));
+        if (parts & DW) f.dw = lt_check_operand_new(&c, role, true, LT_DIMS(3, s.channels, s.channels));
         LT_CHECK_RUN(&c, lt_temporal_conv_backward(&c.ctx, &f));
     }
     return lt_check_end(&c);
@@ -88,7 +92,7 @@ static void gradients_equal_differences(void) {
         lt_temporal_conv_backward_args b = {.dy = dy, .x = f.x, .tail = f.tail, .w = f.w};
         b.dx = video(&c, LT_CHECK_OUTPUT, s);
         b.dtail = frame_each(&c, LT_CHECK_OUTPUT, s);
-        b.dw = LT_OUT(&c, 3, 3, 3);
+        b.dw = LT_OUT_SUM(&c, 3, 3, 3);
         LT_CHECK_RUN(&c, lt_temporal_conv_forward(&c.ctx, &f));
         LT_CHECK_RUN(&c, lt_temporal_conv_backward(&c.ctx, &b));
         lt_check_gradient(&c, "dx", LT_OP_TEMPORAL_CONV, &f, 1, &f.y, &dy, f.x, &b.dx);
@@ -135,6 +139,15 @@ static void streaming_equals_all_blocks_at_once(void) {
     CHECK_OK(lt_check_end(&c));
 }
 
+static void no_pixels_give_gradients_of_zero(void) {
+    const size none[] = {{1, 2, 0, 4}, {2, 2, 0, 4}, {0, 2, 3, 4}};
+    for (int i = 0; i < 3; i++) {
+        CHECK_OK(forward_agrees(none[i], true, 1));
+        CHECK_OK(backward_agrees(none[i], true, ALL, false, 2));
+        CHECK_OK(backward_agrees(none[i], true, ALL, true, 3));
+    }
+}
+
 static void misfits_are_named(void) {
     lt_check c;
     for (lt_check_begin(&c, 1); lt_check_next(&c);) {
@@ -178,14 +191,31 @@ static void cost_counts_the_products_that_run(void) {
     CHECK(cost.bytes == 4 * (2 * 120 + 48 + 40));
 }
 
+/* On CUDA: scratch of products, and of each block's gradient of w where these are small. */
+static void workspace_follows_sizes(void) {
+    float nothing;
+    lt_ctx ctx = {.backend = LT_BACKEND_CUDA, .dtype = LT_BF16};
+    lt_temporal_conv_backward_args b = {.dy = LT_VIEW(&nothing, LT_BF16, 2, 4, 64, 128)};
+    b.x = b.dy, b.w = LT_VIEW(&nothing, LT_BF16, 3, 128, 128), b.dw = LT_VIEW(&nothing, LT_F32, 3, 128, 128);
+    lt_cost cost = {0};
+    CHECK_OK(lt_op_at(LT_OP_TEMPORAL_CONV_BACKWARD)->describe(&ctx, &b, &cost));
+    CHECK(cost.workspace == (4 << 20) + 2 * 2 * 128 * 128 * sizeof(float));
+    b.x = b.dy = LT_VIEW(&nothing, LT_BF16, 2, 10, 1560, 2240);
+    b.w = LT_VIEW(&nothing, LT_BF16, 3, 2240, 2240), b.dw = LT_VIEW(&nothing, LT_F32, 3, 2240, 2240);
+    CHECK_OK(lt_op_at(LT_OP_TEMPORAL_CONV_BACKWARD)->describe(&ctx, &b, &cost));
+    CHECK(cost.workspace == 32 << 20);
+}
+
 int main(int argc, char **argv) {
     RUN(forward_agrees_with_and_without_tail);
     RUN(backward_agrees_with_and_without_tail);
     RUN(backward_adds_to_what_gradients_hold);
     RUN(backward_computes_only_what_is_asked);
+    RUN(no_pixels_give_gradients_of_zero);
     RUN(gradients_equal_differences);
     RUN(streaming_equals_all_blocks_at_once);
     RUN(cost_counts_the_products_that_run);
+    RUN(workspace_follows_sizes);
     RUN(misfits_are_named);
     return test_end();
 }

@@ -1,0 +1,49 @@
+/* Matrix products on CUDA: d = a b + c + bias, row-major, through cuBLASLt; tiny ones, and those that it has no
+ * algorithm for, through a plain kernel. Products of float32 are exact float32 (no tf32); products of bf16 accumulate in float32.
+ * Plain C: describe functions ask for the workspace where there is no GPU. Defined only where the build has CUDA.
+ */
+#ifndef LT_KERNELS_CUDA_BLAS_H
+#define LT_KERNELS_CUDA_BLAS_H
+
+#include "kernels/op.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct lt_blas_matrix {
+    void *data;
+    lt_dtype
+        dtype; /* LT_F32 or LT_BF16; a and b have the same, c and d have the same: float32 or that of a and b */
+    bool transposed; /* of a and b: the product takes the transpose of what is stored */
+    int64_t ld;      /* elements between rows as stored */
+    int64_t stride;  /* elements between the matrices of a batch; 0: all products share this one (a, b) */
+} lt_blas_matrix;
+
+typedef struct lt_blas_product {
+    int64_t m, n, k;           /* d is [m, n], a [m, k] and b [k, n] after transposition */
+    int64_t batch;             /* how many products: 1 unless strided */
+    lt_blas_matrix a, b, c, d; /* c without data: nothing is added; c may be d */
+    const float *bias;         /* [n], added to every row; or NULL */
+} lt_blas_product;
+
+/* `workspace` holds lt_blas_workspace() bytes of this product or of a larger one with as much or more bias. */
+lt_status lt_blas_run(lt_ctx *ctx, const lt_blas_product *product, void *workspace);
+
+/* The library's own scratch: a large product may be cut along k, a small one has little to keep. */
+static inline size_t lt_blas_scratch(int64_t m, int64_t n, int64_t k, int64_t batch) {
+    double flops = 2.0 * (double)m * (double)n * (double)k * (double)batch;
+    return flops == 0 ? 0 : flops < 1e9 ? (size_t)4 << 20 : (size_t)32 << 20;
+}
+/* A bias is put there first where the library wants it in another dtype or at a rounder address. */
+static inline size_t lt_blas_bias_bytes(int64_t n, bool bias) {
+    return bias ? ((size_t)n * sizeof(float) + 255) / 256 * 256 : 0;
+}
+static inline size_t lt_blas_workspace(int64_t m, int64_t n, int64_t k, int64_t batch, bool bias) {
+    return lt_blas_bias_bytes(n, bias) + lt_blas_scratch(m, n, k, batch);
+}
+
+#ifdef __cplusplus
+}
+#endif
+#endif

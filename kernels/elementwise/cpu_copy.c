@@ -1,39 +1,14 @@
-/* Copies between any strides and floating dtypes. The tensors are cut into lines along the last dimension that cannot
- * be merged with its neighbour; a piece of work is a run of about LT_PIECE elements of one or several lines. */
+/* Copies between any strides and floating dtypes. A piece of work is a run of about LT_PIECE elements of one or several
+ * lines. */
+#include "kernels/elementwise/copy_walk.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/elementwise/scalar.h"
 #include "kernels/rows.h"
 
 #include <string.h>
 
-typedef struct {
-    int ndim; /* dimensions before the line */
-    int64_t shape[LT_MAX_DIMS], x_stride[LT_MAX_DIMS], y_stride[LT_MAX_DIMS];
-    int64_t length, x_step, y_step; /* of a line */
-} walk;
-
-/* Merges neighbouring dimensions that both tensors step through evenly; drops those of size 1. */
-static walk walk_of(const lt_tensor *x, const lt_tensor *y) {
-    walk w = {0};
-    for (int d = 0; d < x->ndim; d++) {
-        if (x->shape[d] == 1) continue;
-        int last = w.ndim - 1;
-        bool merges = last >= 0 && w.x_stride[last] == x->shape[d] * x->stride[d] &&
-                      w.y_stride[last] == y->shape[d] * y->stride[d];
-        if (!merges) w.ndim++, last++, w.shape[last] = 1;
-        w.shape[last] *= x->shape[d];
-        w.x_stride[last] = x->stride[d];
-        w.y_stride[last] = y->stride[d];
-    }
-    w.length = w.x_step = w.y_step = 1;
-    if (w.ndim > 0) {
-        w.ndim--;
-        w.length = w.shape[w.ndim], w.x_step = w.x_stride[w.ndim], w.y_step = w.y_stride[w.ndim];
-    }
-    return w;
-}
-
-static void line_f32(const float *x, float *y, const walk *w, int64_t n, float scale, bool accumulate) {
+static void line_f32(const float *x, float *y, const lt_copy_walk *w, int64_t n, float scale,
+                     bool accumulate) {
     if (w->x_step == 1 && w->y_step == 1) {
 #pragma omp simd
         for (int64_t i = 0; i < n; i++) y[i] = accumulate ? y[i] + scale * x[i] : scale * x[i];
@@ -45,7 +20,7 @@ static void line_f32(const float *x, float *y, const walk *w, int64_t n, float s
     }
 }
 
-static void line_any(const lt_copy_args *a, const char *x, char *y, const walk *w, int64_t n) {
+static void line_any(const lt_copy_args *a, const char *x, char *y, const lt_copy_walk *w, int64_t n) {
     for (int64_t i = 0; i < n; i++) {
         double v = a->scale * lt_scalar_load(x, a->x.dtype, i * w->x_step);
         if (a->accumulate) v += lt_scalar_load(y, a->y.dtype, i * w->y_step);
@@ -53,7 +28,7 @@ static void line_any(const lt_copy_args *a, const char *x, char *y, const walk *
     }
 }
 
-static void line_bits(const char *x, char *y, const walk *w, int64_t n, size_t size) {
+static void line_bits(const char *x, char *y, const lt_copy_walk *w, int64_t n, size_t size) {
     if (w->x_step == 1 && w->y_step == 1) memcpy(y, x, (size_t)n * size);
     else if (size == 4)
         for (int64_t i = 0; i < n; i++) ((uint32_t *)y)[i * w->y_step] = ((const uint32_t *)x)[i * w->x_step];
@@ -63,14 +38,14 @@ static void line_bits(const char *x, char *y, const walk *w, int64_t n, size_t s
 }
 
 /* Scale 0 never reads x: what lies there may be uninitialised. */
-static void line_zero(char *y, const walk *w, int64_t n, size_t size) {
+static void line_zero(char *y, const lt_copy_walk *w, int64_t n, size_t size) {
     if (w->y_step == 1) memset(y, 0, (size_t)n * size);
     else
         for (int64_t i = 0; i < n; i++) memset(y + i * w->y_step * (int64_t)size, 0, size);
 }
 
 /* Elements [begin, begin + n) of line `line`. */
-static void copy_line(const lt_copy_args *a, const walk *w, int64_t line, int64_t begin, int64_t n) {
+static void copy_line(const lt_copy_args *a, const lt_copy_walk *w, int64_t line, int64_t begin, int64_t n) {
     int64_t from = begin * w->x_step, to = begin * w->y_step;
     for (int d = w->ndim - 1; d >= 0; line /= w->shape[d], d--) {
         from += line % w->shape[d] * w->x_stride[d];
@@ -91,7 +66,7 @@ lt_status lt_copy_cpu(lt_ctx *ctx, const void *args, void *workspace) {
     const lt_copy_args *a = args;
     int64_t count = lt_numel(&a->x);
     if (count == 0 || (a->scale == 0 && a->accumulate)) return LT_OK;
-    walk w = walk_of(&a->x, &a->y);
+    lt_copy_walk w = lt_copy_walk_of(&a->x, &a->y);
     int64_t lines = count / w.length, per_line = lt_pieces(w.length, LT_PIECE);
     int64_t together = per_line > 1 ? 1 : LT_PIECE / w.length; /* short lines a piece */
 #pragma omp parallel for schedule(static) if (count >= LT_PARALLEL_FROM)

@@ -1,4 +1,5 @@
-/* Mean squared error per group (a block of one sequence), with the weight of each group in the gradient. */
+/* Mean squared error per group (a block of one sequence), with the weight of each group in the gradient. All operands are of the
+ * dtype of sums (lt_ctx_sum_dtype). */
 #ifndef LT_KERNELS_LOSS_H
 #define LT_KERNELS_LOSS_H
 
@@ -11,7 +12,7 @@ extern "C" {
 /* loss[g] = mean over n of (prediction[g, n] - target[g, n])^2; the sum runs in float64 over fixed chunks. */
 typedef struct lt_mse_args {
     lt_tensor prediction, target; /* [G, N]; rows may be strided */
-    lt_tensor loss;               /* [G], compute dtype */
+    lt_tensor loss;               /* [G] */
 } lt_mse_args;
 lt_status lt_mse_forward(lt_ctx *ctx, const lt_mse_args *args);
 

@@ -13,7 +13,7 @@ static lt_status check_pair(const char *op, lt_dtype dtype, const lt_tensor *pre
 
 lt_status lt_mse_describe(const lt_ctx *ctx, const void *args, lt_cost *cost) {
     const lt_mse_args *a = args;
-    lt_dtype dtype = lt_ctx_dtype(ctx);
+    lt_dtype dtype = lt_ctx_sum_dtype(ctx);
     LT_TRY(check_pair("mse", dtype, &a->prediction, &a->target));
     LT_TRY(LT_EXPECT_DENSE("mse", "loss", &a->loss, dtype, false, a->prediction.shape[0]));
     cost->flops = 3 * (double)lt_numel(&a->prediction);
@@ -26,7 +26,7 @@ lt_status lt_mse_describe(const lt_ctx *ctx, const void *args, lt_cost *cost) {
 lt_status lt_mse_backward_describe(const lt_ctx *ctx, const void *args, lt_cost *cost) {
     const lt_mse_backward_args *a = args;
     const char *op = "mse_backward";
-    lt_dtype dtype = lt_ctx_dtype(ctx);
+    lt_dtype dtype = lt_ctx_sum_dtype(ctx);
     LT_TRY(check_pair(op, dtype, &a->prediction, &a->target));
     const int64_t *s = a->prediction.shape;
     LT_TRY(LT_EXPECT_DENSE(op, "dloss", &a->dloss, dtype, false, s[0]));

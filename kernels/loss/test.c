@@ -13,15 +13,15 @@ enum { SIZES = sizeof sizes / sizeof *sizes };
 
 /* Rows lie `gap` elements further apart than they are long. */
 static lt_tensor rows(lt_check *c, lt_check_role role, size s, int64_t gap) {
-    return lt_slice(lt_check_operand_new(c, role, LT_DIMS(s.groups, s.count + gap)), 1, 0, s.count);
+    return lt_slice(lt_check_operand_new(c, role, true, LT_DIMS(s.groups, s.count + gap)), 1, 0, s.count);
 }
 
 static lt_status forward_agrees(size s, int64_t gap, uint64_t seed) {
     lt_check c;
-    for (lt_check_begin(&c, seed); lt_check_next(&c);) {
+    for (lt_check_begin(&c, seed), c.bf16 = true; lt_check_next(&c);) {
         lt_mse_args f = {.prediction = rows(&c, LT_CHECK_INPUT, s, gap),
                          .target = rows(&c, LT_CHECK_INPUT, s, 2 * gap)};
-        f.loss = LT_OUT(&c, s.groups);
+        f.loss = LT_OUT_SUM(&c, s.groups);
         LT_CHECK_RUN(&c, lt_mse_forward(&c.ctx, &f));
     }
     return lt_check_end(&c);
@@ -36,10 +36,10 @@ static void forward_agrees_at_ragged_and_strided_sizes(void) {
 
 static lt_status backward_agrees(size s, int64_t gap, bool accumulate, uint64_t seed) {
     lt_check c;
-    for (lt_check_begin(&c, seed); lt_check_next(&c);) {
+    for (lt_check_begin(&c, seed), c.bf16 = true; lt_check_next(&c);) {
         lt_mse_backward_args f = {.prediction = rows(&c, LT_CHECK_INPUT, s, gap),
                                   .target = rows(&c, LT_CHECK_INPUT, s, 0),
-                                  .dloss = LT_IN(&c, s.groups)};
+                                  .dloss = LT_IN_SUM(&c, s.groups)};
         lt_check_role role = accumulate ? LT_CHECK_BOTH : gap ? LT_CHECK_PARTLY : LT_CHECK_OUTPUT;
         f.dprediction = rows(&c, role, s, gap), f.accumulate_dprediction = accumulate;
         LT_CHECK_RUN(&c, lt_mse_backward(&c.ctx, &f));

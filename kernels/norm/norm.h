@@ -1,5 +1,8 @@
 /* Layer norm with modulation (AdaLN: Peebles & Xie, arXiv 2212.09748; AdaLN-single: PixArt-alpha, arXiv 2310.00426) and
- * RMS norm (Zhang & Sennrich, arXiv 1910.07467). Statistics are recomputed in the backward pass: nothing is saved. */
+ * RMS norm (Zhang & Sennrich, arXiv 1910.07467). Statistics are recomputed in the backward pass: nothing is saved.
+ *
+ * x, y and their gradients are activations (lt_ctx_dtype; RMS norm: or all of them lt_ctx_sum_dtype, as x is). Modulation, weights
+ * and their gradients are sums (lt_ctx_sum_dtype). */
 #ifndef LT_KERNELS_NORM_H
 #define LT_KERNELS_NORM_H
 
@@ -31,7 +34,7 @@ lt_status lt_norm_modulate_backward(lt_ctx *ctx, const lt_norm_modulate_backward
 typedef struct lt_rms_norm_args {
     lt_tensor x;      /* [..., C], rows may be strided */
     lt_tensor weight; /* [C] */
-    lt_tensor y;      /* [..., C], rows may be strided */
+    lt_tensor y;      /* [..., C], rows may be strided; may be x */
     double eps;
 } lt_rms_norm_args;
 lt_status lt_rms_norm_forward(lt_ctx *ctx, const lt_rms_norm_args *args);

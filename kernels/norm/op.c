@@ -1,6 +1,6 @@
 #include "kernels/dense.h"
+#include "kernels/elementwise/strips.h"
 #include "kernels/norm/norm.h"
-#include "kernels/rows.h"
 
 /* shift and scale, or their gradients: both [G, C] or both absent. */
 static lt_status expect_pair(const char *op, const char *names[2], const lt_tensor *first,
@@ -13,14 +13,27 @@ static lt_status expect_pair(const char *op, const char *names[2], const lt_tens
     return lt_expect_rows(op, names[1], second, 1);
 }
 
+/* Partial sums of `sums` rows of gradients in each piece of each group. */
+static size_t workspace_of(const lt_ctx *ctx, int64_t groups, int64_t rows, int64_t sums, int64_t channels) {
+    if (ctx->backend == LT_BACKEND_NAIVE) return 0;
+    bool strips = ctx->backend == LT_BACKEND_CUDA;
+    int64_t pieces = strips ? lt_strips(groups, rows) : lt_pieces(rows, LT_ROW_PIECE);
+    return (size_t)(groups * pieces * sums * channels) * sizeof(float);
+}
+
+/* RMS norm follows x: an activation, or something of the dtype of sums. */
+static lt_dtype dtype_of(const lt_ctx *ctx, const lt_tensor *x) {
+    return x->dtype == lt_ctx_sum_dtype(ctx) ? x->dtype : lt_ctx_dtype(ctx);
+}
+
 lt_status lt_norm_modulate_describe(const lt_ctx *ctx, const void *args, lt_cost *cost) {
     const lt_norm_modulate_args *a = args;
     const char *op = "norm_modulate";
     lt_dtype dtype = lt_ctx_dtype(ctx);
     LT_TRY(LT_EXPECT_DENSE(op, "x", &a->x, dtype, false, -1, -1, -1));
     LT_TRY(lt_expect_dense(op, "y", &a->y, dtype, false, 3, a->x.shape));
-    LT_TRY(expect_pair(op, (const char *[]){"shift", "scale"}, &a->shift, &a->scale, dtype, a->x.shape[0],
-                       a->x.shape[2]));
+    LT_TRY(expect_pair(op, (const char *[]){"shift", "scale"}, &a->shift, &a->scale, lt_ctx_sum_dtype(ctx),
+                       a->x.shape[0], a->x.shape[2]));
     double elements = (double)lt_numel(&a->x);
     cost->flops = 8 * elements;
     cost->bytes = 2 * elements * (double)lt_dtype_size(dtype);
@@ -30,27 +43,26 @@ lt_status lt_norm_modulate_describe(const lt_ctx *ctx, const void *args, lt_cost
 lt_status lt_norm_modulate_backward_describe(const lt_ctx *ctx, const void *args, lt_cost *cost) {
     const lt_norm_modulate_backward_args *a = args;
     const char *op = "norm_modulate_backward";
-    lt_dtype dtype = lt_ctx_dtype(ctx);
+    lt_dtype dtype = lt_ctx_dtype(ctx), sum_dtype = lt_ctx_sum_dtype(ctx);
     LT_TRY(LT_EXPECT_DENSE(op, "x", &a->x, dtype, false, -1, -1, -1));
     LT_TRY(lt_expect_dense(op, "dy", &a->dy, dtype, false, 3, a->x.shape));
     LT_TRY(lt_expect_dense(op, "dx", &a->dx, dtype, true, 3, a->x.shape));
     int64_t groups = a->x.shape[0], rows = a->x.shape[1], channels = a->x.shape[2];
-    LT_TRY(LT_EXPECT(op, "scale", &a->scale, dtype, true, groups, channels));
+    LT_TRY(LT_EXPECT(op, "scale", &a->scale, sum_dtype, true, groups, channels));
     LT_TRY(lt_expect_rows(op, "scale", &a->scale, 1));
-    LT_TRY(expect_pair(op, (const char *[]){"dshift", "dscale"}, &a->dshift, &a->dscale, dtype, groups,
+    LT_TRY(expect_pair(op, (const char *[]){"dshift", "dscale"}, &a->dshift, &a->dscale, sum_dtype, groups,
                        channels));
     double elements = (double)lt_numel(&a->x);
     cost->flops = 20 * elements;
     cost->bytes = (lt_is_empty(&a->dx) ? 2 : 3) * elements * (double)lt_dtype_size(dtype);
-    if (!lt_is_empty(&a->dshift) && ctx->backend != LT_BACKEND_NAIVE)
-        cost->workspace = (size_t)(groups * lt_pieces(rows, LT_ROW_PIECE) * 2 * channels) * sizeof(float);
+    if (!lt_is_empty(&a->dshift)) cost->workspace = workspace_of(ctx, groups, rows, 2, channels);
     return LT_OK;
 }
 
 lt_status lt_rms_norm_describe(const lt_ctx *ctx, const void *args, lt_cost *cost) {
     const lt_rms_norm_args *a = args;
-    lt_dtype dtype = lt_ctx_dtype(ctx);
-    LT_TRY(LT_EXPECT("rms_norm", "weight", &a->weight, dtype, false, -1));
+    lt_dtype dtype = dtype_of(ctx, &a->x), sum_dtype = lt_ctx_sum_dtype(ctx);
+    LT_TRY(LT_EXPECT("rms_norm", "weight", &a->weight, sum_dtype, false, -1));
     int64_t channels = a->weight.shape[0];
     LT_TRY(lt_expect_matrix("rms_norm", "x", &a->x, dtype, false, -1, channels));
     LT_TRY(lt_expect_matrix("rms_norm", "y", &a->y, dtype, false, lt_rows_of(&a->x, 1).rows, channels));
@@ -63,19 +75,18 @@ lt_status lt_rms_norm_describe(const lt_ctx *ctx, const void *args, lt_cost *cos
 lt_status lt_rms_norm_backward_describe(const lt_ctx *ctx, const void *args, lt_cost *cost) {
     const lt_rms_norm_backward_args *a = args;
     const char *op = "rms_norm_backward";
-    lt_dtype dtype = lt_ctx_dtype(ctx);
-    LT_TRY(LT_EXPECT(op, "weight", &a->weight, dtype, false, -1));
+    lt_dtype dtype = dtype_of(ctx, &a->x), sum_dtype = lt_ctx_sum_dtype(ctx);
+    LT_TRY(LT_EXPECT(op, "weight", &a->weight, sum_dtype, false, -1));
     int64_t channels = a->weight.shape[0];
     LT_TRY(lt_expect_matrix(op, "x", &a->x, dtype, false, -1, channels));
     int64_t rows = lt_rows_of(&a->x, 1).rows;
     LT_TRY(lt_expect_matrix(op, "dy", &a->dy, dtype, false, rows, channels));
     LT_TRY(lt_expect_matrix(op, "dx", &a->dx, dtype, true, rows, channels));
-    LT_TRY(LT_EXPECT(op, "dweight", &a->dweight, dtype, true, channels));
+    LT_TRY(LT_EXPECT(op, "dweight", &a->dweight, sum_dtype, true, channels));
     double elements = (double)lt_numel(&a->x);
     cost->flops = 12 * elements;
     cost->bytes = (lt_is_empty(&a->dx) ? 2 : 3) * elements * (double)lt_dtype_size(dtype);
-    if (!lt_is_empty(&a->dweight) && ctx->backend != LT_BACKEND_NAIVE)
-        cost->workspace = (size_t)(lt_pieces(rows, LT_ROW_PIECE) * channels) * sizeof(float);
+    if (!lt_is_empty(&a->dweight)) cost->workspace = workspace_of(ctx, 1, rows, 1, channels);
     return LT_OK;
 }
 

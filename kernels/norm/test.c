@@ -10,12 +10,14 @@ typedef struct {
 /* Modulation comes as rows 1 and 2 of six, as in AdaLN-single: strided. */
 static void norm_both_ways(norm_case n) {
     lt_check c;
-    for (lt_check_begin(&c, (uint64_t)(n.rows + n.channels)); lt_check_next(&c);) {
+    for (lt_check_begin(&c, (uint64_t)(n.rows + n.channels)), c.bf16 = true; lt_check_next(&c);) {
         int G = n.groups, T = n.rows, C = n.channels;
-        lt_tensor x = LT_IN(&c, G, T, C), table = LT_IN(&c, G, 6, C), dy = LT_IN(&c, G, T, C);
-        lt_tensor dtable = n.accumulate ? LT_INOUT(&c, G, 6, C) : LT_OUT_PARTLY(&c, G, 6, C);
+        c.bf16_bound = LT_TOL_BF16_GRADIENT;
+        lt_tensor x = LT_IN(&c, G, T, C), table = LT_IN_SUM(&c, G, 6, C), dy = LT_IN(&c, G, T, C);
+        lt_tensor dtable = n.accumulate ? LT_INOUT_SUM(&c, G, 6, C) : LT_OUT_PARTLY_SUM(&c, G, 6, C);
         lt_tensor dx = n.accumulate ? LT_INOUT(&c, G, T, C) : LT_OUT(&c, G, T, C);
         lt_check_affine(&x, 0.5, 3); /* a mean that is not small beside the deviation */
+        c.bf16_bound = LT_TOL_BF16_FORWARD;
         lt_norm_modulate_args f = {.x = x, .y = LT_OUT(&c, G, T, C), .eps = 1e-6};
         lt_norm_modulate_backward_args g = {
             .dy = dy, .x = x, .dx = dx, .eps = 1e-6, .accumulate_dx = n.accumulate};
@@ -37,17 +39,32 @@ static void norm_modulate_equals_naive_at_ragged_sizes(void) {
     norm_both_ways((norm_case){2, 1000, 8, true, true});
     norm_both_ways((norm_case){4, 130, 500, false, false});
     norm_both_ways((norm_case){1, 1000, 63, true, false});
+    norm_both_ways((norm_case){2, 0, 16, false, true});
+}
+
+/* From a few numbers a thread to several packs of each thread of a block, and on to rows that no block holds. */
+static void norm_modulate_equals_naive_at_all_widths(void) {
+    norm_both_ways((norm_case){2, 70, 128, true, true});
+    norm_both_ways((norm_case){1, 70, 256, false, true});
+    norm_both_ways((norm_case){1, 19, 760, false, true});
+    norm_both_ways((norm_case){2, 37, 2240, true, true});
+    norm_both_ways((norm_case){1, 9, 2312, false, true});
+    norm_both_ways((norm_case){1, 9, 4100, true, true});
+    norm_both_ways((norm_case){1, 9, 6152, false, false});
+    norm_both_ways((norm_case){1, 9, 18440, true, true});
 }
 
 static void norm_modulate_gradients_are_the_derivatives(void) {
     lt_check c;
-    for (lt_check_begin(&c, 5); lt_check_next(&c);) {
+    for (lt_check_begin(&c, 5), c.bf16 = true; lt_check_next(&c);) {
+        c.bf16_bound = LT_TOL_BF16_FORWARD;
         lt_norm_modulate_args f = {
-            .x = LT_IN(&c, 2, 3, 7), .shift = LT_IN(&c, 2, 7), .scale = LT_IN(&c, 2, 7)};
+            .x = LT_IN(&c, 2, 3, 7), .shift = LT_IN_SUM(&c, 2, 7), .scale = LT_IN_SUM(&c, 2, 7)};
         f.y = LT_OUT(&c, 2, 3, 7), f.eps = 1e-3;
+        c.bf16_bound = LT_TOL_BF16_GRADIENT;
         lt_norm_modulate_backward_args g = {
             .dy = LT_IN(&c, 2, 3, 7), .x = f.x, .scale = f.scale, .eps = 1e-3};
-        g.dx = LT_OUT(&c, 2, 3, 7), g.dshift = LT_OUT(&c, 2, 7), g.dscale = LT_OUT(&c, 2, 7);
+        g.dx = LT_OUT(&c, 2, 3, 7), g.dshift = LT_OUT_SUM(&c, 2, 7), g.dscale = LT_OUT_SUM(&c, 2, 7);
         LT_CHECK_RUN(&c, lt_norm_modulate_forward(&c.ctx, &f));
         LT_CHECK_RUN(&c, lt_norm_modulate_backward(&c.ctx, &g));
         lt_check_gradient(&c, "dx", LT_OP_NORM_MODULATE, &f, 1, &f.y, &g.dy, f.x, &g.dx);
@@ -57,17 +74,30 @@ static void norm_modulate_gradients_are_the_derivatives(void) {
     CHECK_OK(lt_check_end(&c));
 }
 
-/* q is the first third of packed q, k, v; its gradient goes to the first third of theirs. */
-static void rms_both_ways(int rows, int channels, bool accumulate) {
+/* q is a third of packed q, k, v that starts `at` elements in; its gradient goes to another third of theirs. */
+typedef struct {
+    int rows, channels, at;
+    bool accumulate, sums; /* sums: x, y and their gradients have the dtype of sums */
+} rms_case;
+
+static lt_tensor operand(lt_check *c, rms_case r, lt_check_role role, int columns) {
+    return lt_check_operand_new(c, role, r.sums, LT_DIMS(r.rows, columns));
+}
+
+static void rms_both_ways(rms_case r) {
     lt_check c;
-    for (lt_check_begin(&c, (uint64_t)(rows + channels)); lt_check_next(&c);) {
-        lt_tensor x = lt_slice(LT_IN(&c, rows, 3 * channels), 1, 0, channels), weight = LT_IN(&c, channels);
-        lt_tensor dx = accumulate ? LT_INOUT(&c, rows, 3 * channels) : LT_OUT_PARTLY(&c, rows, 3 * channels);
-        dx = lt_slice(dx, 1, channels, channels);
-        lt_tensor dweight = accumulate ? LT_INOUT(&c, channels) : LT_OUT(&c, channels);
-        lt_rms_norm_args f = {x, weight, LT_OUT(&c, rows, channels), 1e-5};
+    int C = r.channels;
+    lt_check_role to = r.accumulate ? LT_CHECK_BOTH : LT_CHECK_OUTPUT;
+    for (lt_check_begin(&c, (uint64_t)(r.rows + C)), c.bf16 = true; lt_check_next(&c);) {
+        c.bf16_bound = LT_TOL_BF16_GRADIENT;
+        lt_tensor x = lt_slice(operand(&c, r, LT_CHECK_INPUT, 3 * C), 1, r.at, C), weight = LT_IN_SUM(&c, C);
+        lt_tensor dx = operand(&c, r, r.accumulate ? LT_CHECK_BOTH : LT_CHECK_PARTLY, 3 * C);
+        dx = lt_slice(dx, 1, C, C);
+        lt_tensor dweight = lt_check_operand_new(&c, to, true, LT_DIMS(C));
+        c.bf16_bound = LT_TOL_BF16_FORWARD;
+        lt_rms_norm_args f = {x, weight, operand(&c, r, LT_CHECK_OUTPUT, C), 1e-5};
         lt_rms_norm_backward_args g = {
-            LT_IN(&c, rows, channels), x, weight, dx, dweight, 1e-5, accumulate, accumulate};
+            operand(&c, r, LT_CHECK_INPUT, C), x, weight, dx, dweight, 1e-5, r.accumulate, r.accumulate};
         LT_CHECK_RUN(&c, lt_rms_norm_forward(&c.ctx, &f));
         LT_CHECK_RUN(&c, lt_rms_norm_backward(&c.ctx, &g));
     }
@@ -75,20 +105,47 @@ static void rms_both_ways(int rows, int channels, bool accumulate) {
 }
 
 static void rms_norm_equals_naive_on_rows_of_a_packed_tensor(void) {
-    rms_both_ways(1, 128, false);
-    rms_both_ways(63, 60, true);
-    rms_both_ways(500, 112, false);
-    rms_both_ways(1000, 1, true);
-    rms_both_ways(1000, 500, false);
+    rms_both_ways((rms_case){1, 128, 0, false, false});
+    rms_both_ways((rms_case){63, 60, 0, true, false});
+    rms_both_ways((rms_case){500, 112, 0, false, false});
+    rms_both_ways((rms_case){1000, 1, 0, true, false});
+    rms_both_ways((rms_case){1000, 500, 0, false, false});
+    rms_both_ways((rms_case){0, 64, 0, false, false});
+}
+
+static void rms_norm_equals_naive_at_all_widths_and_alignments(void) {
+    rms_both_ways(
+        (rms_case){70, 64, 3, false, false}); /* whole packs that start at no multiple of 16 bytes */
+    rms_both_ways((rms_case){70, 128, 4, true, true});
+    rms_both_ways((rms_case){70, 256, 8, false, false});
+    rms_both_ways((rms_case){37, 2240, 2240, true, false});
+    rms_both_ways((rms_case){37, 2240, 0, false, true});
+    rms_both_ways((rms_case){9, 3592, 8, true, false});
+    rms_both_ways((rms_case){9, 7176, 8, false, false});
+    rms_both_ways((rms_case){9, 18440, 0, true, false});
+}
+
+static void rms_norm_works_in_place(void) {
+    lt_check c;
+    for (lt_check_begin(&c, 9), c.bf16 = true; lt_check_next(&c);) {
+        lt_tensor wide = LT_INOUT(&c, 20, 2240), odd = LT_INOUT(&c, 20, 501);
+        lt_rms_norm_args f = {wide, LT_IN_SUM(&c, 2240), wide, 1e-5},
+                         g = {odd, LT_IN_SUM(&c, 501), odd, 1e-5};
+        LT_CHECK_RUN(&c, lt_rms_norm_forward(&c.ctx, &f));
+        LT_CHECK_RUN(&c, lt_rms_norm_forward(&c.ctx, &g));
+    }
+    CHECK_OK(lt_check_end(&c));
 }
 
 static void rms_norm_gradients_are_the_derivatives(void) {
     lt_check c;
-    for (lt_check_begin(&c, 6); lt_check_next(&c);) {
+    for (lt_check_begin(&c, 6), c.bf16 = true; lt_check_next(&c);) {
+        c.bf16_bound = LT_TOL_BF16_FORWARD;
         lt_rms_norm_args f = {
-            .x = LT_IN(&c, 2, 3, 7), .weight = LT_IN(&c, 7), .y = LT_OUT(&c, 2, 3, 7), .eps = 1e-3};
-        lt_rms_norm_backward_args g = {.dy = LT_IN(&c, 2, 3, 7), .x = f.x, .weight = f.weight, .eps = 1e-3};
-        g.dx = LT_OUT(&c, 2, 3, 7), g.dweight = LT_OUT(&c, 7);
+            .x = LT_IN(&c, 2, 3, 7), .weight = LT_IN_SUM(&c, 7), .y = LT_OUT(&c, 2, 3, 7), .eps = 1e-3};
+        c.bf16_bound = LT_TOL_BF16_GRADIENT;
+        lt_rms_norm_backward_args g = {LT_IN(&c, 2, 3, 7), .x = f.x, .weight = f.weight, .eps = 1e-3};
+        g.dx = LT_OUT(&c, 2, 3, 7), g.dweight = LT_OUT_SUM(&c, 7);
         LT_CHECK_RUN(&c, lt_rms_norm_forward(&c.ctx, &f));
         LT_CHECK_RUN(&c, lt_rms_norm_backward(&c.ctx, &g));
         lt_check_gradient(&c, "dx", LT_OP_RMS_NORM, &f, 1, &f.y, &g.dy, f.x, &g.dx);
@@ -97,24 +154,32 @@ static void rms_norm_gradients_are_the_derivatives(void) {
     CHECK_OK(lt_check_end(&c));
 }
 
-static void absent_gradients_are_not_computed(void) {
+static void without_some_gradients(int C) {
     lt_check c;
-    for (lt_check_begin(&c, 7); lt_check_next(&c);) {
-        lt_tensor x = LT_IN(&c, 2, 63, 20), dy = LT_IN(&c, 2, 63, 20), scale = LT_IN(&c, 2, 20),
-                  w = LT_IN(&c, 20);
+    for (lt_check_begin(&c, 7), c.bf16 = true; lt_check_next(&c);) {
+        c.bf16_bound = LT_TOL_BF16_GRADIENT;
+        lt_tensor x = LT_IN(&c, 2, 63, C), dy = LT_IN(&c, 2, 63, C), scale = LT_IN_SUM(&c, 2, C),
+                  w = LT_IN_SUM(&c, C);
         lt_norm_modulate_backward_args mod = {.dy = dy, .x = x, .scale = scale, .eps = 1e-6};
-        mod.dshift = LT_OUT(&c, 2, 20), mod.dscale = LT_OUT(&c, 2, 20);
+        mod.dshift = LT_OUT_SUM(&c, 2, C), mod.dscale = LT_OUT_SUM(&c, 2, C);
         LT_CHECK_RUN(&c, lt_norm_modulate_backward(&c.ctx, &mod));
         lt_norm_modulate_backward_args dx = {
-            .dy = dy, .x = x, .scale = scale, .dx = LT_OUT(&c, 2, 63, 20), .eps = 1e-6};
+            .dy = dy, .x = x, .scale = scale, .dx = LT_OUT(&c, 2, 63, C), .eps = 1e-6};
         LT_CHECK_RUN(&c, lt_norm_modulate_backward(&c.ctx, &dx));
         lt_rms_norm_backward_args rms = {
-            .dy = dy, .x = x, .weight = w, .dweight = LT_OUT(&c, 20), .eps = 1e-6};
+            .dy = dy, .x = x, .weight = w, .dweight = LT_OUT_SUM(&c, C), .eps = 1e-6};
         LT_CHECK_RUN(&c, lt_rms_norm_backward(&c.ctx, &rms));
-        rms.dx = LT_OUT(&c, 2, 63, 20), rms.dweight = (lt_tensor){0};
+        rms.dx = LT_OUT(&c, 2, 63, C), rms.dweight = (lt_tensor){0};
         LT_CHECK_RUN(&c, lt_rms_norm_backward(&c.ctx, &rms));
     }
     CHECK_OK(lt_check_end(&c));
+}
+
+/* Element by element in bf16; a warp a row; a block a row. */
+static void absent_gradients_are_not_computed(void) {
+    without_some_gradients(20);
+    without_some_gradients(64);
+    without_some_gradients(2240);
 }
 
 static void wrong_shapes_are_named(void) {
@@ -135,12 +200,34 @@ static void wrong_shapes_are_named(void) {
     CHECK_OK(lt_check_end(&c));
 }
 
+/* Strips on cuda, pieces of 64 rows on the CPU: known without a GPU. */
+static void workspace_is_known_for_a_gpu_that_is_not_there(void) {
+    static float memory[1];
+    lt_device *device;
+    CHECK_OK(lt_device_open("null", &device));
+    lt_ctx ctx = {.device = device, .backend = LT_BACKEND_CUDA, .dtype = LT_BF16};
+    lt_tensor x = LT_VIEW(memory, LT_BF16, 2, 16380, 2240), mod = LT_VIEW(memory, LT_F32, 2, 2240);
+    lt_norm_modulate_backward_args g = {.dy = x, .x = x, .dx = x, .dshift = mod, .dscale = mod};
+    lt_cost cost = {0};
+    const lt_op *op = lt_op_at(LT_OP_NORM_MODULATE_BACKWARD);
+    CHECK_OK(op->describe(&ctx, &g, &cost));
+    CHECK(cost.workspace == (size_t)2 * 381 * 2 * 2240 * sizeof(float)); /* strips of 43 rows */
+    CHECK(cost.bytes == 3.0 * 2 * 16380 * 2240 * 2);
+    g.dshift.dtype = LT_BF16;
+    CHECK_FAILS(op->describe(&ctx, &g, &cost), LT_FAILED, "operand dshift is bf16[2,2240], expected f32");
+    lt_device_close(device);
+}
+
 int main(int argc, char **argv) {
     RUN(norm_modulate_equals_naive_at_ragged_sizes);
+    RUN(norm_modulate_equals_naive_at_all_widths);
     RUN(norm_modulate_gradients_are_the_derivatives);
     RUN(rms_norm_equals_naive_on_rows_of_a_packed_tensor);
+    RUN(rms_norm_equals_naive_at_all_widths_and_alignments);
+    RUN(rms_norm_works_in_place);
     RUN(rms_norm_gradients_are_the_derivatives);
     RUN(absent_gradients_are_not_computed);
     RUN(wrong_shapes_are_named);
+    RUN(workspace_is_known_for_a_gpu_that_is_not_there);
     return test_end();
 }

@@ -4,8 +4,7 @@
 lt_status lt_patchify_describe(const lt_ctx *ctx, const void *args, lt_cost *cost) {
     const lt_patchify_args *a = args;
     const char *op = "patchify";
-    lt_dtype dtype = lt_ctx_dtype(ctx);
-    LT_TRY(LT_EXPECT_DENSE(op, "latent", &a->latent, dtype, false, -1, -1, -1, -1, -1));
+    LT_TRY(LT_EXPECT_DENSE(op, "latent", &a->latent, lt_ctx_sum_dtype(ctx), false, -1, -1, -1, -1, -1));
     static const char *const names[3] = {"frames", "rows", "columns"};
     int64_t tokens = 1, width = a->latent.shape[4];
     for (int i = 0; i < 3; i++) {
@@ -16,9 +15,12 @@ lt_status lt_patchify_describe(const lt_ctx *ctx, const void *args, lt_cost *cos
         tokens *= size / a->patch[i];
         width *= a->patch[i];
     }
-    LT_TRY(LT_EXPECT_DENSE(op, "tokens", &a->tokens, dtype, false, a->latent.shape[0], tokens, width));
+    LT_TRY(LT_EXPECT_DENSE(op, "tokens", &a->tokens, lt_ctx_dtype(ctx), false, a->latent.shape[0], tokens,
+                           width));
     cost->flops = a->accumulate ? (double)lt_numel(&a->latent) : 0;
-    cost->bytes = (double)lt_nbytes(&a->latent) * (a->accumulate ? 3 : 2);
+    const lt_tensor *to = a->inverse ? &a->latent : &a->tokens;
+    cost->bytes =
+        (double)(lt_nbytes(&a->latent) + lt_nbytes(&a->tokens) + (a->accumulate ? lt_nbytes(to) : 0));
     return LT_OK;
 }
 

@@ -1,5 +1,6 @@
 /* Latent video <-> tokens. A token holds its patch as [pt, ph, pw, C], channels innermost: the published
- * output layout; the published input layout [C, pt, ph, pw] is a storage permutation of the patch weight. */
+ * output layout; the published input layout [C, pt, ph, pw] is a storage permutation of the patch weight.
+ * The latent has the dtype of sums (lt_ctx_sum_dtype), tokens are activations (lt_ctx_dtype). */
 #ifndef LT_KERNELS_PATCHIFY_H
 #define LT_KERNELS_PATCHIFY_H
 

@@ -7,25 +7,25 @@ typedef struct size {
     int patch[3];
 } size;
 
-static const size sizes[] = {{1, 1, 1, 1, 1, {1, 1, 1}},   {2, 3, 4, 6, 16, {1, 2, 2}},
-                             {1, 4, 6, 9, 5, {2, 3, 3}},   {3, 6, 2, 1, 7, {3, 1, 1}},
-                             {2, 2, 3, 8, 1, {1, 1, 4}},   {2, 4, 16, 32, 17, {2, 2, 2}},
-                             {0, 4, 16, 32, 17, {2, 2, 2}}};
+static const size sizes[] = {{1, 1, 1, 1, 1, {1, 1, 1}},    {2, 3, 4, 6, 16, {1, 2, 2}},
+                             {1, 4, 6, 9, 5, {2, 3, 3}},    {3, 6, 2, 1, 7, {3, 1, 1}},
+                             {2, 2, 3, 8, 1, {1, 1, 4}},    {2, 4, 16, 32, 17, {2, 2, 2}},
+                             {0, 4, 16, 32, 17, {2, 2, 2}}, {2, 3, 30, 52, 16, {1, 2, 2}}};
 enum { SIZES = sizeof sizes / sizeof *sizes };
 
 static lt_tensor latent(lt_check *c, lt_check_role role, size s) {
-    return lt_check_operand_new(c, role, LT_DIMS(s.n, s.frames, s.height, s.width, s.channels));
+    return lt_check_operand_new(c, role, true, LT_DIMS(s.n, s.frames, s.height, s.width, s.channels));
 }
 
 static lt_tensor tokens(lt_check *c, lt_check_role role, size s) {
     int64_t count = s.frames / s.patch[0] * (s.height / s.patch[1]) * (s.width / s.patch[2]);
     int64_t width = s.patch[0] * s.patch[1] * s.patch[2] * s.channels;
-    return lt_check_operand_new(c, role, LT_DIMS(s.n, count, width));
+    return lt_check_operand_new(c, role, false, LT_DIMS(s.n, count, width));
 }
 
 static lt_status agrees(size s, bool inverse, bool accumulate) {
     lt_check c;
-    for (lt_check_begin(&c, 1); lt_check_next(&c);) {
+    for (lt_check_begin(&c, 1), c.bf16 = true; lt_check_next(&c);) {
         lt_check_role to = accumulate ? LT_CHECK_BOTH : LT_CHECK_OUTPUT;
         lt_patchify_args f = {.inverse = inverse, .accumulate = accumulate};
         memcpy(f.patch, s.patch, sizeof f.patch);

@@ -1,6 +1,7 @@
 /* Softmax attention of video tokens to text tokens: o = softmax(scale q k^T + (1 - mask) * -10000) v. The additive
  * mask is the published one: with all text masked the softmax is over the raw scores. The largest mask term of a row is
- * taken off first, also in lse: it changes no probability, and scores keep the digits that -10000 would cost them. */
+ * taken off first, also in lse: it changes no probability, and scores keep the digits that -10000 would cost them. On CUDA heads
+ * have at most 256 channels; bf16 takes tensor cores where they are a multiple of 8, at most 128, and rows lie 16 bytes apart. */
 #ifndef LT_KERNELS_CROSS_ATTENTION_H
 #define LT_KERNELS_CROSS_ATTENTION_H
 
@@ -13,10 +14,11 @@ extern "C" {
 typedef struct lt_cross_attention_args {
     lt_tensor q;    /* [G, T, H, D], G a multiple of B: group g attends to text g % B; [H, D] contiguous */
     lt_tensor k, v; /* [B, L, H, D]; [H, D] contiguous; typically views of one [B, L, 2, H, D] */
-    lt_tensor mask; /* [B, L] of the compute dtype, 1 = visible, 0 = masked; or empty */
+    lt_tensor mask; /* [B, L], 1 = visible, 0 = masked; or empty. float32 where q, k, v, o are bf16 */
     double scale;   /* 1 / sqrt(D) */
     lt_tensor o;    /* [G, T, H, D] */
-    lt_tensor lse;  /* [G, H, T]: log-sum-exp of each row, for the backward pass; or empty */
+    lt_tensor
+        lse; /* [G, H, T]: log-sum-exp of each row, for the backward pass; or empty. float32 where o is bf16 */
 } lt_cross_attention_args;
 lt_status lt_cross_attention_forward(lt_ctx *ctx, const lt_cross_attention_args *args);
 

@@ -1,5 +1,6 @@
 #include "kernels/attention/grid.h"
 #include "kernels/cross_attention/cpu_parts.h"
+#include "kernels/cross_attention/cuda_split.h"
 #include "kernels/dense.h"
 
 #include <math.h>
@@ -21,7 +22,10 @@ static lt_status expect_inputs(const lt_ctx *ctx, const char *op, const lt_tenso
              (long long)out->B);
     LT_TRY(lt_attn_expect_tokens(ctx, op, "v", v, false, &text));
     LT_CHECK(isfinite(scale), LT_FAILED, "op %s: scale is %g, expected a number", op, scale);
-    return LT_EXPECT_DENSE(op, "mask", mask, lt_ctx_dtype(ctx), true, out->B, out->L);
+    LT_CHECK(ctx->backend != LT_BACKEND_CUDA || out->D <= LT_CROSS_CUDA_DIM, LT_FAILED,
+             "op %s: heads of %lld channels, expected at most %d on CUDA", op, (long long)out->D,
+             LT_CROSS_CUDA_DIM);
+    return LT_EXPECT_DENSE(op, "mask", mask, lt_ctx_sum_dtype(ctx), true, out->B, out->L);
 }
 
 /* `products` of queries with keys or values; `video` and `text` tensors moved. About 12 operations an exponential. */
@@ -39,10 +43,10 @@ lt_status lt_cross_attention_describe(const lt_ctx *ctx, const void *untyped, lt
     lt_cross_shape s;
     LT_TRY(expect_inputs(ctx, op, &a->q, &a->k, &a->v, &a->mask, a->scale, &s));
     LT_TRY(lt_attn_expect_tokens(ctx, op, "o", &a->o, false, &(lt_attn_shape){s.G, s.T, s.H, s.D}));
-    LT_TRY(LT_EXPECT_DENSE(op, "lse", &a->lse, lt_ctx_dtype(ctx), true, s.G, s.H, s.T));
+    LT_TRY(LT_EXPECT_DENSE(op, "lse", &a->lse, lt_ctx_sum_dtype(ctx), true, s.G, s.H, s.T));
     count_cost(ctx, &s, 2, 2, 2, cost);
-    bool naive = ctx->backend == LT_BACKEND_NAIVE;
-    cost->workspace = naive ? (size_t)s.L * sizeof(double) : lt_cross_attention_cpu_bytes(&s);
+    if (ctx->backend == LT_BACKEND_NAIVE) cost->workspace = (size_t)s.L * sizeof(double);
+    else cost->workspace = ctx->backend == LT_BACKEND_CUDA ? 0 : lt_cross_attention_cpu_bytes(&s);
     return LT_OK;
 }
 
@@ -57,7 +61,7 @@ lt_status lt_cross_attention_backward_describe(const lt_ctx *ctx, const void *un
     LT_TRY(expect_inputs(ctx, op, &a->q, &a->k, &a->v, &a->mask, a->scale, &s));
     lt_attn_shape video = {s.G, s.T, s.H, s.D}, text = {s.B, s.L, s.H, s.D};
     LT_TRY(lt_attn_expect_tokens(ctx, op, "o", &a->o, false, &video));
-    LT_TRY(LT_EXPECT_DENSE(op, "lse", &a->lse, lt_ctx_dtype(ctx), false, s.G, s.H, s.T));
+    LT_TRY(LT_EXPECT_DENSE(op, "lse", &a->lse, lt_ctx_sum_dtype(ctx), false, s.G, s.H, s.T));
     LT_TRY(lt_attn_expect_tokens(ctx, op, "dout", &a->dout, false, &video));
     LT_TRY(lt_attn_expect_tokens(ctx, op, "dq", &a->dq, true, &video));
     LT_TRY(lt_attn_expect_tokens(ctx, op, "dk", &a->dk, true, &text));
@@ -67,8 +71,10 @@ lt_status lt_cross_attention_backward_describe(const lt_ctx *ctx, const void *un
              "op %s: dk and dv go together, but only one of them is empty", op);
     count_cost(ctx, &s, 2 + wants_q + 2 * wants_text, 3 + wants_q * (1 + a->accumulate_dq),
                2 + 2 * wants_text * (1 + a->accumulate_dkv), cost);
-    bool naive = ctx->backend == LT_BACKEND_NAIVE;
-    cost->workspace = naive ? (size_t)s.L * sizeof(double) : lt_cross_attention_backward_cpu_bytes(&s);
+    if (ctx->backend == LT_BACKEND_NAIVE) cost->workspace = (size_t)s.L * sizeof(double);
+    else if (ctx->backend == LT_BACKEND_CUDA)
+        cost->workspace = lt_cross_attention_backward_cuda_bytes(&a->q, &a->k, wants_text);
+    else cost->workspace = lt_cross_attention_backward_cpu_bytes(&s);
     return LT_OK;
 }
 

@@ -14,7 +14,7 @@ typedef enum mask_kind { NO_MASK, SOME_MASKED, ALL_MASKED } mask_kind;
 /* Each text sees a prefix, the first one everything; with ALL_MASKED the last text sees nothing. */
 static lt_tensor make_mask(lt_check *c, size s, mask_kind kind) {
     if (kind == NO_MASK) return (lt_tensor){0};
-    lt_tensor mask = LT_IN(c, s.B, s.L);
+    lt_tensor mask = LT_IN_SUM(c, s.B, s.L);
     for (int64_t i = 0; i < s.B * s.L; i++) {
         int64_t b = i / s.L, seen = s.L - b * (s.L / 3);
         if (kind == ALL_MASKED && b == s.B - 1) seen = 0;
@@ -25,6 +25,7 @@ static lt_tensor make_mask(lt_check *c, size s, mask_kind kind) {
 
 /* k and v as parts of [B, L, 2, H, D], q and o as halves of wider rows. */
 static lt_cross_attention_args forward_args(lt_check *c, size s, mask_kind kind) {
+    c->bf16_bound = LT_TOL_BF16_ATTENTION;
     lt_tensor kv = LT_IN(c, s.B, s.L, 2, s.H, s.D);
     return (lt_cross_attention_args){.q = lt_select(LT_IN(c, groups(s), s.T, 2, s.H, s.D), 2, 1),
                                      .k = lt_select(kv, 2, 0),
@@ -32,7 +33,7 @@ static lt_cross_attention_args forward_args(lt_check *c, size s, mask_kind kind)
                                      .mask = make_mask(c, s, kind),
                                      .scale = 1 / sqrt((double)s.D),
                                      .o = lt_select(LT_OUT_PARTLY(c, groups(s), s.T, 2, s.H, s.D), 2, 0),
-                                     .lse = LT_OUT(c, groups(s), s.H, s.T)};
+                                     .lse = LT_OUT_SUM(c, groups(s), s.H, s.T)};
 }
 
 enum { DQ = 1, DKV = 2, ACCUMULATE = 4 };
@@ -43,10 +44,11 @@ static lt_cross_attention_backward_args backward_args(lt_check *c, const lt_cros
     lt_cross_attention_backward_args b = {
         .q = f->q, .k = f->k, .v = f->v, .mask = f->mask, .scale = f->scale};
     b.o = f->o, b.lse = f->lse;
+    c->bf16_bound = LT_TOL_BF16_GRADIENT;
     b.dout = lt_select(LT_IN(c, groups(s), s.T, 2, s.H, s.D), 2, 1);
-    if (parts & DQ) b.dq = lt_check_operand_new(c, role, LT_DIMS(groups(s), s.T, s.H, s.D));
+    if (parts & DQ) b.dq = lt_check_operand_new(c, role, false, LT_DIMS(groups(s), s.T, s.H, s.D));
     if (parts & DKV) {
-        lt_tensor grads = lt_check_operand_new(c, role, LT_DIMS(s.B, s.L, 2, s.H, s.D));
+        lt_tensor grads = lt_check_operand_new(c, role, false, LT_DIMS(s.B, s.L, 2, s.H, s.D));
         b.dk = lt_select(grads, 2, 0);
         b.dv = lt_select(grads, 2, 1);
     }
@@ -57,6 +59,7 @@ static lt_cross_attention_backward_args backward_args(lt_check *c, const lt_cros
 static lt_status agrees(size s, mask_kind kind, int parts) {
     lt_check c;
     lt_check_begin(&c, 41);
+    c.bf16 = true;
     while (lt_check_next(&c)) {
         lt_cross_attention_args f = forward_args(&c, s, kind);
         LT_CHECK_RUN(&c, lt_cross_attention_forward(&c.ctx, &f));
@@ -76,6 +79,10 @@ static void all_sizes_agree_with_the_reference(void) {
         }
     CHECK_OK(agrees((size){1, 1, 1, 1, 1}, NO_MASK, DQ | DKV));
     CHECK_OK(agrees((size){2, 5, 1, 7, 3}, SOME_MASKED, DQ | DKV));
+    CHECK_OK(agrees((size){1, 40, 1, 200, 50}, NO_MASK, DQ | DKV));   /* more channels than usual, */
+    CHECK_OK(agrees((size){2, 33, 3, 24, 130}, NO_MASK, DQ | DKV));   /* a multiple of 8, but not of 16, */
+    CHECK_OK(agrees((size){1, 40, 1, 112, 1000}, NO_MASK, DQ | DKV)); /* text beyond any shared memory, */
+    CHECK_OK(agrees((size){1, 5000, 1, 32, 20}, NO_MASK, DQ | DKV));  /* and queries summed in chunks */
 }
 
 static void masks_agree_with_the_reference(void) {
@@ -88,6 +95,37 @@ static void groups_that_share_a_text_agree_with_the_reference(void) {
     CHECK_OK(agrees((size){2, 63, 2, 32, 20, .repeats = 3}, SOME_MASKED, DQ | DKV));
     CHECK_OK(agrees((size){3, 300, 2, 60, 17, .repeats = 2}, SOME_MASKED, DQ | DKV | ACCUMULATE));
     CHECK_OK(agrees((size){1, 7, 1, 8, 5, .repeats = 9}, NO_MASK, DKV));
+    CHECK_OK(agrees((size){2, 1500, 1, 40, 17, .repeats = 4}, SOME_MASKED, DQ | DKV | ACCUMULATE));
+}
+
+/* [n, tokens, H, D] behind the first of H D + 3 channels: rows at odd distances, whose loads cannot be wide. */
+static lt_tensor ragged(lt_check *c, lt_check_role role, int64_t n, int64_t tokens, int64_t H, int64_t D) {
+    lt_tensor wider = lt_check_operand_new(c, role, false, LT_DIMS(n, tokens, H * D + 3));
+    return lt_split(lt_slice(wider, 2, 1, H * D), 2, H, D);
+}
+
+static void rows_may_lie_at_any_distance(void) {
+    lt_check c;
+    lt_check_begin(&c, 47);
+    c.bf16 = true;
+    while (lt_check_next(&c)) {
+        int64_t B = 2, T = 70, H = 2, D = 64, L = 33;
+        c.bf16_bound = LT_TOL_BF16_ATTENTION;
+        lt_cross_attention_args f = {.q = ragged(&c, LT_CHECK_INPUT, B, T, H, D),
+                                     .k = ragged(&c, LT_CHECK_INPUT, B, L, H, D),
+                                     .v = ragged(&c, LT_CHECK_INPUT, B, L, H, D),
+                                     .scale = 0.125,
+                                     .o = ragged(&c, LT_CHECK_PARTLY, B, T, H, D),
+                                     .lse = LT_OUT_SUM(&c, B, H, T)};
+        LT_CHECK_RUN(&c, lt_cross_attention_forward(&c.ctx, &f));
+        c.bf16_bound = LT_TOL_BF16_GRADIENT;
+        lt_cross_attention_backward_args b = {.q = f.q, .k = f.k, .v = f.v, .o = f.o, .lse = f.lse};
+        b.scale = f.scale, b.dout = ragged(&c, LT_CHECK_INPUT, B, T, H, D);
+        b.dq = ragged(&c, LT_CHECK_PARTLY, B, T, H, D);
+        b.dk = ragged(&c, LT_CHECK_PARTLY, B, L, H, D), b.dv = ragged(&c, LT_CHECK_PARTLY, B, L, H, D);
+        LT_CHECK_RUN(&c, lt_cross_attention_backward(&c.ctx, &b));
+    }
+    CHECK_OK(lt_check_end(&c));
 }
 
 static void only_what_is_asked_is_computed(void) {
@@ -99,6 +137,7 @@ static void only_what_is_asked_is_computed(void) {
 static void lse_may_be_left_out(void) {
     lt_check c;
     lt_check_begin(&c, 42);
+    c.bf16 = true;
     while (lt_check_next(&c)) {
         size s = {1, 63, 2, 32, 20};
         lt_tensor kv = LT_IN(&c, s.B, s.L, 2, s.H, s.D);
@@ -117,6 +156,7 @@ static void gradients_equal_differences(void) {
         size s = {2, 5, 2, 6, 7, .repeats = 2};
         lt_check c;
         lt_check_begin(&c, 43);
+        c.bf16 = true;
         while (lt_check_next(&c)) {
             lt_cross_attention_args f = forward_args(&c, s, (mask_kind)kind);
             LT_CHECK_RUN(&c, lt_cross_attention_forward(&c.ctx, &f));
@@ -136,6 +176,7 @@ static void masked_tokens_do_not_exist(void) {
     size s = {1, 63, 2, 32, 40}, shorter = {1, 63, 2, 32, 30};
     lt_check c;
     lt_check_begin(&c, 44);
+    c.bf16 = true;
     while (lt_check_next(&c)) {
         lt_cross_attention_args f = forward_args(&c, s, SOME_MASKED),
                                 less = forward_args(&c, shorter, NO_MASK);
@@ -164,6 +205,7 @@ static void make_whole(lt_tensor t) {
 static void large_scores_do_not_overflow(void) {
     lt_check c;
     lt_check_begin(&c, 45);
+    c.bf16 = true;
     while (lt_check_next(&c)) {
         size s = {1, 63, 1, 32, 20};
         lt_cross_attention_args f = forward_args(&c, s, NO_MASK);
@@ -182,6 +224,7 @@ static void large_scores_do_not_overflow(void) {
 static void wrong_operands_are_named(void) {
     lt_check c;
     lt_check_begin(&c, 46);
+    c.bf16 = true;
     while (lt_check_next(&c)) {
         size s = {2, 63, 2, 32, 20};
         lt_cross_attention_args f = forward_args(&c, s, SOME_MASKED), bad;
@@ -211,6 +254,7 @@ int main(int argc, char **argv) {
     RUN(all_sizes_agree_with_the_reference);
     RUN(masks_agree_with_the_reference);
     RUN(groups_that_share_a_text_agree_with_the_reference);
+    RUN(rows_may_lie_at_any_distance);
     RUN(only_what_is_asked_is_computed);
     RUN(lse_may_be_left_out);
     RUN(gradients_equal_differences);

@@ -8,14 +8,15 @@ typedef struct size {
 
 static const size sizes[] = {{1, 1, 1, 1},   {2, 1, 1, 3},    {1, 1, 11, 16}, {3, 9, 1, 31},
                              {5, 7, 9, 60},  {2, 16, 16, 64}, {19, 4, 3, 33}, {40, 3, 2, 5},
-                             {1, 5, 6, 112}, {2, 4, 5, 128},  {1, 70, 31, 2}};
+                             {1, 5, 6, 112}, {2, 4, 5, 128},  {1, 70, 31, 2}, {2, 30, 52, 48},
+                             {1, 45, 80, 6}, {1, 67, 62, 33}, {34, 2, 3, 34}};
 enum { SIZES = sizeof sizes / sizeof *sizes };
 
 /* x spreads over the bend of SiLU; taps are about as large as in a trained network. */
 static void make_input(lt_check *c, size s, lt_tensor *x, lt_tensor *w, lt_tensor *b) {
     *x = LT_IN(c, s.frames, s.height, s.width, 2 * s.half);
-    *w = LT_IN(c, 3, 3, 2 * s.half);
-    *b = LT_IN(c, 2 * s.half);
+    *w = LT_IN_SUM(c, 3, 3, 2 * s.half);
+    *b = LT_IN_SUM(c, 2 * s.half);
     lt_check_affine(x, 2, 0.1);
     lt_check_affine(w, 0.5, 0);
 }
@@ -24,7 +25,9 @@ static void forward_agrees_at_ragged_sizes(void) {
     for (int i = 0; i < SIZES; i++) {
         size s = sizes[i];
         lt_check c;
-        for (lt_check_begin(&c, 100 + (uint64_t)i); lt_check_next(&c);) {
+        lt_check_begin(&c, 100 + (uint64_t)i);
+        c.bf16 = true;
+        while (lt_check_next(&c)) {
             lt_glu_depthwise_args f = {0};
             make_input(&c, s, &f.x, &f.w, &f.b);
             f.y = LT_OUT(&c, s.frames, s.height, s.width, s.half);
@@ -37,15 +40,18 @@ static void forward_agrees_at_ragged_sizes(void) {
 /* `parts`: bit 0 dx, bit 1 dw and db. */
 static lt_status backward_agrees(size s, int parts, bool accumulate, uint64_t seed) {
     lt_check c;
-    for (lt_check_begin(&c, seed); lt_check_next(&c);) {
+    lt_check_begin(&c, seed);
+    c.bf16 = true;
+    c.bf16_bound = LT_TOL_BF16_GRADIENT;
+    while (lt_check_next(&c)) {
         lt_glu_depthwise_backward_args f = {.accumulate_dx = accumulate, .accumulate_dw = accumulate};
         lt_check_role role = accumulate ? LT_CHECK_BOTH : LT_CHECK_OUTPUT;
         make_input(&c, s, &f.x, &f.w, &f.b);
         f.dy = LT_IN(&c, s.frames, s.height, s.width, s.half);
         if (parts & 1)
-            f.dx = lt_check_operand_new(&c, role, LT_DIMS(s.frames, s.height, s.width, 2 * s.half));
-        if (parts & 2) f.dw = lt_check_operand_new(&c, role, LT_DIMS(3, 3, 2 * s.half));
-        if (parts & 2) f.db = lt_check_operand_new(&c, role, LT_DIMS(2 * s.half));
+            f.dx = lt_check_operand_new(&c, role, false, LT_DIMS(s.frames, s.height, s.width, 2 * s.half));
+        if (parts & 2) f.dw = lt_check_operand_new(&c, role, true, LT_DIMS(3, 3, 2 * s.half));
+        if (parts & 2) f.db = lt_check_operand_new(&c, role, true, LT_DIMS(2 * s.half));
         LT_CHECK_RUN(&c, lt_glu_depthwise_backward(&c.ctx, &f));
     }
     return lt_check_end(&c);
@@ -74,18 +80,22 @@ static void no_frames_give_zero_weight_gradients(void) {
 static void gradients_equal_differences(void) {
     size s = {2, 3, 4, 3};
     lt_check c;
-    for (lt_check_begin(&c, 5); lt_check_next(&c);) {
+    lt_check_begin(&c, 5);
+    c.bf16 = true;
+    while (lt_check_next(&c)) {
         lt_glu_depthwise_args f = {0};
+        c.bf16_bound = LT_TOL_BF16_FORWARD;
         make_input(&c, s, &f.x, &f.w, &f.b);
         f.y = LT_OUT(&c, s.frames, s.height, s.width, s.half);
+        c.bf16_bound = LT_TOL_BF16_GRADIENT;
         lt_tensor dy = LT_IN(&c, s.frames, s.height, s.width, s.half);
         lt_glu_depthwise_backward_args b = {.dy = dy,
                                             .x = f.x,
                                             .w = f.w,
                                             .b = f.b,
                                             .dx = LT_OUT(&c, s.frames, s.height, s.width, 2 * s.half),
-                                            .dw = LT_OUT(&c, 3, 3, 2 * s.half),
-                                            .db = LT_OUT(&c, 2 * s.half)};
+                                            .dw = LT_OUT_SUM(&c, 3, 3, 2 * s.half),
+                                            .db = LT_OUT_SUM(&c, 2 * s.half)};
         LT_CHECK_RUN(&c, lt_glu_depthwise_forward(&c.ctx, &f));
         LT_CHECK_RUN(&c, lt_glu_depthwise_backward(&c.ctx, &b));
         lt_check_gradient(&c, "dx", LT_OP_GLU_DEPTHWISE, &f, 1, &f.y, &dy, f.x, &b.dx);
@@ -98,29 +108,35 @@ static void gradients_equal_differences(void) {
 /* A tap in each corner of the window, checked by hand: SiLU(1) = 0.7310585786, identity gate path known. */
 static void taps_read_the_published_neighbours(void) {
     lt_check c;
-    for (lt_check_begin(&c, 1); lt_check_next(&c);) {
-        lt_glu_depthwise_args f = {.x = LT_IN(&c, 1, 3, 3, 2), .w = LT_IN(&c, 3, 3, 2), .b = LT_IN(&c, 2)};
+    lt_check_begin(&c, 1);
+    c.bf16 = true;
+    while (lt_check_next(&c)) {
+        lt_glu_depthwise_args f = {
+            .x = LT_IN(&c, 1, 3, 3, 2), .w = LT_IN_SUM(&c, 3, 3, 2), .b = LT_IN_SUM(&c, 2)};
         f.y = LT_OUT(&c, 1, 3, 3, 1);
         lt_check_affine(&f.x, 0, 0), lt_check_affine(&f.w, 0, 0), lt_check_affine(&f.b, 0, 0);
         lt_check_set(&f.x, 0, 1); /* pixel (0, 0) of u */
         lt_check_set(&f.w, 0, 3); /* tap (0, 0): reads up and left */
         lt_check_set(&f.b, 1, 1); /* g = 1 everywhere */
         LT_CHECK_RUN(&c, lt_glu_depthwise_forward(&c.ctx, &f));
-        double silu = 0.7310585786300049;
-        for (int i = 0; i < 9; i++) CHECK_NEAR(lt_check_get(&f.y, i), i == 4 ? 3 * silu * silu : 0, 1e-6);
+        double silu = 0.7310585786300049, bound = c.ctx.dtype == LT_BF16 ? 5e-3 : 1e-6;
+        for (int i = 0; i < 9; i++) CHECK_NEAR(lt_check_get(&f.y, i), i == 4 ? 3 * silu * silu : 0, bound);
     }
     CHECK_OK(lt_check_end(&c));
 }
 
 static void far_inputs_saturate_without_nan(void) {
     lt_check c;
-    for (lt_check_begin(&c, 3); lt_check_next(&c);) {
+    lt_check_begin(&c, 3);
+    c.bf16 = true;
+    c.bf16_bound = LT_TOL_BF16_GRADIENT;
+    while (lt_check_next(&c)) {
         lt_glu_depthwise_backward_args f = {0};
         make_input(&c, (size){1, 4, 4, 8}, &f.x, &f.w, &f.b);
         lt_check_affine(&f.x, 200, 0);
         f.dy = LT_IN(&c, 1, 4, 4, 8);
         f.dx = LT_OUT(&c, 1, 4, 4, 16);
-        f.dw = LT_OUT(&c, 3, 3, 16), f.db = LT_OUT(&c, 16);
+        f.dw = LT_OUT_SUM(&c, 3, 3, 16), f.db = LT_OUT_SUM(&c, 16);
         LT_CHECK_RUN(&c, lt_glu_depthwise_backward(&c.ctx, &f));
         for (int64_t i = 0; i < lt_numel(&f.dx); i++) CHECK(isfinite(lt_check_get(&f.dx, i)));
     }
@@ -129,13 +145,16 @@ static void far_inputs_saturate_without_nan(void) {
 
 static void misfits_are_named(void) {
     lt_check c;
-    for (lt_check_begin(&c, 1); lt_check_next(&c);) {
-        lt_glu_depthwise_args f = {.x = LT_IN(&c, 1, 2, 3, 8), .w = LT_IN(&c, 3, 3, 8), .b = LT_IN(&c, 8)};
+    lt_check_begin(&c, 1);
+    c.bf16 = true;
+    while (lt_check_next(&c)) {
+        lt_glu_depthwise_args f = {
+            .x = LT_IN(&c, 1, 2, 3, 8), .w = LT_IN_SUM(&c, 3, 3, 8), .b = LT_IN_SUM(&c, 8)};
         f.y = LT_INOUT(&c, 1, 2, 3, 4);
         lt_glu_depthwise_args bad = f;
         bad.x = LT_IN(&c, 1, 2, 3, 7);
         CHECK_FAILS(lt_glu_depthwise_forward(&c.ctx, &bad), LT_FAILED, "7 channels");
-        bad = f, bad.w = LT_IN(&c, 8, 3, 3);
+        bad = f, bad.w = LT_IN_SUM(&c, 8, 3, 3);
         CHECK_FAILS(lt_glu_depthwise_forward(&c.ctx, &bad), LT_FAILED, "operand w");
         bad = f, bad.b = (lt_tensor){0};
         CHECK_FAILS(lt_glu_depthwise_forward(&c.ctx, &bad), LT_FAILED, "operand b");
@@ -144,7 +163,7 @@ static void misfits_are_named(void) {
         bad = f, bad.x = lt_slice(LT_IN(&c, 1, 2, 3, 16), 3, 0, 8);
         CHECK_FAILS(lt_glu_depthwise_forward(&c.ctx, &bad), LT_FAILED, "operand x");
         lt_glu_depthwise_backward_args b = {
-            .x = f.x, .w = f.w, .b = f.b, .dy = f.y, .dw = LT_INOUT(&c, 3, 3, 8)};
+            .x = f.x, .w = f.w, .b = f.b, .dy = f.y, .dw = LT_INOUT_SUM(&c, 3, 3, 8)};
         CHECK_FAILS(lt_glu_depthwise_backward(&c.ctx, &b), LT_FAILED, "both or neither");
     }
     CHECK_OK(lt_check_end(&c));

@@ -10,6 +10,7 @@
 #include "kernels/norm/norm.h"
 #include "kernels/optimizer/optimizer.h"
 #include "kernels/patchify/patchify.h"
+#include "kernels/random/random.h"
 #include "kernels/temporal_conv/temporal_conv.h"
 
 #include <string.h>
@@ -120,6 +121,13 @@ static void mix(lt_bench *b) {
     SIZES;
     CALL(b, lt_mix_args, .a = NEW(G, T * C), .b = NEW(G, T * C), .alpha = NEW(G), .beta = NEW(G),
          .y = NEW(G, T * C));
+}
+
+static void normals(lt_bench *b) {
+    static lt_rng_key keys[64];
+    SIZES;
+    for (int i = 0; i < 64; i++) keys[i] = (lt_rng_key){.purpose = LT_RNG_TEST, .clip = (uint64_t)i};
+    CALL(b, lt_normals_args, .keys = keys, .y = NEW(G, T * C));
 }
 
 static void sum(lt_bench *b) {
@@ -309,6 +317,7 @@ static const lt_bench_setup setups[LT_OP_COUNT] = {
     [LT_OP_COPY] = copy,
     [LT_OP_MIX] = mix,
     [LT_OP_SUM] = sum,
+    [LT_OP_NORMALS] = normals,
     [LT_OP_GRAD_NORM] = grad_norm,
     [LT_OP_ADAMW] = adamw,
     [LT_OP_ATTN_STATE] = attn_state,

@@ -1,4 +1,5 @@
-/* y_i = table[id_i]; the gradient adds rows in order of i, so it is deterministic. */
+/* y_i = table[id_i]; the gradient adds rows in order of i, so it is deterministic. The table and its gradient are sums; y and
+ * dy are activations, or sums too. */
 #ifndef LT_KERNELS_EMBEDDING_H
 #define LT_KERNELS_EMBEDDING_H
 
@@ -9,7 +10,9 @@ extern "C" {
 #endif
 
 typedef struct lt_embedding_args {
-    lt_tensor ids;   /* [N] int32, each in [0, V): LT_FAILED names the first that is not (host backends) */
+    lt_tensor
+        ids; /* [N] int32, each in [0, V). LT_FAILED names the first that is not; on CUDA, which cannot tell the
+                      * host, its y is NaN and its dy is left out */
     lt_tensor table; /* [V, C] contiguous */
     lt_tensor y;     /* [N, C] contiguous */
 } lt_embedding_args;

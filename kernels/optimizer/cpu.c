@@ -1,5 +1,5 @@
 #include "kernels/optimizer/chunks.h"
-#include "kernels/optimizer/optimizer.h"
+#include "kernels/optimizer/coefficients.h"
 
 /* In float64: squares of float32 neither overflow nor lose anything there. */
 static double squares_of(const float *g, int64_t n) {
@@ -42,32 +42,10 @@ lt_status lt_grad_norm_cpu(lt_ctx *ctx, const void *args, void *workspace) {
     return LT_OK;
 }
 
-/* AdamW's coefficients, rounded once. */
-typedef struct {
-    float factor, beta1, rest1, beta2, rest2, shrink, rate, unbias, eps, ema_decay, ema_rest;
-} coefficients;
-
-static coefficients coefficients_of(const lt_adamw_args *a) {
-    double unbias_m = 1 - pow(a->beta1, (double)a->step), unbias_v = 1 - pow(a->beta2, (double)a->step);
-    return (coefficients){
-        .factor = ((const float *)a->control.data)[1],
-        .beta1 = (float)a->beta1,
-        .rest1 = (float)(1 - a->beta1),
-        .beta2 = (float)a->beta2,
-        .rest2 = (float)(1 - a->beta2),
-        .shrink = (float)(1 - a->lr * a->weight_decay),
-        .rate = (float)(a->lr / unbias_m),
-        .unbias = (float)(1 / sqrt(unbias_v)),
-        .eps = (float)a->eps,
-        .ema_decay = (float)a->ema_decay,
-        .ema_rest = (float)(1 - a->ema_decay),
-    };
-}
-
-static void update(coefficients k, const float *restrict grad, float *restrict p, float *restrict m,
-                   float *restrict v, float *restrict ema, int64_t n) {
+static void update(lt_adamw_coefficients k, float factor, const float *restrict grad, float *restrict p,
+                   float *restrict m, float *restrict v, float *restrict ema, int64_t n) {
     for (int64_t i = 0; i < n; i++) {
-        float g = k.factor * grad[i];
+        float g = factor * grad[i];
         m[i] = k.beta1 * m[i] + k.rest1 * g;
         v[i] = k.beta2 * v[i] + k.rest2 * g * g;
         p[i] = k.shrink * p[i] - k.rate * m[i] / (sqrtf(v[i]) * k.unbias + k.eps);
@@ -78,15 +56,16 @@ static void update(coefficients k, const float *restrict grad, float *restrict p
 lt_status lt_adamw_cpu(lt_ctx *ctx, const void *args, void *workspace) {
     (void)ctx, (void)workspace;
     const lt_adamw_args *a = args;
-    if (((const float *)a->control.data)[2] == 0) return LT_OK;
-    coefficients k = coefficients_of(a);
+    const float *control = a->control.data;
+    if (control[2] == 0) return LT_OK;
+    lt_adamw_coefficients k = lt_adamw_coefficients_of(a);
     int64_t n = lt_numel(&a->param);
 #pragma omp parallel for schedule(static) if (n >= LT_PARALLEL_FROM)
     for (int64_t p = 0; p < lt_pieces(n, LT_PIECE); p++) {
         int64_t i = p * LT_PIECE;
         float *ema = lt_is_empty(&a->ema) ? NULL : (float *)a->ema.data + i;
-        update(k, (const float *)a->grad.data + i, (float *)a->param.data + i, (float *)a->m.data + i,
-               (float *)a->v.data + i, ema, lt_piece_end(p, n, LT_PIECE) - i);
+        update(k, control[1], (const float *)a->grad.data + i, (float *)a->param.data + i,
+               (float *)a->m.data + i, (float *)a->v.data + i, ema, lt_piece_end(p, n, LT_PIECE) - i);
     }
     return LT_OK;
 }

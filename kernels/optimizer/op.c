@@ -6,7 +6,7 @@
 
 lt_status lt_grad_norm_describe(const lt_ctx *ctx, const void *args, lt_cost *cost) {
     const lt_grad_norm_args *a = args;
-    lt_dtype dtype = lt_ctx_dtype(ctx);
+    lt_dtype dtype = lt_ctx_sum_dtype(ctx);
     int64_t elements = 0, chunks = 0;
     LT_CHECK(a->count >= 0 && (a->count == 0 || a->grads), LT_FAILED, "op grad_norm: a list of %d tensors",
              a->count);
@@ -28,15 +28,19 @@ lt_status lt_grad_norm_describe(const lt_ctx *ctx, const void *args, lt_cost *co
 
 lt_status lt_adamw_describe(const lt_ctx *ctx, const void *args, lt_cost *cost) {
     const lt_adamw_args *a = args;
-    lt_dtype dtype = lt_ctx_dtype(ctx);
+    lt_dtype dtype = lt_ctx_sum_dtype(ctx);
     const struct {
         const char *name;
         const lt_tensor *tensor;
-    } same[] = {{"param", &a->param}, {"grad", &a->grad}, {"m", &a->m}, {"v", &a->v}, {"ema", &a->ema}};
-    for (int i = 0; i < 5; i++) {
+    } same[] = {{"param", &a->param}, {"grad", &a->grad}, {"m", &a->m},
+                {"v", &a->v},         {"ema", &a->ema},   {"copy", &a->copy}};
+    LT_CHECK(lt_is_empty(&a->copy) || lt_ctx_dtype(ctx) == LT_BF16, LT_FAILED,
+             "op adamw: operand copy is for bf16 activations; there are none here, so leave it empty");
+    for (int i = 0; i < 6; i++) {
         const lt_tensor *t = same[i].tensor;
-        bool optional = i == 4;
-        LT_TRY(lt_expect_dense("adamw", same[i].name, t, dtype, optional, t->ndim, t->shape));
+        bool optional = i >= 4;
+        LT_TRY(
+            lt_expect_dense("adamw", same[i].name, t, i == 5 ? LT_BF16 : dtype, optional, t->ndim, t->shape));
         LT_CHECK((optional && lt_is_empty(t)) || lt_numel(t) == lt_numel(&a->param), LT_FAILED,
                  "op adamw: operand %s has %lld elements, param has %lld", same[i].name,
                  (long long)lt_numel(t), (long long)lt_numel(&a->param));
@@ -45,7 +49,8 @@ lt_status lt_adamw_describe(const lt_ctx *ctx, const void *args, lt_cost *cost) 
     LT_CHECK(a->step >= 1, LT_FAILED, "op adamw: step is %lld; the first one is 1", (long long)a->step);
     double elements = (double)lt_numel(&a->param);
     cost->flops = 14 * elements;
-    cost->bytes = (lt_is_empty(&a->ema) ? 7 : 9) * elements * (double)lt_dtype_size(dtype);
+    cost->bytes = (lt_is_empty(&a->ema) ? 7 : 9) * elements * (double)lt_dtype_size(dtype) +
+                  (lt_is_empty(&a->copy) ? 0 : elements * (double)lt_dtype_size(LT_BF16));
     return LT_OK;
 }
 

@@ -6,10 +6,12 @@ static void norm_of_many_tensors_equals_naive_and_clips(void) {
     const double max_norms[] = {0, 1.5, 1e6};
     for (int i = 0; i < 3; i++) {
         lt_check c;
-        for (lt_check_begin(&c, (uint64_t)i); lt_check_next(&c);) {
-            lt_tensor grads[] = {LT_IN(&c, 1), LT_IN(&c, 63), LT_IN(&c, 500, 100), LT_IN(&c, 0, 4),
-                                 LT_IN(&c, 70000)};
-            lt_grad_norm_args a = {5, grads, 0.25, max_norms[i], LT_OUT(&c, 3)};
+        lt_check_begin(&c, (uint64_t)i);
+        for (c.bf16 = true; lt_check_next(&c);) {
+            c.bf16_bound = LT_TOL_CUDA_F32;
+            lt_tensor grads[] = {LT_IN_SUM(&c, 1), LT_IN_SUM(&c, 63), LT_IN_SUM(&c, 500, 100),
+                                 LT_IN_SUM(&c, 0, 4), LT_IN_SUM(&c, 70000)};
+            lt_grad_norm_args a = {5, grads, 0.25, max_norms[i], LT_OUT_SUM(&c, 3)};
             LT_CHECK_RUN(&c, lt_grad_norm(&c.ctx, &a));
             double norm = lt_check_get(&a.control, 0), factor = lt_check_get(&a.control, 1);
             CHECK(lt_check_get(&a.control, 2) == 1);
@@ -24,9 +26,9 @@ static void one_bad_value_anywhere_clears_the_flag(void) {
     for (int i = 0; i < 3; i++) {
         lt_check c;
         for (lt_check_begin(&c, 3); lt_check_next(&c);) {
-            lt_tensor grads[] = {LT_IN(&c, 63), LT_IN(&c, 40000)};
+            lt_tensor grads[] = {LT_IN_SUM(&c, 63), LT_IN_SUM(&c, 40000)};
             lt_check_set(&grads[1], 39999, bad[i]);
-            lt_grad_norm_args a = {2, grads, 1, 1, LT_OUT(&c, 3)};
+            lt_grad_norm_args a = {2, grads, 1, 1, LT_OUT_SUM(&c, 3)};
             LT_CHECK_RUN(&c, lt_grad_norm(&c.ctx, &a));
             CHECK(lt_check_get(&a.control, 2) == 0);
         }
@@ -37,9 +39,9 @@ static void one_bad_value_anywhere_clears_the_flag(void) {
 static void large_finite_gradients_stay_finite(void) {
     lt_check c;
     for (lt_check_begin(&c, 4); lt_check_next(&c);) {
-        lt_tensor grad = LT_IN(&c, 63);
+        lt_tensor grad = LT_IN_SUM(&c, 63);
         lt_check_affine(&grad, 1e30, 0);
-        lt_grad_norm_args a = {1, &grad, 1, 1, LT_OUT(&c, 3)};
+        lt_grad_norm_args a = {1, &grad, 1, 1, LT_OUT_SUM(&c, 3)};
         LT_CHECK_RUN(&c, lt_grad_norm(&c.ctx, &a));
         CHECK(lt_check_get(&a.control, 2) == 1);
     }
@@ -47,43 +49,88 @@ static void large_finite_gradients_stay_finite(void) {
 }
 
 static lt_tensor control_of(lt_check *c, double factor, double finite) {
-    lt_tensor control = LT_IN(c, 3);
+    lt_tensor control = LT_IN_SUM(c, 3);
     lt_check_set(&control, 1, factor), lt_check_set(&control, 2, finite);
     return control;
 }
 
 /* Second moments are squares. */
 static lt_tensor moments(lt_check *c, int count) {
-    lt_tensor v = LT_INOUT(c, count);
+    lt_tensor v = LT_INOUT_SUM(c, count);
     for (int64_t i = 0; i < count; i++) lt_check_set(&v, i, lt_check_get(&v, i) * lt_check_get(&v, i));
     return v;
 }
 
-static void adamw_equals_naive_at_ragged_sizes_and_late_steps(void) {
-    const int counts[] = {1, 63, 500, 50001};
-    for (int i = 0; i < 4; i++) {
-        lt_check c;
-        for (lt_check_begin(&c, (uint64_t)counts[i]); lt_check_next(&c);) {
-            int n = counts[i];
-            lt_adamw_args a = {
-                .param = LT_INOUT(&c, n), .grad = LT_IN(&c, n), .m = LT_INOUT(&c, n), .v = moments(&c, n)};
-            a.control = control_of(&c, 0.5, 1);
-            if (i % 2) a.ema = LT_INOUT(&c, n);
-            a.lr = 1e-2, a.beta1 = 0.9, a.beta2 = 0.999, a.eps = 1e-8, a.weight_decay = 0.1,
-            a.ema_decay = 0.999;
-            a.step = i < 2 ? 1 : 100000;
-            LT_CHECK_RUN(&c, lt_adamw(&c.ctx, &a));
+/* More tensors than go into one launch, of sizes around those that a chunk and an access have; every other one at an odd address. */
+static void norm_of_long_lists_equals_naive(void) {
+    enum { COUNT = 401 };
+    lt_check c;
+    for (lt_check_begin(&c, 9); lt_check_next(&c);) {
+        lt_tensor all = LT_IN_SUM(&c, 200000), grads[COUNT];
+        int64_t at = 0;
+        for (int i = 0; i < COUNT; i++) {
+            int64_t size = i == 200 ? 2 * 16384 : i == 300 ? 16385 : i % 7 * 53;
+            grads[i] = lt_slice(all, 0, at, size);
+            at += size + i % 2;
         }
-        CHECK_OK(lt_check_end(&c));
+        CHECK(at <= 200000);
+        lt_grad_norm_args a = {COUNT, grads, 1, 1, LT_OUT_SUM(&c, 3)};
+        LT_CHECK_RUN(&c, lt_grad_norm(&c.ctx, &a));
+        lt_grad_norm_args none = {0, NULL, 2, 1, LT_OUT_SUM(&c, 3)};
+        LT_CHECK_RUN(&c, lt_grad_norm(&c.ctx, &none));
+        CHECK(lt_check_get(&none.control, 0) == 0 && lt_check_get(&none.control, 1) == 2);
     }
+    CHECK_OK(lt_check_end(&c));
+}
+
+/* `odd`: every operand begins one element after a round address. The copy is written where activations are bf16; elsewhere the
+ * test puts there what it expects. */
+static void adamw_equals_naive(int n, bool ema, bool odd, int64_t step) {
+    lt_check c;
+    lt_check_begin(&c, (uint64_t)n);
+    for (c.bf16 = true; lt_check_next(&c);) {
+        c.bf16_bound = LT_TOL_CUDA_F32;
+        int all = n + odd;
+        lt_adamw_args a = {.param = lt_slice(LT_INOUT_SUM(&c, all), 0, odd, n),
+                           .grad = lt_slice(LT_IN_SUM(&c, all), 0, odd, n),
+                           .m = lt_slice(LT_INOUT_SUM(&c, all), 0, odd, n),
+                           .v = lt_slice(moments(&c, all), 0, odd, n)};
+        a.control = control_of(&c, 0.5, 1);
+        if (ema) a.ema = lt_slice(LT_INOUT_SUM(&c, all), 0, odd, n);
+        c.bf16_bound = LT_TOL_BF16_FORWARD;
+        lt_tensor copy = lt_slice(LT_INOUT(&c, all), 0, odd, n);
+        bool copies = copy.dtype == LT_BF16;
+        if (copies) a.copy = copy;
+        a.lr = 1e-2, a.beta1 = 0.9, a.beta2 = 0.999, a.eps = 1e-8, a.weight_decay = 0.1, a.ema_decay = 0.999;
+        a.step = step;
+        LT_CHECK_RUN(&c, lt_adamw(&c.ctx, &a));
+        for (int i = 0; i < n && !copies; i++) lt_check_set(&copy, i, lt_check_get(&a.param, i));
+        for (int i = 0; i < n && copies; i++) {
+            float param = (float)lt_check_get(&a.param, i);
+            CHECK(lt_check_get(&copy, i) == (double)lt_bf16_to_f32(lt_f32_to_bf16(param)));
+        }
+    }
+    CHECK_OK(lt_check_end(&c));
+}
+
+static void adamw_equals_naive_at_ragged_sizes_and_late_steps(void) {
+    adamw_equals_naive(1, false, false, 1);
+    adamw_equals_naive(63, true, false, 1);
+    adamw_equals_naive(500, false, true, 100000);
+    adamw_equals_naive(50001, true, false, 100000);
+    adamw_equals_naive(50002, false, false, 10);
+    adamw_equals_naive(4099, true, true, 10);
+    adamw_equals_naive(0, true, false, 1);
 }
 
 /* From zero moments, the first step moves by lr against the gradient's sign, whatever its size. */
 static void first_step_has_the_size_of_the_learning_rate(void) {
     lt_check c;
     for (lt_check_begin(&c, 5); lt_check_next(&c);) {
-        lt_adamw_args a = {
-            .param = LT_INOUT(&c, 63), .grad = LT_IN(&c, 63), .m = LT_INOUT(&c, 63), .v = LT_INOUT(&c, 63)};
+        lt_adamw_args a = {.param = LT_INOUT_SUM(&c, 63),
+                           .grad = LT_IN_SUM(&c, 63),
+                           .m = LT_INOUT_SUM(&c, 63),
+                           .v = LT_INOUT_SUM(&c, 63)};
         a.control = control_of(&c, 1, 1), a.lr = 0.5, a.beta1 = 0.9, a.beta2 = 0.999, a.eps = 1e-12,
         a.step = 1;
         lt_check_affine(&a.param, 0, 0), lt_check_affine(&a.m, 0, 0), lt_check_affine(&a.v, 0, 0);
@@ -96,10 +143,14 @@ static void first_step_has_the_size_of_the_learning_rate(void) {
 
 static void nothing_changes_when_a_gradient_was_not_finite(void) {
     lt_check c;
-    for (lt_check_begin(&c, 6); lt_check_next(&c);) {
-        lt_tensor p = LT_IN(&c, 63), m = LT_IN(&c, 63), v = LT_IN(&c, 63), ema = LT_IN(&c, 63);
-        lt_adamw_args a = {p,     LT_IN(&c, 63), m,   v,    ema, control_of(&c, NAN, 0), 1, 0.9,
-                           0.999, 1e-8,          0.1, 0.99, 1};
+    lt_check_begin(&c, 6);
+    for (c.bf16 = true; lt_check_next(&c);) {
+        lt_tensor p = LT_IN_SUM(&c, 63), m = LT_IN_SUM(&c, 63), v = LT_IN_SUM(&c, 63),
+                  ema = LT_IN_SUM(&c, 63);
+        lt_tensor grad = LT_IN_SUM(&c, 63), control = control_of(&c, NAN, 0), copy = LT_IN(&c, 63),
+                  none = {0};
+        if (copy.dtype != LT_BF16) copy = none;
+        lt_adamw_args a = {p, grad, m, v, ema, copy, control, 1, 0.9, 0.999, 1e-8, 0.1, 0.99, 1};
         LT_CHECK_RUN(&c, lt_adamw(&c.ctx, &a));
     }
     CHECK_OK(lt_check_end(&c));
@@ -109,10 +160,13 @@ static void wrong_operands_are_named(void) {
     lt_check c;
     lt_check_begin(&c, 7);
     CHECK(lt_check_next(&c));
-    lt_tensor p = LT_IN(&c, 8), control = LT_IN(&c, 3), m = LT_IN(&c, 7), none = {0}, grads[] = {p, none};
-    lt_adamw_args a = {p, p, m, p, none, control, 1, 0.9, 0.999, 1e-8, 0, 0, 1};
+    lt_tensor p = LT_IN_SUM(&c, 8), control = LT_IN_SUM(&c, 3), m = LT_IN_SUM(&c, 7), none = {0},
+              grads[] = {p, none};
+    lt_adamw_args a = {p, p, m, p, none, none, control, 1, 0.9, 0.999, 1e-8, 0, 0, 1};
     CHECK_FAILS(lt_adamw(&c.ctx, &a), LT_FAILED, "op adamw: operand m has 7 elements, param has 8");
-    a.m = p, a.step = 0;
+    a.m = p, a.copy = p;
+    CHECK_FAILS(lt_adamw(&c.ctx, &a), LT_FAILED, "op adamw: operand copy is for bf16 activations");
+    a.copy = none, a.step = 0;
     CHECK_FAILS(lt_adamw(&c.ctx, &a), LT_FAILED, "op adamw: step is 0");
     lt_grad_norm_args n = {2, grads, 1, 1, control};
     CHECK_FAILS(lt_grad_norm(&c.ctx, &n), LT_FAILED, "op grad_norm: operand grads[1] is an empty tensor");
@@ -123,6 +177,7 @@ static void wrong_operands_are_named(void) {
 
 int main(int argc, char **argv) {
     RUN(norm_of_many_tensors_equals_naive_and_clips);
+    RUN(norm_of_long_lists_equals_naive);
     RUN(one_bad_value_anywhere_clears_the_flag);
     RUN(large_finite_gradients_stay_finite);
     RUN(adamw_equals_naive_at_ragged_sizes_and_late_steps);

@@ -23,6 +23,9 @@ lt_status lt_ag_norm_modulate(lt_tape *tape, lt_var *x, lt_var *shift, lt_var *s
 /* x [..., C], weight [C] -> contiguous [..., C]. */
 lt_status lt_ag_rms_norm(lt_tape *tape, lt_var *x, lt_var *weight, double eps, lt_var **out);
 
+/* x in another floating dtype; x itself where it has that dtype already. */
+lt_status lt_ag_cast(lt_tape *tape, lt_var *x, lt_dtype dtype, lt_var **out);
+
 lt_status lt_ag_unary(lt_tape *tape, lt_unary kind, lt_var *x, lt_var **out);
 
 /* a [M, C] + b [G, M or 1, C] -> [G, M, C]. */

@@ -37,7 +37,7 @@ lt_status lt_ag_attn_state(lt_tape *tape, lt_var *k, lt_var *v, const lt_rope *r
     bool wants = lt_tape_wants(tape, 2, inputs);
     int64_t G = k->value.shape[0], H = k->value.shape[2], D = k->value.shape[3],
             E = lt_segment_count(rope, box);
-    lt_dtype dtype = lt_ctx_dtype(tape->ctx);
+    lt_dtype dtype = lt_ctx_sum_dtype(tape->ctx);
     LT_TRY(lt_tape_new(tape, dtype, wants, &whole_S, LT_DIMS(G, E, H, D, D)));
     LT_TRY(lt_tape_new(tape, dtype, wants, &whole_z, LT_DIMS(G, E, H, D)));
     lt_attn_state_args args = {
@@ -212,7 +212,7 @@ lt_status lt_ag_cross_attention(lt_tape *tape, lt_var *q, lt_var *k, lt_var *v, 
     const int64_t *n = q->value.shape;
     lt_tensor lse = {0};
     LT_TRY(lt_tape_new(tape, q->value.dtype, wants, o, q->value.ndim, n));
-    if (wants) LT_TRY(LT_NEW(tape->step, lt_ctx_dtype(tape->ctx), &lse, n[0], n[2], n[1]));
+    if (wants) LT_TRY(LT_NEW(tape->step, lt_ctx_sum_dtype(tape->ctx), &lse, n[0], n[2], n[1]));
     lt_cross_attention_args args = {.q = q->value,
                                     .k = k->value,
                                     .v = v->value,

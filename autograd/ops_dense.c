@@ -153,7 +153,7 @@ lt_status lt_ag_patchify(lt_tape *tape, lt_var *latent, const int patch[3], lt_v
     const int64_t *in = latent->value.shape;
     const int64_t shape[] = {in[0], (in[1] / patch[0]) * (in[2] / patch[1]) * (in[3] / patch[2]),
                              patch[0] * patch[1] * patch[2] * in[4]};
-    LT_TRY(lt_tape_new(tape, latent->value.dtype, lt_tape_wants(tape, 1, &latent), tokens, 3, shape));
+    LT_TRY(lt_tape_new(tape, lt_ctx_dtype(tape->ctx), lt_tape_wants(tape, 1, &latent), tokens, 3, shape));
     return run_patchify(tape, latent, *tokens, patch, false);
 }
 
@@ -161,7 +161,7 @@ lt_status lt_ag_unpatchify(lt_tape *tape, lt_var *tokens, const int patch[3], co
                            lt_var **latent) {
     int64_t channels = tokens->value.shape[2] / (patch[0] * patch[1] * patch[2]);
     const int64_t shape[] = {tokens->value.shape[0], grid[0], grid[1], grid[2], channels};
-    LT_TRY(lt_tape_new(tape, tokens->value.dtype, lt_tape_wants(tape, 1, &tokens), latent, 5, shape));
+    LT_TRY(lt_tape_new(tape, lt_ctx_sum_dtype(tape->ctx), lt_tape_wants(tape, 1, &tokens), latent, 5, shape));
     return run_patchify(tape, tokens, *latent, patch, true);
 }
 

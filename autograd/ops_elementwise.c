@@ -25,6 +25,27 @@ lt_status lt_ag_unary(lt_tape *tape, lt_unary kind, lt_var *x, lt_var **out) {
     return lt_tape_push(tape, unary_backward, s);
 }
 
+static lt_status cast_backward(lt_tape *tape, void *memory) {
+    unary_saved *s = memory;
+    lt_copy_args args = {.x = lt_tape_grad_of(s->y), .scale = 1};
+    if (lt_is_empty(&args.x)) return LT_OK;
+    LT_TRY(lt_tape_grad_slot(tape, s->x, &args.y, &args.accumulate));
+    return lt_copy(tape->ctx, &args);
+}
+
+lt_status lt_ag_cast(lt_tape *tape, lt_var *x, lt_dtype dtype, lt_var **out) {
+    bool wants = lt_tape_wants(tape, 1, &x);
+    *out = x;
+    if (x->value.dtype == dtype) return LT_OK;
+    LT_TRY(lt_tape_new(tape, dtype, wants, out, x->value.ndim, x->value.shape));
+    lt_copy_args args = {.x = x->value, .y = (*out)->value, .scale = 1};
+    LT_TRY(lt_copy(tape->ctx, &args));
+    if (!wants) return LT_OK;
+    unary_saved *s = lt_tape_saved(tape, sizeof *s);
+    if (s) *s = (unary_saved){x, *out, LT_SILU};
+    return lt_tape_push(tape, cast_backward, s);
+}
+
 typedef struct binary_saved {
     lt_var *a, *b, *gate, *y;
 } binary_saved;

@@ -24,6 +24,7 @@ typedef struct lt_ablate_options {
     int data_count;
     const char *out;
     const char *device;    /* "cpu" */
+    const char *precision; /* NULL: the device's own; see lt_device_open_as */
     const char *arguments; /* command line, for the record; or NULL */
     int jobs;              /* processes that share the cells; 1 on a device other than the CPU */
     bool resume, force;

@@ -90,6 +90,7 @@ static lt_status run(int positional_count, const char *const *positional) {
                            .data_count = data.count,
                            .out = out,
                            .device = lt_global.device,
+                           .precision = lt_global.precision,
                            .arguments = command,
                            .jobs = (int)jobs,
                            .resume = resume,

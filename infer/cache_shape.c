@@ -20,7 +20,8 @@ static lt_cache_shape common(const lt_model *model, const lt_ctx *ctx, int batch
                             .batch = batch,
                             .heads = c->heads,
                             .head_dim = c->head_dim,
-                            .dtype = lt_ctx_dtype(ctx) == LT_F64 ? LT_F64 : LT_F32};
+                            .dtype = lt_ctx_sum_dtype(ctx),
+                            .tail_dtype = lt_ctx_dtype(ctx)};
 }
 
 lt_cache_shape lt_cache_shape_streaming(const lt_model *model, const lt_ctx *ctx, const lt_cache_spec *spec,

@@ -2,6 +2,7 @@
 
 #include "infer/cache_shape.h"
 #include "infer/transfer.h"
+#include "kernels/random/random.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,7 @@ static int64_t block_size(const lt_model *model) {
 
 static lt_status reserve_tensors(lt_clip_pass *pass) {
     lt_session *s = pass->session;
-    lt_dtype dtype = lt_ctx_dtype(&s->ctx);
+    lt_dtype dtype = lt_ctx_sum_dtype(&s->ctx);
     int64_t sequences = (int64_t)pass->max_blocks * pass->max_clips, noisy = sequences * pass->max_draws,
             size = block_size(s->model);
     LT_TRY(LT_NEW(&s->run, dtype, &pass->input, sequences + noisy, size));
@@ -23,9 +24,9 @@ static lt_status reserve_tensors(lt_clip_pass *pass) {
     LT_TRY(LT_NEW(&s->run, dtype, &pass->alpha, noisy));
     LT_TRY(LT_NEW(&s->run, dtype, &pass->one, noisy));
     if (lt_device_is_null(s->ctx.device)) return LT_OK;
-    int64_t staged = (int64_t)pass->max_clips * pass->max_draws * size;
+    int64_t staged = (int64_t)pass->max_clips * size;
     pass->host = malloc((size_t)staged * sizeof *pass->host);
-    LT_CHECK(pass->host, LT_FAILED, "clip pass: out of memory for %lld floats of noise", (long long)staged);
+    LT_CHECK(pass->host, LT_FAILED, "clip pass: out of memory for %lld floats of latents", (long long)staged);
     return LT_OK;
 }
 
@@ -97,17 +98,18 @@ static lt_status put_clean(lt_clip_pass *pass, const lt_clip_batch *b, int block
 }
 
 static lt_status put_noise(lt_clip_pass *pass, const lt_clip_batch *b, int block, lt_tensor to) {
-    int64_t size = pass->input.shape[1];
-    for (int draw = 0; pass->host && draw < b->draws; draw++)
-        for (int clip = 0; clip < b->clips; clip++) {
-            lt_rng_key key = {.seed = b->seed,
-                              .purpose = b->purpose,
-                              .clip = b->ids[clip],
-                              .block = (uint32_t)block,
-                              .step = b->step * (uint32_t)b->draws + (uint32_t)draw};
-            lt_rng_fill_normal(&key, 0, size, pass->host + ((int64_t)draw * b->clips + clip) * size);
-        }
-    return lt_put_floats(&pass->session->ctx, &pass->session->step, pass->host, to);
+    lt_rng_key *keys = lt_tape_saved(&pass->session->tape, (size_t)noisy_of_block(b) * sizeof *keys);
+    if (!keys) return LT_FAILED;
+    for (int draw = 0; draw < b->draws; draw++)
+        for (int clip = 0; clip < b->clips; clip++)
+            keys[draw * b->clips + clip] =
+                (lt_rng_key){.seed = b->seed,
+                             .purpose = b->purpose,
+                             .clip = b->ids ? b->ids[clip] : 0,
+                             .block = (uint32_t)block,
+                             .step = b->step * (uint32_t)b->draws + (uint32_t)draw};
+    lt_normals_args normals = {.keys = keys, .y = to};
+    return lt_normals_fill(&pass->session->ctx, &normals);
 }
 
 /* With x in both the input and, as noise, n in the target: target = n - x, then input = x + t target, which is
@@ -147,6 +149,7 @@ static void put_motion(const lt_clip_pass *pass, const lt_clip_batch *b, int64_t
     const float *committed = b->context ? b->context : b->latents;
     int64_t size = pass->input.shape[1];
     if (!pass->host) return;
+#pragma omp parallel for schedule(static) collapse(2)
     for (int block = 0; block < b->blocks; block++)
         for (int clip = 0; clip < b->clips; clip++)
             motion[block * b->clips + clip] = lt_latent_motion(

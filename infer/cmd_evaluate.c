@@ -58,7 +58,7 @@ static lt_status open_inputs(job *j) {
     static const char *const usual[] = {"window", "sink", "random", "keep-all", "none"}, *const three[] = {
                                                                                              "3"};
     char weights[LT_PATH_MAX];
-    LT_TRY(lt_device_open(lt_global.device ? lt_global.device : "cpu", &j->device));
+    LT_TRY(lt_device_open_as(lt_global.device ? lt_global.device : "cpu", lt_global.precision, &j->device));
     LT_CHECK(!lt_device_is_null(j->device), LT_USAGE,
              "--device %s computes nothing; `longtake plan` says what a model would take there",
              lt_global.device);

@@ -91,7 +91,7 @@ static lt_status read_policy(job *j) {
 }
 
 static lt_status open_model(job *j) {
-    LT_TRY(lt_device_open(lt_global.device ? lt_global.device : "cpu", &j->device));
+    LT_TRY(lt_device_open_as(lt_global.device ? lt_global.device : "cpu", lt_global.precision, &j->device));
     LT_CHECK(!lt_device_is_null(j->device), LT_USAGE,
              "--device %s computes nothing; `longtake plan` says what a model would take there",
              lt_global.device);

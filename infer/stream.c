@@ -38,7 +38,7 @@ static lt_status set_up_cache(lt_video_stream *s) {
 
 static lt_status set_up(lt_session *session, void *user) {
     lt_video_stream *s = user;
-    lt_dtype dtype = lt_ctx_dtype(&session->ctx);
+    lt_dtype dtype = lt_ctx_sum_dtype(&session->ctx);
     s->session = session;
     s->position = 0;
     LT_TRY(set_up_cache(s));

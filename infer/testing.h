@@ -2,6 +2,7 @@
 #ifndef LT_INFER_TESTING_H
 #define LT_INFER_TESTING_H
 
+#include "kernels/testing_device.h"
 #include "model/model.h"
 #include "tests/harness.h"
 
@@ -20,7 +21,7 @@ static inline lt_model *test_model_open(const char *device_name, lt_backend back
     lt_model *model = NULL;
     lt_model_register_keys();
     CHECK_OK(lt_config_parse(TEST_CONFIG, "test", NULL, 0, &config));
-    CHECK_OK(lt_device_open(device_name, &device));
+    CHECK_OK(test_device_open(device_name, &backend, &device));
     CHECK_OK(lt_model_open(config, device, backend, flags, &model));
     lt_config_free(config);
     if (!lt_device_is_null(device)) CHECK_OK(lt_model_initialise(model, 1));

@@ -162,6 +162,22 @@ static lt_status declare_embeddings(lt_dit *d, lt_params *params) {
     return declare_vector(params, &d->text_norm, LT_INIT_ONE, 0, C, "caption_norm.weight");
 }
 
+/* A var of the transformer is the first member of its parameter. */
+static void as_matrix(lt_var *w) { ((lt_param *)w)->matrix = true; }
+
+/* The matrices that tokens are multiplied with: they have the dtype of activations. The embeddings of time and text are small
+ * and stay sums. */
+static void mark_matrices(lt_dit *d) {
+    as_matrix(d->patch_w);
+    as_matrix(d->out_w);
+    for (int i = 0; i < d->config.layers; i++) {
+        lt_dit_layer *l = &d->layers[i];
+        lt_var *all[] = {l->qkv,         l->out_w,    l->cross_q_w, l->cross_kv_w,
+                         l->cross_out_w, l->expand_w, l->project_w, l->temporal_w};
+        for (size_t k = 0; k < sizeof all / sizeof *all; k++) as_matrix(all[k]);
+    }
+}
+
 lt_status lt_dit_declare(lt_dit *d, const lt_dit_config *config, lt_params *params) {
     LT_TRY(check(config));
     *d = (lt_dit){.config = *config};
@@ -172,5 +188,7 @@ lt_status lt_dit_declare(lt_dit *d, const lt_dit_config *config, lt_params *para
     int64_t C = lt_dit_width(config), P = (int64_t)config->patch[0] * config->patch[1] * config->patch[2];
     LT_TRY(declare_table(params, &d->final_table, 2, C, "scale_shift_table"));
     const char *name = "proj_out";
-    return declare_linear(params, &d->out_w, &d->out_b, 0, P * config->in_channels, C, 1, &name);
+    LT_TRY(declare_linear(params, &d->out_w, &d->out_b, 0, P * config->in_channels, C, 1, &name));
+    mark_matrices(d);
+    return LT_OK;
 }

@@ -19,21 +19,19 @@ lt_segment_box lt_dit_segment_box(const int64_t grid[3], lt_granularity granular
     return box;
 }
 
-/* q and k normalised over all heads, v as projected: [G, T, H, D] each. */
+/* q and k normalised, v as projected: [G, T, H, D] each. */
 static lt_status project_qkv(lt_tape *tape, const lt_dit_step *step, lt_var *h, lt_var *qkv[3]) {
     const lt_dit_layer *l = &step->pass->dit->layers[step->layer];
     const lt_dit_config *c = &step->pass->dit->config;
-    int64_t C = step->pass->width, G = step->pass->groups, T = step->pass->tokens;
-    lt_var *packed, *parts[3], *normed;
+    int64_t C = step->pass->width;
+    lt_var *packed, *parts[3];
     LT_TRY(lt_ag_linear(tape, h, l->qkv, NULL, &packed));
     lt_tensor views[3];
     for (int i = 0; i < 3; i++) views[i] = lt_slice(packed->value, 2, i * C, C);
     views[2] = lt_split(views[2], 2, c->heads, c->head_dim);
     LT_TRY(lt_tape_views(tape, packed, 3, views, parts));
-    for (int i = 0; i < 2; i++) {
-        LT_TRY(lt_ag_rms_norm(tape, parts[i], i ? l->k_norm : l->q_norm, c->qk_eps, &normed));
-        LT_TRY(LT_AG_RESHAPE(tape, normed, &qkv[i], G, T, c->heads, c->head_dim));
-    }
+    for (int i = 0; i < 2; i++)
+        LT_TRY(lt_dit_normalise(tape, parts[i], i ? l->k_norm : l->q_norm, c->qk_eps, c->heads, &qkv[i]));
     qkv[2] = parts[2];
     return LT_OK;
 }
@@ -49,7 +47,7 @@ static lt_status open_attention(lt_tape *tape, const lt_dit_step *step, lt_var *
     a->z = a->S + a->segments * G;
     a->sum_S = a->z + a->segments * G;
     a->sum_z = a->sum_S + G;
-    lt_dtype dtype = lt_ctx_dtype(tape->ctx);
+    lt_dtype dtype = lt_ctx_sum_dtype(tape->ctx);
     LT_TRY(LT_NEW(tape->step, dtype, &a->all_S, G, H, D, D));
     LT_TRY(LT_NEW(tape->step, dtype, &a->all_z, G, H, D));
     return lt_ag_attn_state(tape, k, v, &p->rope, a->box, a->S, a->z);

@@ -70,7 +70,7 @@ static lt_status open_forward(const lt_dit *dit, lt_tape *tape, const lt_dit_inp
 /* Sinusoids of the times: cosines then sines of t * scale * 10000^(-i / 128), in float32 as published. */
 static lt_status time_features(lt_tape *tape, const lt_dit_pass *p, lt_var **out) {
     enum { HALF = 128 };
-    LT_TRY(lt_tape_new(tape, lt_ctx_dtype(tape->ctx), false, out, LT_DIMS(p->groups, 2 * HALF)));
+    LT_TRY(lt_tape_new(tape, lt_ctx_sum_dtype(tape->ctx), false, out, LT_DIMS(p->groups, 2 * HALF)));
     bool wide = (*out)->value.dtype == LT_F64;
     char *host = lt_tape_saved(tape, lt_nbytes(&(*out)->value));
     if (!host) return LT_FAILED;
@@ -109,9 +109,9 @@ static lt_status embed_text(lt_tape *tape, lt_dit_pass *p) {
     LT_TRY(lt_ag_linear(tape, p->in.text, d->text1_w, d->text1_b, &x));
     LT_TRY(lt_ag_unary(tape, LT_GELU_TANH, x, &y));
     LT_TRY(lt_ag_linear(tape, y, d->text2_w, d->text2_b, &x));
-    LT_TRY(lt_ag_rms_norm(tape, x, d->text_norm, 1e-5, &p->text));
-    lt_dit_report("text", -1, p->text);
-    return LT_OK;
+    LT_TRY(lt_ag_rms_norm(tape, x, d->text_norm, 1e-5, &y));
+    lt_dit_report("text", -1, y);
+    return lt_ag_cast(tape, y, lt_ctx_dtype(tape->ctx), &p->text);
 }
 
 static lt_status embed_patches(lt_tape *tape, const lt_dit_pass *p, lt_var **x) {
@@ -122,13 +122,19 @@ static lt_status embed_patches(lt_tape *tape, const lt_dit_pass *p, lt_var **x) 
     return LT_OK;
 }
 
+/* Where a layer's result goes: where nothing will look back at its input, into the input itself. */
+static lt_status layer_output(lt_tape *tape, lt_var *x, lt_var **out) {
+    *out = x;
+    if (!tape->recording) return LT_OK;
+    return lt_tape_new(tape, x->value.dtype, true, out, x->value.ndim, x->value.shape);
+}
+
 static lt_status run_layers(lt_tape *tape, lt_dit_pass *p, lt_var **x) {
     for (int i = 0; i < p->dit->config.layers; i++) {
         lt_dit_step *step = lt_tape_saved(tape, sizeof *step);
         if (!step) return LT_FAILED;
         *step = (lt_dit_step){.pass = p, .layer = i, .x = *x};
-        LT_TRY(lt_tape_new(tape, (*x)->value.dtype, tape->recording, &step->out, (*x)->value.ndim,
-                           (*x)->value.shape));
+        LT_TRY(layer_output(tape, *x, &step->out));
         step->inputs[0] = step->x;
         step->inputs[1] = p->modulation;
         step->inputs[2] = p->text;

@@ -29,6 +29,8 @@ lt_status lt_dit_layer_run(lt_tape *tape, void *step);
 lt_status lt_dit_attention(lt_tape *tape, const lt_dit_step *step, lt_var *h, lt_var **out);
 /* Mix-FFN with temporal convolution, h [G, T, C] -> [G, T, C]. */
 lt_status lt_dit_ffn(lt_tape *tape, const lt_dit_step *step, lt_var *h, lt_var **out);
+/* x [G, T, C] with RMS norm over all heads, as [G, T, heads, C / heads]. Where no gradient is wanted, in place. */
+lt_status lt_dit_normalise(lt_tape *tape, lt_var *x, lt_var *weight, double eps, int heads, lt_var **out);
 void lt_dit_report(const char *what, int layer, const lt_var *value);
 
 #endif

@@ -25,11 +25,11 @@ static lt_status declare(lt_model *m, const lt_model_spec *spec) {
 }
 
 static lt_status allocate(lt_model *m, int flags) {
-    size_t one = lt_params_bytes(&m->params);
+    size_t one = lt_params_bytes(&m->params), masters = lt_params_master_bytes(&m->params);
     bool grads = flags & LT_MODEL_GRADS, moments = flags & LT_MODEL_MOMENTS, ema = flags & LT_MODEL_EMA;
-    LT_TRY(lt_arena_init(&m->weights, m->device, one, "weights"));
+    LT_TRY(lt_arena_init(&m->weights, m->device, lt_params_value_bytes(&m->params), "weights"));
     if (grads) LT_TRY(lt_arena_init(&m->grads, m->device, one, "gradients"));
-    if (moments) LT_TRY(lt_arena_init(&m->moments, m->device, 2 * one, "optimizer"));
+    if (moments) LT_TRY(lt_arena_init(&m->moments, m->device, 2 * one + masters, "optimizer"));
     if (ema) LT_TRY(lt_arena_init(&m->ema, m->device, one, "EMA"));
     return lt_params_allocate(&m->params, &m->weights, grads ? &m->grads : NULL, moments ? &m->moments : NULL,
                               ema ? &m->ema : NULL);
@@ -46,8 +46,10 @@ static lt_status open_spec(const lt_model_spec *spec, lt_device *device, lt_back
                     .codec = spec->codec,
                     .frame_height = spec->frame_height,
                     .frame_width = spec->frame_width};
-    lt_ctx ctx = {.backend = backend};
-    lt_params_init(&m->params, device, lt_ctx_dtype(&ctx));
+    m->dtype = spec->dtype;
+    lt_ctx ctx = {.backend = backend, .dtype = m->dtype};
+    lt_params_init(&m->params, device, lt_ctx_sum_dtype(&ctx));
+    m->params.matrix_dtype = lt_ctx_dtype(&ctx);
     lt_status status = declare(m, spec);
     if (status == LT_OK) status = allocate(m, flags);
     if (status == LT_OK) *out = m;
@@ -62,6 +64,7 @@ lt_status lt_model_open(const lt_config *config, lt_device *device, lt_backend b
     LT_CHECK(backend != LT_BACKEND_NAIVE || lt_device_is_host(device) || lt_device_is_null(device),
              LT_UNAVAILABLE, "the naive backend runs in host memory; use --device cpu");
     LT_TRY(lt_model_spec_read(config, &spec));
+    spec.dtype = device->target.matrix_dtype_bytes == 2 && backend != LT_BACKEND_CPU ? LT_BF16 : LT_F32;
     return open_spec(&spec, device, backend, flags, out);
 }
 
@@ -82,7 +85,8 @@ lt_status lt_model_twin(const lt_model *m, lt_device *device, int flags, lt_mode
                           .codec = m->codec,
                           .frame_height = m->frame_height,
                           .frame_width = m->frame_width,
-                          .text_length = m->text.length};
+                          .text_length = m->text.length,
+                          .dtype = m->dtype};
     bool keeps = lt_device_is_null(device) || m->backend == LT_BACKEND_NAIVE;
     LT_TRY(open_spec(&spec, device, keeps ? m->backend : device->ops->backend, flags, out));
     for (int i = 0; i < m->params.count; i++) {
@@ -114,7 +118,7 @@ static lt_status check_statistics(int channels, const double *mean, const double
 }
 
 /* Mean and deviation of each channel, checked, in one block that the caller frees. */
-static lt_status read_statistics(const lt_model *m, double **out) {
+lt_status lt_model_statistics(const lt_model *m, double **out) {
     int channels = m->config.in_channels;
     double *values = malloc(STATISTICS * channels * sizeof *values);
     LT_CHECK(values, LT_FAILED, "out of memory for latent statistics");
@@ -154,19 +158,36 @@ void lt_model_block_shape(const lt_model *m, int64_t shape[4]) {
 
 int lt_model_frames_per_block(const lt_model *m) { return m->config.block_frames * m->codec->stride_t; }
 
-lt_status lt_model_encode(const lt_model *m, int64_t frames, const uint8_t *rgb, float *latents) {
+static lt_status encode_clip(const lt_model *m, const double *statistics, int64_t frames, const uint8_t *rgb,
+                             float *latents) {
     int64_t shape[4], channels = m->config.in_channels;
-    double *statistics;
+    const double *mean = statistics, *deviation = statistics + channels;
     LT_TRY(lt_codec_latent_shape(m->codec, frames, m->frame_height, m->frame_width, shape));
     LT_TRY(lt_codec_encode(m->codec, frames, m->frame_height, m->frame_width, rgb, latents));
-    LT_TRY(read_statistics(m, &statistics));
-    const double *mean = statistics, *deviation = statistics + channels;
     int64_t cells = shape[0] * shape[1] * shape[2];
+#pragma omp parallel for schedule(static) if (cells >= 4096)
     for (int64_t i = 0; i < cells; i++)
         for (int64_t c = 0; c < channels; c++)
             latents[i * channels + c] = (float)((latents[i * channels + c] - mean[c]) / deviation[c]);
-    free(statistics);
     return LT_OK;
+}
+
+lt_status lt_model_encode_clips(const lt_model *m, const double *statistics, int clips, int64_t frames,
+                                const uint8_t *rgb, float *latents) {
+    int64_t shape[4], bytes = frames * m->frame_height * m->frame_width * 3;
+    LT_TRY(lt_codec_latent_shape(m->codec, frames, m->frame_height, m->frame_width, shape));
+    int64_t size = shape[0] * shape[1] * shape[2] * m->config.in_channels;
+    for (int i = 0; i < clips; i++)
+        LT_TRY(encode_clip(m, statistics, frames, rgb + i * bytes, latents + i * size));
+    return LT_OK;
+}
+
+lt_status lt_model_encode(const lt_model *m, int64_t frames, const uint8_t *rgb, float *latents) {
+    double *statistics;
+    LT_TRY(lt_model_statistics(m, &statistics));
+    lt_status status = lt_model_encode_clips(m, statistics, 1, frames, rgb, latents);
+    free(statistics);
+    return status;
 }
 
 lt_status lt_model_decode(const lt_model *m, int64_t latent_frames, const float *latents, uint8_t *rgb) {
@@ -175,7 +196,7 @@ lt_status lt_model_decode(const lt_model *m, int64_t latent_frames, const float 
     lt_model_block_shape(m, shape);
     LT_CHECK(latent_frames > 0, LT_USAGE, "%lld latent frames to decode, expected at least 1",
              (long long)latent_frames);
-    LT_TRY(read_statistics(m, &statistics));
+    LT_TRY(lt_model_statistics(m, &statistics));
     int64_t cells = latent_frames * shape[1] * shape[2];
     float *plain = malloc(cells * channels * sizeof *plain);
     for (int64_t i = 0; plain && i < cells; i++)

@@ -17,7 +17,8 @@ extern "C" {
 void lt_model_register_keys(void);
 
 typedef struct lt_model {
-    lt_device *device;  /* borrowed */
+    lt_device *device; /* borrowed */
+    lt_dtype dtype; /* of lt_ctx: bf16 where the device's products read two bytes an element, else float32 */
     lt_backend backend; /* of the contexts that run it: the device's, or naive for float64 references */
     lt_dit_config config;
     const lt_codec *codec;
@@ -53,6 +54,12 @@ int lt_model_frames_per_block(const lt_model *model);
 /* rgb [frames, frame_height, frame_width, 3] bytes -> normalised latents on the host, and back. On a null device the
  * statistics are 0 and 1. */
 lt_status lt_model_encode(const lt_model *model, int64_t frames, const uint8_t *rgb, float *latents);
+/* Several clips of as many frames, one after the other in both, with statistics that were read before: encoding often need not
+ * wait for the device each time. */
+lt_status lt_model_encode_clips(const lt_model *model, const double *statistics, int clips, int64_t frames,
+                                const uint8_t *rgb, float *latents);
+/* Mean and deviation of each latent channel, checked: [2, channels], freed by the caller. Waits for the device. */
+lt_status lt_model_statistics(const lt_model *model, double **out);
 lt_status lt_model_decode(const lt_model *model, int64_t latent_frames, const float *latents, uint8_t *rgb);
 /* Motion of a block of normalised latents [frames, height, width, channels]: RMS difference of consecutive frames. */
 float lt_latent_motion(const float *latents, int64_t frames, int64_t frame_size);

@@ -12,6 +12,7 @@ typedef struct lt_model_spec {
     const lt_codec *codec;
     int frame_height, frame_width; /* pixels */
     int text_length;               /* tokens */
+    lt_dtype dtype;                /* of lt_ctx: set by lt_model_open, no key */
 } lt_model_spec;
 
 /* LT_USAGE names the key that does not fit the others. */

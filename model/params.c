@@ -2,6 +2,7 @@
 #include "model/params.h"
 
 #include "core/rng.h"
+#include "kernels/elementwise/elementwise.h"
 
 #include <fnmatch.h>
 #include <math.h>
@@ -14,7 +15,7 @@ enum { MAX_PARAMS = 8192, MAX_PUBLISHED = 16384 };
 void lt_params_init(lt_params *params, lt_device *device, lt_dtype dtype) {
     memset(params, 0, sizeof *params);
     params->device = device;
-    params->dtype = dtype;
+    params->dtype = params->matrix_dtype = dtype;
 }
 
 void lt_params_free(lt_params *params) {
@@ -84,12 +85,35 @@ lt_status lt_params_publish(lt_params *params, lt_init init, double scale, const
     return LT_OK;
 }
 
+static lt_dtype value_dtype(const lt_params *params, const lt_param *param) {
+    return param->matrix ? params->matrix_dtype : params->dtype;
+}
+static bool has_master(const lt_params *params, const lt_param *param) {
+    return value_dtype(params, param) != params->dtype;
+}
+
+static size_t arena_bytes(const lt_param *param, lt_dtype dtype) {
+    size_t one = (size_t)product(param->ndim, param->shape) * lt_dtype_size(dtype);
+    return (one + LT_ARENA_ALIGN - 1) / LT_ARENA_ALIGN * LT_ARENA_ALIGN;
+}
+
 size_t lt_params_bytes(const lt_params *params) {
-    size_t bytes = 0, element = lt_dtype_size(params->dtype);
-    for (int i = 0; i < params->count; i++) {
-        size_t one = product(params->items[i]->ndim, params->items[i]->shape) * element;
-        bytes += (one + LT_ARENA_ALIGN - 1) / LT_ARENA_ALIGN * LT_ARENA_ALIGN;
-    }
+    size_t bytes = 0;
+    for (int i = 0; i < params->count; i++) bytes += arena_bytes(params->items[i], params->dtype);
+    return bytes;
+}
+
+size_t lt_params_value_bytes(const lt_params *params) {
+    size_t bytes = 0;
+    for (int i = 0; i < params->count; i++)
+        bytes += arena_bytes(params->items[i], value_dtype(params, params->items[i]));
+    return bytes;
+}
+
+size_t lt_params_master_bytes(const lt_params *params) {
+    size_t bytes = 0;
+    for (int i = 0; i < params->count; i++)
+        if (has_master(params, params->items[i])) bytes += arena_bytes(params->items[i], params->dtype);
     return bytes;
 }
 
@@ -103,11 +127,13 @@ lt_status lt_params_allocate(lt_params *params, lt_arena *weights, lt_arena *gra
                              lt_arena *ema) {
     for (int i = 0; i < params->count; i++) {
         lt_param *p = params->items[i];
-        LT_TRY(lt_tensor_new(weights, params->dtype, &p->var.value, p->ndim, p->shape));
+        LT_TRY(lt_tensor_new(weights, value_dtype(params, p), &p->var.value, p->ndim, p->shape));
         if (grads) LT_TRY(lt_tensor_new(grads, params->dtype, &p->var.grad, p->ndim, p->shape));
         p->var.needs_grad = grads && p->trainable;
         if (ema) LT_TRY(lt_tensor_new(ema, params->dtype, &p->ema, p->ndim, p->shape));
         if (!moments) continue;
+        if (has_master(params, p))
+            LT_TRY(lt_tensor_new(moments, params->dtype, &p->master, p->ndim, p->shape));
         LT_TRY(lt_tensor_new(moments, params->dtype, &p->m, p->ndim, p->shape));
         LT_TRY(lt_tensor_new(moments, params->dtype, &p->v, p->ndim, p->shape));
     }
@@ -118,6 +144,7 @@ static void initial_values(const lt_published *p, uint64_t seed, double *out) {
     lt_rng_key key = {
         .seed = seed, .purpose = LT_RNG_INIT, .clip = lt_hash(p->name, strlen(p->name), LT_HASH_SEED)};
     double bound = p->scale / sqrt((double)(p->count / p->shape[0]));
+#pragma omp parallel for schedule(static) if (p->count > 1 << 16)
     for (int64_t i = 0; i < p->count; i++) {
         switch (p->init) {
         case LT_INIT_ZERO: out[i] = 0; break;
@@ -132,7 +159,9 @@ lt_status lt_params_reset_ema(lt_params *params) {
     for (int i = 0; i < params->count; i++) {
         lt_param *p = params->items[i];
         if (lt_is_empty(&p->ema)) continue;
-        LT_TRY(lt_device_copy(params->device, NULL, p->ema.data, p->var.value.data, lt_nbytes(&p->ema),
+        const lt_tensor *from = lt_is_empty(&p->master) ? &p->var.value : &p->master;
+        LT_CHECK(from->dtype == p->ema.dtype, LT_FAILED, "EMA of bf16 weights without masters");
+        LT_TRY(lt_device_copy(params->device, NULL, p->ema.data, from->data, lt_nbytes(&p->ema),
                               LT_COPY_ON_DEVICE));
     }
     return LT_OK;
@@ -196,14 +225,25 @@ lt_status lt_params_fill_grads(lt_params *params, lt_ctx *ctx) {
     return LT_OK;
 }
 
-lt_status lt_params_swap_ema(lt_params *params) {
+lt_status lt_params_refresh(lt_params *params, lt_ctx *ctx) {
+    for (int i = 0; i < params->count; i++) {
+        lt_param *p = params->items[i];
+        if (lt_is_empty(&p->master)) continue;
+        lt_copy_args cast = {.x = p->master, .y = p->var.value, .scale = 1};
+        LT_TRY(lt_copy(ctx, &cast));
+    }
+    return LT_OK;
+}
+
+lt_status lt_params_swap_ema(lt_params *params, lt_ctx *ctx) {
     LT_CHECK(params->count == 0 || !lt_is_empty(&params->items[0]->ema), LT_FAILED,
              "these parameters have no EMA");
     for (int i = 0; i < params->count; i++) {
         lt_param *p = params->items[i];
-        lt_tensor value = p->var.value;
-        p->var.value = p->ema;
+        lt_tensor *with = lt_is_empty(&p->master) ? &p->var.value : &p->master;
+        lt_tensor value = *with;
+        *with = p->ema;
         p->ema = value;
     }
-    return LT_OK;
+    return lt_params_refresh(params, ctx);
 }

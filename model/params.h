@@ -39,26 +39,30 @@ typedef struct lt_published {
 } lt_published;
 
 typedef struct lt_param {
-    lt_var var;     /* value, gradient; needs_grad while trainable */
-    lt_tensor m, v; /* AdamW moments, or empty */
-    lt_tensor ema;  /* or empty */
+    lt_var var; /* value, gradient; needs_grad while trainable; first, so that a var leads to its parameter */
+    lt_tensor master; /* the float32 values behind a bf16 working copy, or empty: var.value is all there is */
+    lt_tensor m, v;   /* AdamW moments, or empty */
+    lt_tensor ema;    /* or empty */
     int ndim;
     int64_t shape[5]; /* as stored */
     bool decay;       /* weight decay applies: matrices and kernels, not biases, norms and tables */
+    bool matrix;      /* multiplied with activations: has their dtype */
     bool trainable;
     bool fixed; /* never trainable: lt_params_fix */
 } lt_param;
 
 typedef struct lt_params {
     lt_device *device;
-    lt_dtype dtype;
-    lt_param **items; /* stable addresses: the model keeps pointers */
+    lt_dtype dtype;        /* of gradients, moments, EMA, and of values but for matrices */
+    lt_dtype matrix_dtype; /* of matrices' values: dtype, or bf16 */
+    lt_param **items;      /* stable addresses: the model keeps pointers */
     int count;
     lt_published *published;
     int published_count;
     lt_pool pool;
 } lt_params;
 
+/* Matrices have this dtype too, until matrix_dtype is set, before allocation. */
 void lt_params_init(lt_params *params, lt_device *device, lt_dtype dtype);
 void lt_params_free(lt_params *params);
 
@@ -73,14 +77,18 @@ void lt_params_fix(lt_param *param);
 lt_status lt_params_publish(lt_params *params, lt_init init, double scale, const int *axes, int ndim,
                             const int64_t *shape, const char *name_format, ...) LT_PRINTF(7, 8);
 
-/* Bytes of one copy of all parameters (what a weights, gradients or EMA arena must hold). */
+/* Bytes of one copy of all parameters (what a gradients or EMA arena must hold); of their values; and of the masters. */
 size_t lt_params_bytes(const lt_params *params);
+size_t lt_params_value_bytes(const lt_params *params);
+size_t lt_params_master_bytes(const lt_params *params);
 int64_t lt_params_numel(const lt_params *params);
 
-/* Gives every parameter memory: values from `weights`; gradients from `grads`, moments from `moments`, EMA from `ema`
- * (each may be NULL: absent). */
+/* Gives every parameter memory: values from `weights`; gradients from `grads`, moments, and masters of bf16 matrices, from
+ * `moments`, EMA from `ema` (each may be NULL: absent). */
 lt_status lt_params_allocate(lt_params *params, lt_arena *weights, lt_arena *grads, lt_arena *moments,
                              lt_arena *ema);
+/* Rounds masters into the working copies again: after they were swapped. */
+lt_status lt_params_refresh(lt_params *params, lt_ctx *ctx);
 /* Initial values, moments zero, EMA = values. */
 lt_status lt_params_initialise(lt_params *params, uint64_t seed);
 
@@ -111,8 +119,9 @@ const lt_published *lt_params_find(const lt_params *params, const char *name);
 lt_status lt_params_get_grad(const lt_params *params, const lt_published *published, double *out);
 /* EMA = values. */
 lt_status lt_params_reset_ema(lt_params *params);
-/* EMA <-> values: evaluation runs on the EMA weights; call twice to swap back. */
-lt_status lt_params_swap_ema(lt_params *params);
+/* EMA <-> values (or their masters, whose working copies follow): evaluation runs on the EMA weights; call twice to swap
+ * back. */
+lt_status lt_params_swap_ema(lt_params *params, lt_ctx *ctx);
 /* 64-bit hash of all values, in declaration order. */
 lt_status lt_params_hash(const lt_params *params, uint64_t *out);
 

@@ -11,7 +11,7 @@ static const lt_tensor *copy_of(const lt_param *param, lt_param_copy copy) {
     case LT_COPY_EMA: return &param->ema;
     case LT_COPY_M: return &param->m;
     case LT_COPY_V: return &param->v;
-    default: return &param->var.value;
+    default: return lt_is_empty(&param->master) ? &param->var.value : &param->master;
     }
 }
 
@@ -36,10 +36,31 @@ static void permute(const lt_published *p, const double *from, double *to, bool 
     }
 }
 
-/* Host doubles <-> a flat device tensor of float32 or float64. */
+static lt_status read_bf16(lt_device *device, const lt_tensor *flat, double *out) {
+    int64_t n = lt_numel(flat);
+    uint16_t *narrow = malloc(n * sizeof *narrow);
+    LT_CHECK(narrow, LT_FAILED, "out of memory for %lld values", (long long)n);
+    lt_status status = lt_tensor_to_host(device, NULL, flat, narrow);
+    for (int64_t i = 0; status == LT_OK && i < n; i++) out[i] = lt_bf16_to_f32(narrow[i]);
+    free(narrow);
+    return status;
+}
+
+static lt_status write_bf16(lt_device *device, lt_tensor *flat, const double *in) {
+    int64_t n = lt_numel(flat);
+    uint16_t *narrow = malloc(n * sizeof *narrow);
+    LT_CHECK(narrow, LT_FAILED, "out of memory for %lld values", (long long)n);
+    for (int64_t i = 0; i < n; i++) narrow[i] = lt_f32_to_bf16((float)in[i]);
+    lt_status status = lt_tensor_from_host(device, NULL, flat, narrow);
+    free(narrow);
+    return status;
+}
+
+/* Host doubles <-> a flat device tensor of a floating dtype. */
 static lt_status read_flat(lt_device *device, const lt_tensor *flat, double *out) {
     int64_t n = lt_numel(flat);
     if (flat->dtype == LT_F64) return lt_tensor_to_host(device, NULL, flat, out);
+    if (flat->dtype == LT_BF16) return read_bf16(device, flat, out);
     char *half =
         (char *)out + n * sizeof(float); /* the upper half of `out` holds the floats while they widen */
     LT_TRY(lt_tensor_to_host(device, NULL, flat, half));
@@ -54,6 +75,7 @@ static lt_status read_flat(lt_device *device, const lt_tensor *flat, double *out
 static lt_status write_flat(lt_device *device, lt_tensor *flat, const double *in) {
     int64_t n = lt_numel(flat);
     if (flat->dtype == LT_F64) return lt_tensor_from_host(device, NULL, flat, in);
+    if (flat->dtype == LT_BF16) return write_bf16(device, flat, in);
     float *narrow = malloc(n * sizeof *narrow);
     LT_CHECK(narrow, LT_FAILED, "out of memory for %lld values", (long long)n);
     for (int64_t i = 0; i < n; i++) narrow[i] = (float)in[i];
@@ -82,13 +104,21 @@ lt_status lt_params_get_grad(const lt_params *params, const lt_published *p, dou
     return get_from(params, &params->items[p->param]->var.grad, p, out);
 }
 
-lt_status lt_params_set(lt_params *params, lt_param_copy copy, const lt_published *p, const double *in) {
+static lt_status write_into(const lt_params *params, const lt_tensor *whole, const lt_published *p,
+                            const double *stored) {
     lt_tensor flat;
-    LT_TRY(storage_of(copy_of(params->items[p->param], copy), p, &flat));
+    LT_TRY(storage_of(whole, p, &flat));
+    return write_flat(params->device, &flat, stored);
+}
+
+lt_status lt_params_set(lt_params *params, lt_param_copy copy, const lt_published *p, const double *in) {
+    const lt_param *param = params->items[p->param];
+    bool works = copy == LT_COPY_VALUE && !lt_is_empty(&param->master); /* the working copy follows */
     double *stored = malloc(p->count * sizeof *stored);
     LT_CHECK(stored, LT_FAILED, "%s: out of memory", p->name);
     permute(p, in, stored, true);
-    lt_status status = write_flat(params->device, &flat, stored);
+    lt_status status = write_into(params, copy_of(param, copy), p, stored);
+    if (status == LT_OK && works) status = write_into(params, &param->var.value, p, stored);
     free(stored);
     return status;
 }

@@ -30,8 +30,11 @@ static lt_status open_planned(lt_model *model, const lt_work *work, const lt_ses
     lt_session *s = calloc(1, sizeof *s);
     LT_CHECK(s, LT_FAILED, "out of memory for a session");
     s->model = model;
-    s->ctx = (lt_ctx){
-        .device = model->device, .backend = model->backend, .scratch = &s->scratch, .meter = &s->meter};
+    s->ctx = (lt_ctx){.device = model->device,
+                      .backend = model->backend,
+                      .dtype = model->dtype,
+                      .scratch = &s->scratch,
+                      .meter = &s->meter};
     lt_tape_init(&s->tape, &s->ctx, &s->step);
     lt_status status = open_memory(s, plan);
     if (status == LT_OK) {

@@ -233,19 +233,19 @@ static void saving_and_loading_keeps_every_bit(void) {
     CHECK(hash_of(a) == hash_of(b));
     CHECK_OK(lt_model_load(b, folder, true));
     CHECK(hash_of(a) != hash_of(b));
-    CHECK_OK(lt_params_swap_ema(&a->params));
+    CHECK_OK(lt_params_swap_ema(&a->params, NULL));
     CHECK(hash_of(a) == hash_of(b));
-    CHECK_OK(lt_params_swap_ema(&a->params));
+    CHECK_OK(lt_params_swap_ema(&a->params, NULL));
 
     lt_model *c = open_small(LT_BACKEND_CPU, LT_MODEL_EMA);
     CHECK_OK(lt_model_load(c, folder, false)); /* resuming: both copies come back */
     CHECK(hash_of(c) == hash_of(a));
-    CHECK_OK(lt_params_swap_ema(&c->params));
+    CHECK_OK(lt_params_swap_ema(&c->params, NULL));
     CHECK(hash_of(c) == hash_of(b));
     CHECK_OK(lt_remove_tree(in_folder("ema.safetensors")));
     CHECK_OK(lt_model_load(c, folder, false)); /* no EMA kept: it starts at the values */
     CHECK(hash_of(c) == hash_of(a));
-    CHECK_OK(lt_params_swap_ema(&c->params));
+    CHECK_OK(lt_params_swap_ema(&c->params, NULL));
     CHECK(hash_of(c) == hash_of(a));
     CHECK_FAILS(lt_model_load(c, folder, true), LT_INPUT, "ema.safetensors");
     lt_model_close(a);
@@ -326,7 +326,7 @@ static void runs_open_with_ema_weights(void) {
     CHECK_OK(lt_config_save(config, step));
     lt_config_free(config);
 
-    CHECK_OK(lt_params_swap_ema(&a->params));
+    CHECK_OK(lt_params_swap_ema(&a->params, NULL));
     CHECK_OK(lt_run_open(run, NULL, device, &b, &config, found));
     CHECK(hash_of(a) == hash_of(b) && b->config.layers == 2 && !b->grads.base);
     CHECK(lt_config_int(config, "model.layers") == 2 && ends_with(found, "run/checkpoints/step-5"));
@@ -379,7 +379,7 @@ static lt_status block_setup(lt_session *s, void *user) {
     int64_t shape[5] = {1};
     w->setups++;
     lt_model_block_shape(s->model, shape + 1);
-    LT_TRY(lt_tensor_new(&s->run, lt_ctx_dtype(&s->ctx), &w->latent, 5, shape));
+    LT_TRY(lt_tensor_new(&s->run, lt_ctx_sum_dtype(&s->ctx), &w->latent, 5, shape));
     return lt_tensor_zero(s->ctx.device, s->ctx.stream, &w->latent);
 }
 
@@ -518,7 +518,7 @@ static void two_billion_parameters_are_planned_in_no_memory(void) {
         double seconds = lt_seconds() - start;
         CHECK(seconds < 2);
         CHECK(lt_rss_peak() < 100000000);
-        CHECK((int64_t)m->weights.used == (int64_t)lt_params_bytes(&m->params));
+        CHECK((int64_t)m->weights.used == (int64_t)lt_params_value_bytes(&m->params));
         printf("%s %s: %.1f TFLOP, step %.2f GiB, scratch %.2f GiB, planned in %.0f ms, %.0f MB resident\n",
                presets[i / 2], w.train ? "training" : "forward", plan.meter.flops / 1e12,
                (double)plan.step_bytes / (1 << 30), (double)plan.scratch_bytes / (1 << 30), 1e3 * seconds,

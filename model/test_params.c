@@ -222,9 +222,9 @@ static void ema_starts_at_the_values_and_swaps(void) {
     float *value = layer->var.value.data, *ema = layer->ema.data;
     CHECK(value[0] != 0 && memcmp(value, ema, 4 * sizeof *value) == 0);
     ema[0] = 7;
-    CHECK_OK(lt_params_swap_ema(&s.params));
+    CHECK_OK(lt_params_swap_ema(&s.params, NULL));
     CHECK(((const float *)layer->var.value.data)[0] == 7 && layer->ema.data == (void *)value);
-    CHECK_OK(lt_params_swap_ema(&s.params));
+    CHECK_OK(lt_params_swap_ema(&s.params, NULL));
     CHECK(layer->var.value.data == (void *)value);
     CHECK_OK(lt_params_reset_ema(&s.params));
     CHECK(ema[0] == value[0]);

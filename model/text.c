@@ -47,7 +47,7 @@ static lt_status upload(const lt_text_encoder *text, lt_tape *tape, int count, c
     const lt_ctx *ctx = tape->ctx;
     int64_t length = text->length, total = count * length;
     LT_TRY(LT_NEW(tape->step, LT_I32, ids, total));
-    LT_TRY(LT_NEW(tape->step, lt_ctx_dtype(ctx), mask, count, length));
+    LT_TRY(LT_NEW(tape->step, lt_ctx_sum_dtype(ctx), mask, count, length));
     int32_t *host_ids = lt_tape_saved(tape, total * sizeof *host_ids);
     float *host_mask = lt_tape_saved(tape, total * sizeof *host_mask);
     double *wide = lt_tape_saved(tape, total * sizeof *wide);

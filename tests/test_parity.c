@@ -1,6 +1,7 @@
 /* Parity with the published transformer: forward after every sub-layer (1e-4) and all gradients (1e-3), float32, on the
  * fixtures that tests/fixtures/make_parity.py wrote; and block-causal streaming against its own rendition in PyTorch. */
 #include "kernels/check.h"
+#include "kernels/testing_device.h"
 #include "model/dit.h"
 #include "tests/harness.h"
 
@@ -58,16 +59,20 @@ static lt_dit_config config_of(const lt_st_file *file, int block_frames) {
     return c;
 }
 
-static lt_tensor copy_in(bench *b, const lt_tensor *from) {
+static lt_tensor copy_to(lt_arena *arena, const lt_tensor *from) {
     lt_tensor to = {0};
-    CHECK_OK(lt_tensor_new(&b->run, LT_F32, &to, from->ndim, from->shape));
+    CHECK_OK(lt_tensor_new(arena, LT_F32, &to, from->ndim, from->shape));
     memcpy(to.data, from->data, lt_nbytes(from));
     return to;
 }
+/* For the whole test, and until the tape is reset. */
+static lt_tensor copy_in(bench *b, const lt_tensor *from) { return copy_to(&b->run, from); }
+static lt_tensor copy_step(bench *b, const lt_tensor *from) { return copy_to(&b->step, from); }
 
 static void open_bench(bench *b, const char *fixture, const char *weights, int block_frames) {
     memset(b, 0, sizeof *b);
-    CHECK_OK(lt_device_open("cpu", &b->device));
+    lt_backend backend = LT_BACKEND_CPU;
+    CHECK_OK(test_device_open("cpu", &backend, &b->device));
     lt_arena *arenas[] = {&b->weights, &b->grads, &b->step, &b->scratch, &b->run};
     for (int i = 0; i < 5; i++) CHECK_OK(lt_arena_init(arenas[i], b->device, ARENA, "test"));
     b->step.poison = b->scratch.poison = true;
@@ -81,7 +86,7 @@ static void open_bench(bench *b, const char *fixture, const char *weights, int b
         lt_st_close(b->file);
         CHECK_OK(lt_st_open(fixture, &b->file));
     }
-    b->ctx = (lt_ctx){.device = b->device, .backend = LT_BACKEND_CPU, .scratch = &b->scratch};
+    b->ctx = (lt_ctx){.device = b->device, .backend = backend, .scratch = &b->scratch};
     lt_tape_init(&b->tape, &b->ctx, &b->step);
 }
 
@@ -188,8 +193,9 @@ static void stream_pass(bench *b, lt_cache *cache, const expected_commit *e, boo
     double t[2];
     lt_tape_reset(&b->tape);
     for (int i = 0; i < e->batch; i++) t[i] = clean ? 0 : times[e->block * e->batch + i] / 1000;
-    CHECK_OK(lt_tape_var(&b->tape, lt_select(*all, 0, e->block), false, &latent));
-    CHECK_OK(lt_tape_var(&b->tape, *tensor(b->file, "in.text"), false, &text));
+    lt_tensor block = lt_select(*all, 0, e->block);
+    CHECK_OK(lt_tape_var(&b->tape, copy_step(b, &block), false, &latent));
+    CHECK_OK(lt_tape_var(&b->tape, copy_step(b, tensor(b->file, "in.text")), false, &text));
     int64_t first = e->block * latent->value.shape[1];
     lt_dit_input in = {.batch = e->batch,
                        .streams = 1,
@@ -197,7 +203,7 @@ static void stream_pass(bench *b, lt_cache *cache, const expected_commit *e, boo
                        .latent = latent,
                        .t = t,
                        .text = text,
-                       .mask = *tensor(b->file, "in.mask"),
+                       .mask = copy_step(b, tensor(b->file, "in.mask")),
                        .first_frame = &first,
                        .commit_stream = clean ? 0 : -1,
                        .cache = cache};

@@ -8,20 +8,36 @@
 extern "C" {
 #endif
 
+/* Which pieces of work to time; they are timed one after the other. */
+enum {
+    LT_BENCH_FORWARD = 1, /* one block, without cache, nothing recorded */
+    LT_BENCH_STEP = 2, /* a training step on that block alone: forward, squared error, backward, optimizer */
+    LT_BENCH_STREAM = 4, /* one block of a stream with a full cache: sampler steps and the commit */
+    LT_BENCH_TRAIN = 8,  /* one optimizer step of the configuration, from latents in memory */
+    LT_BENCH_ALL = 15
+};
+
+typedef struct lt_model_bench_options {
+    int what;         /* LT_BENCH_...; with LT_BENCH_FORWARD alone the model has weights only */
+    int batch;        /* sequences of the forward and of the step alone */
+    int stream_steps; /* sampler steps of a streamed block */
+    bool recompute;   /* of the step alone */
+    lt_meter *
+        profile; /* or NULL: after timing, one more call of the last piece of work fills profile[0], which counts the
+                        * host's seconds, and one that waits for every op fills profile[1] */
+} lt_model_bench_options;
+
+/* Milliseconds, and the highest bytes held on the device during each piece of work; 0 where it was not asked for. */
 typedef struct lt_model_bench {
-    int64_t tokens;    /* per block */
-    double forward_ms; /* one block, one sequence, without cache, nothing recorded */
-    double
-        block_step_ms; /* a training step on that block alone: forward, squared error, backward, optimizer */
-    double train_ms;   /* one optimizer step of the configuration, from latents in memory */
-    double train_tokens; /* of it, all streams */
-    double stream_ms;    /* one block: `stream_steps` sampler steps and the commit, with a full cache */
-    int stream_steps;
-    int64_t peak_bytes; /* of the training step, on the device */
+    int64_t tokens; /* per block */
+    double forward_ms, step_ms, stream_ms, train_ms;
+    int64_t forward_bytes, step_bytes, stream_bytes, train_bytes;
+    double train_tokens; /* of the training step, all streams */
 } lt_model_bench;
 
-/* Medians of at least three calls and half a second each, one piece of work after the other; values are initial ones, latents are normals. */
-lt_status lt_bench_model(const lt_config *config, lt_device *device, int stream_steps, lt_model_bench *out);
+/* Medians of at least three calls and half a second each; values are initial ones, latents are normals. */
+lt_status lt_bench_model(const lt_config *config, lt_device *device, const lt_model_bench_options *options,
+                         lt_model_bench *out);
 
 #ifdef __cplusplus
 }

@@ -5,14 +5,22 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
-static const char *op, *model;
-static int64_t steps = 4;
+static const char *op, *model, *only;
+static int64_t steps = 4, batch = 1;
+static bool recompute, profiled;
 static lt_strings settings;
 
 static const lt_option options[] = {
     {"op", LT_OPT_STRING, &op, "NAME", "an op, or all; see `longtake list ops`"},
     {"model", LT_OPT_STRING, &model, "C.json", "a configuration or preset, such as train/tiny"},
+    {"only", LT_OPT_STRING, &only, "WHAT", "of a model; without it, all four",
+     .choices = "forward|step|stream|train"},
+    {"batch", LT_OPT_INT, &batch, "N", "sequences of the forward and of the step alone", .min = 1, .max = 16},
+    {"recompute", LT_OPT_FLAG, &recompute, NULL, "the step alone computes each transformer block again"},
+    {"profile", LT_OPT_FLAG, &profiled, NULL,
+     "a line per op of the last piece of work: forward, step or train"},
     {"steps", LT_OPT_INT, &steps, "N", "sampler steps of a streamed block", .min = 1, .max = 1000},
     {"set", LT_OPT_STRINGS, &settings, "KEY=VALUE", "overrides a key of the configuration"},
     {NULL}};
@@ -46,27 +54,76 @@ static lt_status bench_ops(lt_device *device) {
     return LT_OK;
 }
 
+static int selected(void) {
+    static const char *const names[] = {"forward", "step", "stream", "train"};
+    for (int i = 0; only && i < 4; i++)
+        if (strcmp(only, names[i]) == 0) return 1 << i;
+    return LT_BENCH_ALL;
+}
+
+static void print_json(const lt_model_bench *b) {
+    printf("{\"tokens\": %" PRId64 ", \"batch\": %" PRId64 ", \"stream_steps\": %" PRId64, b->tokens, batch,
+           steps);
+    printf(", \"forward_ms\": %.6g, \"block_step_ms\": %.6g, \"stream_ms\": %.6g, \"train_ms\": %.6g",
+           b->forward_ms, b->step_ms, b->stream_ms, b->train_ms);
+    printf(", \"forward_bytes\": %" PRId64 ", \"block_step_bytes\": %" PRId64 ", \"stream_bytes\": %" PRId64
+           ", \"peak_bytes\": %" PRId64 ", \"train_tokens\": %.0f}\n",
+           b->forward_bytes, b->step_bytes, b->stream_bytes, b->train_bytes, b->train_tokens);
+}
+
+static void print_row(const char *what, double ms, int64_t bytes, const char *format, ...) LT_PRINTF(4, 5);
+static void print_row(const char *what, double ms, int64_t bytes, const char *format, ...) {
+    char held[32];
+    va_list arguments;
+    if (ms == 0) return;
+    printf("%-14s %10.2f ms %10s   ", what, ms, lt_format_bytes(bytes, held));
+    va_start(arguments, format);
+    vprintf(format, arguments);
+    va_end(arguments);
+    printf("\n");
+}
+
+static void print_model(const lt_model_bench *b) {
+    print_row("forward", b->forward_ms, b->forward_bytes, "%" PRId64 " x one block of %" PRId64 " tokens",
+              batch, b->tokens);
+    print_row("step alone", b->step_ms, b->step_bytes, "a training step on that, without history");
+    print_row("streamed block", b->stream_ms, b->stream_bytes, "%" PRId64 " sampler steps and the commit",
+              steps);
+    print_row("training step", b->train_ms, b->train_bytes, "%.0f tokens, %.0f tokens/s", b->train_tokens,
+              1e3 * b->train_tokens / b->train_ms);
+}
+
+static void print_profile(const lt_meter *meters) {
+    double host = 0, waited = 0;
+    printf("%-26s %7s %10s %10s %9s %9s\n", "op", "calls", "host ms", "alone ms", "TFLOP/s", "GB/s");
+    for (int i = 0; i < LT_OP_COUNT; i++) {
+        double seconds = meters[1].op[i].seconds;
+        if (!meters[1].op[i].calls) continue;
+        printf("%-26s %7" PRId64 " %10.3f %10.3f %9.2f %9.1f\n", lt_op_at((lt_op_id)i)->name,
+               meters[1].op[i].calls, 1e3 * meters[0].op[i].seconds, 1e3 * seconds,
+               1e-12 * meters[1].op[i].flops / seconds, 1e-9 * meters[1].op[i].bytes / seconds);
+        host += meters[0].op[i].seconds, waited += seconds;
+    }
+    printf("%-26s %7s %10.3f %10.3f   host: until calls return; alone: each waited for\n", "all", "",
+           1e3 * host, 1e3 * waited);
+}
+
 static lt_status bench_model(lt_device *device) {
+    static lt_meter meters[2];
     lt_config *config;
     lt_model_bench b;
-    char peak[32];
+    lt_model_bench_options wanted = {.what = selected(),
+                                     .batch = (int)batch,
+                                     .stream_steps = (int)steps,
+                                     .recompute = recompute,
+                                     .profile = profiled ? meters : NULL};
     LT_TRY(lt_config_load(model, settings.items, settings.count, &config));
-    lt_status status = lt_bench_model(config, device, (int)steps, &b);
+    lt_status status = lt_bench_model(config, device, &wanted, &b);
     lt_config_free(config);
     LT_TRY(status);
-    if (lt_global.json) {
-        printf("{\"tokens\": %" PRId64
-               ", \"forward_ms\": %.6g, \"block_step_ms\": %.6g, \"stream_ms\": %.6g, \"stream_steps\": %d, "
-               "\"train_ms\": %.6g, \"train_tokens\": %.0f, \"peak_bytes\": %" PRId64 "}\n",
-               b.tokens, b.forward_ms, b.block_step_ms, b.stream_ms, b.stream_steps, b.train_ms,
-               b.train_tokens, b.peak_bytes);
-        return LT_OK;
-    }
-    printf("forward        %10.2f ms   one block of %" PRId64 " tokens\n", b.forward_ms, b.tokens);
-    printf("step alone     %10.2f ms   a training step on that block, without history\n", b.block_step_ms);
-    printf("streamed block %10.2f ms   %d sampler steps and the commit\n", b.stream_ms, b.stream_steps);
-    printf("training step  %10.2f ms   %.0f tokens, %.0f tokens/s, %s on the device\n", b.train_ms,
-           b.train_tokens, 1e3 * b.train_tokens / b.train_ms, lt_format_bytes(b.peak_bytes, peak));
+    if (lt_global.json) print_json(&b);
+    else print_model(&b);
+    if (profiled && !lt_global.json) print_profile(meters);
     return LT_OK;
 }
 
@@ -75,7 +132,7 @@ static lt_status run(int positional_count, const char *const *positional) {
     lt_device *device;
     LT_CHECK(op || model, LT_USAGE, "give --op NAME (or all) or --model PRESET");
     LT_CHECK(!op || !model, LT_USAGE, "--op and --model exclude each other");
-    LT_TRY(lt_device_open(lt_global.device, &device));
+    LT_TRY(lt_device_open_as(lt_global.device, lt_global.precision, &device));
     lt_status status = op ? bench_ops(device) : bench_model(device);
     lt_device_close(device);
     return status;
@@ -89,7 +146,9 @@ const lt_command lt_cmd_bench = {
         "Ops: milliseconds, GFLOP/s, GB/s, and the share of the limit that is nearer, measured in the same "
         "run.\n"
         "Model: one forward and one plain training step of a block alone, one streamed block with a full\n"
-        "cache (window of 3), one training step of the configuration (each policy of the mix in turn).\n"
+        "cache (window of 3), one training step of the configuration (each policy of the mix in turn); and "
+        "the\n"
+        "most memory each held on the device.\n"
         "\n"
         "  longtake bench --op all\n"
         "  longtake bench --model train/tiny --set train.batch=4\n",

@@ -86,11 +86,7 @@ static void describe(char *text, size_t size) {
 static lt_status train(const lt_config *config, lt_comm *comm) {
     char arguments[4096];
     lt_device *device;
-    LT_TRY(lt_device_open(lt_global.device, &device));
-    if (strcmp(lt_global.precision, "bf16") == 0 && lt_device_is_host(device)) {
-        lt_device_close(device);
-        return lt_fail(LT_UNAVAILABLE, "--precision bf16: the cpu computes in float32; leave it out");
-    }
+    LT_TRY(lt_device_open_as(lt_global.device, lt_global.precision, &device));
     describe(arguments, sizeof arguments);
     lt_run_options run = {.config = config,
                           .data = data,

@@ -51,6 +51,7 @@ typedef struct lt_train_config {
     bool keep_path; /* read at a random share of the weight: lt_cache.read_scale */
     double keep_weight, temperature, temperature_end;
     const char **train_domains, **val_domains; /* strings of the configuration, which must outlive this */
+    bool own_stats;                            /* with --init: measure latent statistics again */
     int train_domain_count, val_domain_count;
 } lt_train_config;
 

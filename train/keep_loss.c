@@ -309,9 +309,9 @@ lt_status lt_keep_loss_run(lt_keep_loss *k, lt_session *session, const lt_keep_o
     fill_inputs(k);
     lt_tape_reset(tape);
     tape->recording = true;
-    LT_TRY(LT_NEW(tape->step, lt_ctx_dtype(ctx), &inputs, rows, LT_KEEP_INPUTS));
+    LT_TRY(LT_NEW(tape->step, lt_ctx_sum_dtype(ctx), &inputs, rows, LT_KEEP_INPUTS));
     LT_TRY(LT_NEW(tape->step, LT_I32, &ids, rows));
-    LT_TRY(LT_NEW(tape->step, lt_ctx_dtype(ctx), &seed, rows, 1));
+    LT_TRY(LT_NEW(tape->step, lt_ctx_sum_dtype(ctx), &seed, rows, 1));
     LT_TRY(lt_put_floats(ctx, tape->step, k->inputs, inputs));
     LT_TRY(lt_tensor_from_host(ctx->device, ctx->stream, &ids, k->layer_of));
     LT_TRY(lt_scorer_keep(&session->model->scorer, tape, inputs, ids, &scores));

@@ -8,7 +8,7 @@
 
 lt_status lt_optimizer_init(lt_optimizer *optimizer, lt_session *session) {
     *optimizer = (lt_optimizer){0};
-    LT_TRY(LT_NEW(&session->run, lt_ctx_dtype(&session->ctx), &optimizer->control, 3));
+    LT_TRY(LT_NEW(&session->run, lt_ctx_sum_dtype(&session->ctx), &optimizer->control, 3));
     optimizer->grads = calloc((size_t)session->model->params.count, sizeof *optimizer->grads);
     LT_CHECK(optimizer->grads, LT_FAILED, "out of memory for the list of gradients");
     return LT_OK;
@@ -47,7 +47,9 @@ lt_status lt_optimizer_update(const lt_optimizer *optimizer, lt_session *session
     for (int i = 0; i < params->count; i++) {
         const lt_param *p = params->items[i];
         if (!p->var.needs_grad) continue;
-        lt_adamw_args args = {.param = p->var.value,
+        bool works = !lt_is_empty(&p->master);
+        lt_adamw_args args = {.param = works ? p->master : p->var.value,
+                              .copy = works ? p->var.value : (lt_tensor){0},
                               .grad = p->var.grad,
                               .m = p->m,
                               .v = p->v,

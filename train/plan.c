@@ -70,7 +70,7 @@ static lt_status forward(lt_session *session, void *user) {
     lt_dit_input in = {
         .batch = 1, .streams = 1, .blocks = 1, .t = &t, .first_frame = &first, .commit_stream = -1};
     lt_model_block_shape(session->model, n);
-    LT_TRY(LT_NEW(&session->step, lt_ctx_dtype(&session->ctx), &latent, 1, n[0], n[1], n[2], n[3]));
+    LT_TRY(LT_NEW(&session->step, lt_ctx_sum_dtype(&session->ctx), &latent, 1, n[0], n[1], n[2], n[3]));
     LT_TRY(lt_tape_var(tape, latent, false, &in.latent));
     LT_TRY(lt_text_encode(&session->model->text, tape, 1, &prompt, &in.text, &in.mask));
     p->meter = &session->meter;
@@ -126,7 +126,7 @@ static lt_status plan_inference(planner *p, const char *policy, const char *budg
     lt_stream_memory m = lt_video_stream_memory(stream);
     lt_video_stream_close(stream);
     lt_plan *plan = p->plan;
-    plan->inference.weights = (int64_t)lt_params_bytes(&p->model->params);
+    plan->inference.weights = (int64_t)lt_params_value_bytes(&p->model->params);
     plan->inference.slots = m.slots;
     plan->inference.tails = m.tails;
     plan->inference.inputs = m.run - m.slots - m.tails;
@@ -144,14 +144,15 @@ static lt_status plan_training(planner *p, const lt_train_config *config, const 
     LT_TRY(lt_trainer_measure(&spec, target, &measured));
     lt_plan *plan = p->plan;
     int64_t one = (int64_t)lt_params_bytes(&p->model->params);
-    plan->training.weights = plan->training.gradients = plan->training.ema = one;
-    plan->training.optimizer = 2 * one;
+    plan->training.weights = (int64_t)lt_params_value_bytes(&p->model->params);
+    plan->training.gradients = plan->training.ema = one;
+    plan->training.optimizer = 2 * one + (int64_t)lt_params_master_bytes(&p->model->params);
     plan->training.inputs = measured.run_bytes;
     plan->training.activations = measured.step_bytes;
     plan->training.workspace = measured.scratch_bytes;
     plan->training.context = p->model->device->target.context_bytes;
-    plan->training.peak =
-        5 * one + measured.run_bytes + measured.step_bytes + measured.scratch_bytes + plan->training.context;
+    plan->training.peak = plan->training.weights + plan->training.optimizer + 2 * one + measured.run_bytes +
+                          measured.step_bytes + measured.scratch_bytes + plan->training.context;
     plan->train_flops = measured.meter.flops / config->mix_count; /* a step per row was measured */
     plan->train_tokens = lt_train_tokens(config, p->model);
     return LT_OK;
@@ -178,7 +179,8 @@ lt_status lt_plan_make(const lt_config *config, const char *target, const char *
     lt_status status = LT_OK;
     if (!lt_device_is_null(device))
         status = lt_fail(LT_USAGE, "--target %s is no null device; expected null or null:NAME", target);
-    if (status == LT_OK) status = lt_model_open(config, device, LT_BACKEND_NULL, LT_MODEL_TRAINING, &p.model);
+    lt_backend backend = device->target.matrix_dtype_bytes == 2 ? LT_BACKEND_CUDA : LT_BACKEND_NULL;
+    if (status == LT_OK) status = lt_model_open(config, device, backend, LT_MODEL_TRAINING, &p.model);
     if (status == LT_OK) {
         snprintf(out->target, sizeof out->target, "%s", device->target.name);
         out->target_bytes = device->target.memory_bytes;

@@ -24,7 +24,8 @@ static lt_status start_values(training *run) {
     LT_TRY(lt_model_initialise(run->model, run->config.seed));
     if (o->resume && lt_run_checkpoint(o->out, "latest", folder) == LT_OK)
         return lt_checkpoint_read(folder, run->model, &run->state);
-    if (o->init) return start_from(run, o->init);
+    if (o->init) LT_TRY(start_from(run, o->init));
+    if (o->init && !run->config.own_stats) return LT_OK;
     return lt_latent_stats_measure(run->set, &run->config, run->model);
 }
 

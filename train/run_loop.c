@@ -82,14 +82,17 @@ static lt_status write_validation(training *run, const lt_validation *v) {
     return lt_tensorboard_scalar(run->board, "val/loss", run->state.step, v->loss);
 }
 
+static lt_status swap_ema(training *run) {
+    return lt_params_swap_ema(&run->model->params, &lt_trainer_session(run->trainer)->ctx);
+}
+
 /* On the EMA weights; *best when no earlier one was lower. */
 static lt_status validate(training *run, bool *best) {
     lt_validation v;
-    lt_params *params = &run->model->params;
     double start = lt_seconds();
-    LT_TRY(lt_params_swap_ema(params));
+    LT_TRY(swap_ema(run));
     lt_status status = lt_trainer_validate(run->trainer, &v);
-    LT_TRY(lt_params_swap_ema(params));
+    LT_TRY(swap_ema(run));
     run->state.seconds += lt_seconds() - start;
     if (status != LT_OK || !v.found) return status;
     lt_train_state *state = &run->state;
@@ -104,10 +107,10 @@ static lt_status write_sample(training *run) {
     LT_TRY(lt_path_join(folder, run->options.out, "samples"));
     LT_TRY(lt_path_join(path, folder, name));
     LT_TRY(lt_make_dirs(folder));
-    LT_TRY(lt_params_swap_ema(&run->model->params));
+    LT_TRY(swap_ema(run));
     lt_status status =
         lt_sample_write(run->model, &run->config, lt_dataset_get_spec(run->set)->fps, run->state.step, path);
-    LT_TRY(lt_params_swap_ema(&run->model->params));
+    LT_TRY(swap_ema(run));
     if (status != LT_UNAVAILABLE) return status;
     lt_warn("no sample videos: %s", lt_error());
     run->samples_off = true;

@@ -76,17 +76,25 @@ static void recomputation_and_budgets_show(void) {
     lt_config_free(config), lt_config_free(second);
 }
 
-static void the_bench_measures_all_three(void) {
+static void the_bench_measures_what_is_asked_for(void) {
     lt_device *device;
     lt_model_bench b;
     lt_config *config = test_config(NULL);
+    lt_model_bench_options all = {.what = LT_BENCH_ALL, .batch = 1, .stream_steps = 2};
+    lt_model_bench_options twice = {.what = LT_BENCH_FORWARD, .batch = 2};
     CHECK_OK(lt_device_open("cpu", &device));
-    CHECK_OK(lt_bench_model(config, device, 2, &b));
-    CHECK(b.tokens == 2 * 4 * 4 && b.forward_ms > 0 && b.block_step_ms > b.forward_ms &&
+    CHECK_OK(lt_bench_model(config, device, &all, &b));
+    CHECK(b.tokens == 2 * 4 * 4 && b.forward_ms > 0 && b.step_ms > b.forward_ms &&
           b.stream_ms > b.forward_ms && b.train_ms > b.forward_ms);
+    CHECK(b.step_bytes > b.forward_bytes && b.train_bytes > b.stream_bytes);
+    int64_t trained = b.forward_bytes;
+    CHECK_OK(lt_bench_model(config, device, &twice, &b));
+    CHECK(b.forward_ms > 0 && b.step_ms == 0 && b.forward_bytes < trained); /* no gradients, no moments */
+    twice.batch = 1000;
+    CHECK_FAILS(lt_bench_model(config, device, &twice, &b), LT_USAGE, "batch");
     lt_device_close(device);
     CHECK_OK(lt_device_open("null", &device));
-    CHECK_FAILS(lt_bench_model(config, device, 2, &b), LT_UNAVAILABLE, "plan");
+    CHECK_FAILS(lt_bench_model(config, device, &all, &b), LT_UNAVAILABLE, "plan");
     lt_device_close(device);
     lt_config_free(config);
 }
@@ -122,7 +130,7 @@ int main(int argc, char **argv) {
     RUN(a_plan_is_what_training_takes);
     RUN(rows_hold_all_parameters_and_all_work);
     RUN(recomputation_and_budgets_show);
-    RUN(the_bench_measures_all_three);
+    RUN(the_bench_measures_what_is_asked_for);
     RUN(the_learning_rate_warms_up_and_falls);
     RUN(the_presets_are_sound);
     test_finish();

@@ -198,8 +198,8 @@ static void validation_repeats_itself(void) {
     CHECK_OK(test_open(&b, NULL));
     CHECK_OK(lt_trainer_validate(b.trainer, &v));
     train(&b, 1);
-    CHECK_OK(lt_params_swap_ema(&b.model->params));
-    CHECK_OK(lt_params_swap_ema(&b.model->params));
+    CHECK_OK(lt_params_swap_ema(&b.model->params, NULL));
+    CHECK_OK(lt_params_swap_ema(&b.model->params, NULL));
     CHECK_OK(lt_params_initialise(&b.model->params, 3));
     CHECK_OK(lt_trainer_validate(b.trainer, &w));
     CHECK(v.found && v.clips == VAL_CLIPS && v.loss > 0);

@@ -4,6 +4,7 @@
 
 #include "core/io.h"
 #include "data/scenes.h"
+#include "kernels/testing_device.h"
 #include "tests/harness.h"
 #include "train/run.h"
 
@@ -80,8 +81,9 @@ typedef struct test_bench {
 static inline lt_status test_open(test_bench *b, const char *const *overrides) {
     memset(b, 0, sizeof *b);
     b->text = test_config(overrides);
-    LT_TRY(lt_device_open("cpu", &b->device));
-    LT_TRY(lt_model_open(b->text, b->device, LT_BACKEND_CPU, LT_MODEL_TRAINING, &b->model));
+    lt_backend backend = LT_BACKEND_CPU;
+    LT_TRY(test_device_open("cpu", &backend, &b->device));
+    LT_TRY(lt_model_open(b->text, b->device, backend, LT_MODEL_TRAINING, &b->model));
     LT_TRY(lt_train_config_read(b->text, b->model, &b->config));
     LT_TRY(lt_train_set_trainable(&b->config, b->model));
     LT_TRY(lt_model_initialise(b->model, 3));

@@ -29,7 +29,8 @@ static lt_status reserve_host(lt_trainer *t) {
 static lt_status reserve_latents(lt_trainer *t) {
     size_t floats = (size_t)t->local * (size_t)t->clip_floats;
     t->latents = lt_pool_alloc(&t->pool, floats * sizeof *t->latents);
-    if (!t->latents) return LT_FAILED;
+    t->next_latents = lt_pool_alloc(&t->pool, floats * sizeof *t->next_latents);
+    if (!t->latents || !t->next_latents) return LT_FAILED;
     if (!t->config->self_context) return LT_OK;
     t->context = lt_pool_alloc(&t->pool, floats * sizeof *t->context);
     return t->context ? LT_OK : LT_FAILED;
@@ -100,7 +101,10 @@ static lt_status learn_to_keep(lt_trainer *t, lt_keep_result *result) {
     return lt_keep_loss_run(t->keep, t->session, &options, result);
 }
 
-/* Forward and backward of the clips in the trainer's host memory; adds to loss and *keep. */
+static lt_status prepare_next(lt_trainer *t);
+
+/* Forward and backward of the clips in the trainer's host memory; adds to loss and *keep. The host reads the losses last: until
+ * then the device has work, and the host has time for the next batch. */
 static lt_status run_pass(lt_trainer *t, double *loss_sum, lt_keep_result *keep) {
     const lt_train_config *c = t->config;
     lt_clip_batch batch = {.clips = t->local,
@@ -117,10 +121,12 @@ static lt_status run_pass(lt_trainer *t, double *loss_sum, lt_keep_result *keep)
                            .read_scale = c->keep_path ? t->read_scale : NULL};
     lt_var *loss;
     LT_TRY(lt_trainer_forward(t, &batch, true, &loss));
+    if (loss->needs_grad || !t->keep) LT_TRY(backward(t, loss));
+    LT_TRY(learn_to_keep(t, keep));
+    LT_TRY(prepare_next(t));
     LT_TRY(lt_trainer_losses(t, loss));
     for (int64_t i = 0; i < lt_numel(&loss->value); i++) *loss_sum += t->losses[i] * loss_share(t);
-    if (loss->needs_grad || !t->keep) LT_TRY(backward(t, loss));
-    return learn_to_keep(t, keep);
+    return LT_OK;
 }
 
 /* ---- planning ---------------------------------------------------------------------------------------------------- */
@@ -239,6 +245,7 @@ void lt_trainer_close(lt_trainer *t) {
     lt_keep_loss_close(t->keep);
     lt_pool_free(&t->pool);
     free(t->val_clips);
+    free(t->statistics);
     free(t);
 }
 
@@ -277,12 +284,24 @@ static void fill_times(lt_trainer *t, int clip, double *times) {
     }
 }
 
+/* Reads and encodes the batch after the one in use. Called while the device works, so it must not wait for it. */
+static lt_status prepare_next(lt_trainer *t) {
+    if (t->next || !t->loader) return LT_OK;
+    if (!t->statistics) LT_TRY(lt_model_statistics(t->spec.model, &t->statistics));
+    LT_TRY(lt_loader_next(t->loader, &t->next));
+    return lt_model_encode_clips(t->spec.model, t->statistics, t->local, t->next->frames, t->next->rgb,
+                                 t->next_latents);
+}
+
 /* The next batch into host memory: latents, and for each clip a number of its own, which all its randomness hangs on. */
 static lt_status fill_batch(lt_trainer *t, double *times) {
     const lt_train_config *c = t->config;
-    const lt_batch *batch;
-    LT_TRY(lt_loader_next(t->loader, &batch));
-    int64_t rgb_bytes = batch->frames * batch->height * batch->width * 3;
+    LT_TRY(prepare_next(t));
+    const lt_batch *batch = t->next;
+    float *encoded = t->next_latents;
+    t->next_latents = t->latents;
+    t->latents = encoded;
+    t->next = NULL;
     for (int i = 0; i < t->local; i++) {
         float *latents = t->latents + i * t->clip_floats;
         t->ids[i] = (uint64_t)(batch->step * c->batch + (int64_t)t->rank * t->local + i);
@@ -291,7 +310,6 @@ static lt_status fill_batch(lt_trainer *t, double *times) {
         t->read_scale[i] = read_scale_of(c, t->ids[i]);
         t->prompts[i] = prompt_of(c, &batch->samples[i], t->ids[i]);
         fill_times(t, i, times);
-        LT_TRY(lt_model_encode(t->spec.model, batch->frames, batch->rgb + i * rgb_bytes, latents));
         if (t->rollout)
             LT_TRY(lt_rollout_run(t->rollout, row, t->ids[i], t->prompts[i], latents,
                                   t->context + i * t->clip_floats));
@@ -364,6 +382,6 @@ double lt_trainer_wait_seconds(const lt_trainer *t) {
     return t->loader ? lt_loader_wait_seconds(t->loader) : 0;
 }
 
-const lt_session *lt_trainer_session(const lt_trainer *t) { return t->session; }
+lt_session *lt_trainer_session(const lt_trainer *t) { return t->session; }
 
 double lt_trainer_tokens(const lt_trainer *t) { return lt_train_tokens(t->config, t->spec.model); }

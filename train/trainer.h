@@ -50,7 +50,7 @@ int64_t lt_trainer_clips(const lt_trainer *trainer);
 double lt_trainer_wait_seconds(const lt_trainer *trainer);
 /* Tokens of one optimizer step, all streams and ranks. */
 double lt_trainer_tokens(const lt_trainer *trainer);
-const lt_session *lt_trainer_session(const lt_trainer *trainer);
+lt_session *lt_trainer_session(const lt_trainer *trainer);
 
 /* For benchmarks: a step on the latents that lie in host memory, under the next row of the mix, at learning rate 0. */
 lt_status lt_trainer_rehearse(lt_trainer *trainer);

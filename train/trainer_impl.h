@@ -19,6 +19,9 @@ struct lt_trainer {
     int64_t clip_floats; /* latents of one clip */
     /* Host memory of one pass: */
     float *latents, *context, *losses;
+    float *next_latents;  /* of the batch that comes next, encoded while the device works */
+    const lt_batch *next; /* that batch; NULL: not read yet */
+    double *statistics;   /* of latents, once read */
     uint64_t *ids;
     const char **prompts;
     double *t, *read_scale;

@@ -86,7 +86,8 @@ static lt_status allocate_device(lt_cache *cache, lt_arena *run) {
         LT_TRY(lt_tensor_zero(run->device, NULL, &cache->slot_z));
     }
     if (s->tail_rows == 0) return LT_OK;
-    LT_TRY(LT_NEW(run, s->dtype, &cache->tails, s->layers, s->batch, s->tail_rows, s->tail_width));
+    lt_dtype dtype = s->tail_dtype == LT_BF16 ? LT_BF16 : s->dtype;
+    LT_TRY(LT_NEW(run, dtype, &cache->tails, s->layers, s->batch, s->tail_rows, s->tail_width));
     return lt_tensor_zero(run->device, NULL, &cache->tails);
 }
 

@@ -63,7 +63,8 @@ typedef struct lt_cache_shape {
     int capacity; /* most entries a layer of a sequence may hold at any moment, the newest included */
     /* tail [batch, pixels of a frame, width] per layer; rows 0: no tails kept */
     int64_t tail_rows, tail_width;
-    lt_dtype dtype; /* of slots and tails: float32 (0) or, on the naive backend, float64 */
+    lt_dtype dtype;      /* of slots: float32 (0) or, on the naive backend, float64 */
+    lt_dtype tail_dtype; /* of tails, which are activations: bf16, or else that of slots */
 } lt_cache_shape;
 
 /* What happened at one commit of one layer and sequence, when asked for (`--stats`, training the scorer).

@@ -44,8 +44,8 @@ static lt_status image_open(const lt_cache *cache, image *im) {
     for (int i = SLOT_S; i <= TAILS; i++) {
         static const int64_t none[] = {0};
         bool absent = lt_is_empty(device[i].like);
-        LT_TRY(add_part(im, i, device[i].name, s->dtype, absent ? 1 : device[i].like->ndim,
-                        absent ? none : device[i].like->shape));
+        LT_TRY(add_part(im, i, device[i].name, absent ? s->dtype : device[i].like->dtype,
+                        absent ? 1 : device[i].like->ndim, absent ? none : device[i].like->shape));
     }
     LT_TRY(add_part(im, INTEGER_ROWS, "entries", LT_I64, LT_DIMS(rows, INTEGERS)));
     LT_TRY(add_part(im, REAL_ROWS, "statistics", LT_F64, LT_DIMS(rows, REALS)));

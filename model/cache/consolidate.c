@@ -54,7 +54,7 @@ static lt_status factors(lt_tape *tape, const lt_cache_spec *spec, bool target_o
     double *values = lt_tape_saved(tape, 2 * (size_t)H * sizeof *values);
     if (!values) return LT_FAILED;
     for (int64_t h = 0; h < H; h++) values[h] = older, values[H + h] = newer;
-    LT_TRY(lt_tape_new(tape, lt_ctx_dtype(tape->ctx), false, out, LT_DIMS(2, H)));
+    LT_TRY(lt_tape_new(tape, lt_ctx_sum_dtype(tape->ctx), false, out, LT_DIMS(2, H)));
     return lt_host_write(tape->ctx, &(*out)->value, values);
 }
 

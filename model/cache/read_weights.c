@@ -76,7 +76,7 @@ static lt_status read_inputs(lt_tape *tape, const lt_reader *reader, const prese
     if (status == LT_OK && mode == LT_READ_CONTENT) content_inputs(list, reader->own_count, H, products, x);
     if (status == LT_OK) {
         age_inputs(list, reader, H, x);
-        status = LT_NEW(tape->step, lt_ctx_dtype(tape->ctx), inputs, (int64_t)rows, LT_READ_INPUTS);
+        status = LT_NEW(tape->step, lt_ctx_sum_dtype(tape->ctx), inputs, (int64_t)rows, LT_READ_INPUTS);
     }
     if (status == LT_OK) status = lt_host_write(tape->ctx, inputs, x);
     free(x);
@@ -116,7 +116,7 @@ static lt_status constant_weights(lt_tape *tape, const lt_entries *list, int64_t
     double *values = lt_tape_saved(tape, (size_t)(list->count * H) * sizeof *values);
     if (!values) return LT_FAILED;
     for (int64_t i = 0; i < list->count * H; i++) values[i] = list->items[i / H].ghost ? 0 : weight;
-    LT_TRY(lt_tape_new(tape, lt_ctx_dtype(tape->ctx), true, out, LT_DIMS(list->count, H)));
+    LT_TRY(lt_tape_new(tape, lt_ctx_sum_dtype(tape->ctx), true, out, LT_DIMS(list->count, H)));
     return lt_host_write(tape->ctx, &(*out)->value, values);
 }
 
@@ -156,7 +156,7 @@ static lt_status spread(lt_tape *tape, const lt_entries *list, int64_t H, lt_var
     if (!s) return LT_FAILED;
     *s = (spread_saved){.x = x, .count = list->count, .ghost = (bool *)(s + 1)};
     for (int i = 0; i < list->count; i++) s->ghost[i] = list->items[i].ghost;
-    LT_TRY(lt_tape_new(tape, lt_ctx_dtype(tape->ctx), true, out, LT_DIMS(list->count, H)));
+    LT_TRY(lt_tape_new(tape, lt_ctx_sum_dtype(tape->ctx), true, out, LT_DIMS(list->count, H)));
     s->y = *out;
     lt_tensor none = {0};
     LT_TRY(copy_rows(tape->ctx, s, x ? x->value : none, (*out)->value, false, false));

@@ -3,6 +3,7 @@
 #ifndef LT_MODEL_CACHE_TESTING_H
 #define LT_MODEL_CACHE_TESTING_H
 
+#include "kernels/testing_device.h"
 #include "model/cache/cache_impl.h"
 #include "model/cache/host_values.h"
 #include "tests/harness.h"
@@ -31,7 +32,7 @@ typedef struct world {
 
 static inline void world_open(world *w, lt_backend backend, const char *device) {
     memset(w, 0, sizeof *w);
-    CHECK_OK(lt_device_open(device, &w->device));
+    CHECK_OK(test_device_open(device, &backend, &w->device));
     lt_arena *arenas[] = {&w->run, &w->step, &w->scratch, &w->weights, &w->grads};
     for (int i = 0; i < 5; i++) CHECK_OK(lt_arena_init(arenas[i], w->device, 8 << 20, "test"));
     w->ctx = (lt_ctx){.device = w->device, .backend = backend, .scratch = &w->scratch};

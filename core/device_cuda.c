@@ -97,6 +97,10 @@ static lt_status cuda_open(lt_device *device, const char *variant) {
 int lt_cuda_multiprocessors(const lt_device *device) {
     return ((const cuda_state *)device->state)->multiprocessors;
 }
+bool lt_cuda_generic(void) {
+    const char *value = getenv("LT_CUDA_GENERIC");
+    return value && strcmp(value, "1") == 0;
+}
 int lt_cuda_capability(const lt_device *device) { return ((const cuda_state *)device->state)->capability; }
 void *lt_cuda_blas(const lt_device *device) { return ((const cuda_state *)device->state)->blas; }
 

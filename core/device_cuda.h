@@ -16,6 +16,8 @@ extern "C" {
 int lt_cuda_multiprocessors(const lt_device *device);
 /* 10 * major + minor: 90 for Hopper. */
 int lt_cuda_capability(const lt_device *device);
+/* True with LT_CUDA_GENERIC=1 in the environment: kernels for tensor cores stand back for the plain ones, to compare the two. */
+bool lt_cuda_generic(void);
 /* The device's cublasLtHandle_t, owned by the device. */
 void *lt_cuda_blas(const lt_device *device);
 

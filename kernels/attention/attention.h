@@ -6,8 +6,11 @@
  *     combine  S = sum_e w_e S_e                       z = sum_e w_e z_e
  *     output   o_i = S^T (R_i a_i) / (z . a_i), 0 where z . a_i = 0                    r = sum_i a_i / (z . a_i)
  *
- * q and k arrive after their RMS norm, before ReLU and rotation: both happen inside. S and z are float32 (float64 on
- * naive) whatever the precision of q, k, v. Nothing of size tokens x tokens or tokens x d x d is stored.
+ * q and k arrive after their RMS norm, before ReLU and rotation: both happen inside. Nothing of size tokens x tokens or
+ * tokens x d x d is stored.
+ *
+ * q, k, v, o and their gradients are activations (lt_ctx_dtype); S, z, r, weights, dots and their gradients are sums
+ * (lt_ctx_sum_dtype: float32 on CUDA whatever the precision of q, k, v). On CUDA heads have at most 256 channels.
  *
  * The read mass of entry e for a reader is exactly w_e z_e . r, hence the third output of `output`.
  */

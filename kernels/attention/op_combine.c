@@ -25,7 +25,7 @@ static lt_status expect_source(const char *op, int e, const char *S_name, const 
 lt_status lt_attn_combine_describe(const lt_ctx *ctx, const void *untyped, lt_cost *cost) {
     const lt_attn_combine_args *a = untyped;
     const char *op = "attn_combine";
-    lt_dtype dtype = lt_ctx_dtype(ctx);
+    lt_dtype dtype = lt_ctx_sum_dtype(ctx);
     LT_TRY(expect_sizes(op, a->count, a->weighted, &a->out_S));
     LT_CHECK(a->S && a->z, LT_FAILED, "op %s: no list of sources", op);
     int64_t H = a->out_S.shape[0], D = a->out_S.shape[1];
@@ -46,7 +46,7 @@ lt_status lt_attn_combine_forward(lt_ctx *ctx, const lt_attn_combine_args *args)
 lt_status lt_attn_combine_backward_describe(const lt_ctx *ctx, const void *untyped, lt_cost *cost) {
     const lt_attn_combine_backward_args *a = untyped;
     const char *op = "attn_combine_backward";
-    lt_dtype dtype = lt_ctx_dtype(ctx);
+    lt_dtype dtype = lt_ctx_sum_dtype(ctx);
     LT_TRY(expect_sizes(op, a->count, a->weighted, &a->dS));
     int64_t H = a->dS.shape[0], D = a->dS.shape[1];
     LT_TRY(LT_EXPECT_DENSE(op, "dS", &a->dS, dtype, false, H, D, D));

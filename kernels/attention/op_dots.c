@@ -13,7 +13,7 @@ static lt_status expect_vectors(const char *op, const char *list, lt_dtype dtype
 lt_status lt_attn_dots_describe(const lt_ctx *ctx, const void *untyped, lt_cost *cost) {
     const lt_attn_dots_args *a = untyped;
     const char *op = "attn_dots";
-    lt_dtype dtype = lt_ctx_dtype(ctx);
+    lt_dtype dtype = lt_ctx_sum_dtype(ctx);
     LT_CHECK(a->n > 0 && a->m > 0 && a->A && a->B, LT_FAILED,
              "op %s: %d by %d vectors, expected at least one each", op, a->n, a->m);
     LT_TRY(LT_EXPECT_DENSE(op, "out", &a->out, dtype, false, a->n, a->m, -1));

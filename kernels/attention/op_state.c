@@ -1,11 +1,12 @@
 #include "kernels/attention/cpu_bytes.h"
+#include "kernels/attention/cuda_bytes.h"
 #include "kernels/attention/naive_rope.h"
 #include "kernels/dense.h"
 
 /* S and z, or their gradients. */
 static lt_status expect_sums(const lt_ctx *ctx, const char *op, const char *S_name, const lt_tensor *S,
                              const char *z_name, const lt_tensor *z, const lt_attn_shape *s, int segments) {
-    lt_dtype dtype = lt_ctx_dtype(ctx);
+    lt_dtype dtype = lt_ctx_sum_dtype(ctx);
     LT_TRY(LT_EXPECT_DENSE(op, S_name, S, dtype, false, s->blocks, segments, s->heads, s->dim, s->dim));
     return LT_EXPECT_DENSE(op, z_name, z, dtype, false, s->blocks, segments, s->heads, s->dim);
 }
@@ -15,8 +16,9 @@ static void count_cost(const lt_ctx *ctx, const lt_attn_shape *s, int segments, 
                        double tensors, lt_cost *cost) {
     double vectors = (double)s->blocks * s->tokens * s->heads, D = s->dim;
     cost->flops = vectors * (products * 2 * D * D + products * 3 * D);
-    cost->bytes = (tensors * vectors * D + (double)s->blocks * segments * s->heads * (D * D + D)) *
-                  lt_dtype_size(lt_ctx_dtype(ctx));
+    double states = (double)s->blocks * segments * s->heads;
+    cost->bytes = tensors * vectors * D * lt_dtype_size(lt_ctx_dtype(ctx)) +
+                  states * (D * D + D) * lt_dtype_size(lt_ctx_sum_dtype(ctx));
 }
 
 lt_status lt_attn_state_describe(const lt_ctx *ctx, const void *untyped, lt_cost *cost) {
@@ -24,13 +26,15 @@ lt_status lt_attn_state_describe(const lt_ctx *ctx, const void *untyped, lt_cost
     const char *op = "attn_state";
     lt_attn_shape s;
     LT_TRY(lt_attn_expect_shape(ctx, op, "k", &a->k, &a->rope, &s));
+    LT_TRY(lt_attn_expect_cuda(ctx, op, &s, &a->rope));
     LT_TRY(lt_attn_expect_tokens(ctx, op, "v", &a->v, false, &s));
     LT_TRY(lt_attn_expect_box(op, a->box));
     int segments = lt_segment_count(&a->rope, a->box);
     LT_TRY(expect_sums(ctx, op, "S", &a->S, "z", &a->z, &s, segments));
     count_cost(ctx, &s, segments, 1, 2, cost);
-    cost->workspace = ctx->backend == LT_BACKEND_NAIVE ? lt_naive_token_bytes(s.dim)
-                                                       : lt_attn_state_cpu_bytes(&s, &a->rope, a->box);
+    cost->workspace = ctx->backend == LT_BACKEND_NAIVE  ? lt_naive_token_bytes(s.dim)
+                      : ctx->backend == LT_BACKEND_CUDA ? lt_attn_state_cuda_bytes(&s, &a->rope, a->box)
+                                                        : lt_attn_state_cpu_bytes(&s, &a->rope, a->box);
     return LT_OK;
 }
 
@@ -43,6 +47,7 @@ lt_status lt_attn_state_backward_describe(const lt_ctx *ctx, const void *untyped
     const char *op = "attn_state_backward";
     lt_attn_shape s;
     LT_TRY(lt_attn_expect_shape(ctx, op, "k", &a->k, &a->rope, &s));
+    LT_TRY(lt_attn_expect_cuda(ctx, op, &s, &a->rope));
     LT_TRY(lt_attn_expect_tokens(ctx, op, "v", &a->v, false, &s));
     LT_TRY(lt_attn_expect_box(op, a->box));
     int segments = lt_segment_count(&a->rope, a->box);
@@ -53,7 +58,9 @@ lt_status lt_attn_state_backward_describe(const lt_ctx *ctx, const void *untyped
     int added = (!lt_is_empty(&a->dk) && a->accumulate_dk) + (!lt_is_empty(&a->dv) && a->accumulate_dv);
     count_cost(ctx, &s, segments, outputs, 2 + outputs + added, cost);
     cost->workspace = ctx->backend == LT_BACKEND_NAIVE ? lt_naive_token_bytes(s.dim)
-                                                       : lt_attn_state_backward_cpu_bytes(&s, &a->rope);
+                      : ctx->backend == LT_BACKEND_CUDA
+                          ? lt_attn_state_backward_cuda_bytes(&s, &a->rope, a->box)
+                          : lt_attn_state_backward_cpu_bytes(&s, &a->rope);
     return LT_OK;
 }
 

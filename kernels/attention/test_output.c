@@ -10,8 +10,8 @@ static const int64_t starts[] = {0, 40, 1000000};
 static lt_attn_output_args forward_args(lt_check *c, output_case s) {
     lt_tensor packed = LT_IN(c, s.blocks, tokens_of(s.rope), 3, s.heads, s.dim);
     lt_attn_output_args f = {.q = lt_select(packed, 2, 0),
-                             .S = LT_IN(c, s.blocks, s.heads, s.dim, s.dim),
-                             .z = LT_IN(c, s.blocks, s.heads, s.dim),
+                             .S = LT_IN_SUM(c, s.blocks, s.heads, s.dim, s.dim),
+                             .z = LT_IN_SUM(c, s.blocks, s.heads, s.dim),
                              .rope = s.rope};
     make_positive(f.z);
     return f;
@@ -21,10 +21,12 @@ static lt_attn_output_args forward_args(lt_check *c, output_case s) {
 static lt_status forward_agrees(output_case s, bool with_r) {
     lt_check c;
     lt_check_begin(&c, 21);
+    c.bf16 = true;
+    c.bf16_bound = LT_TOL_BF16_ATTENTION;
     while (lt_check_next(&c)) {
         lt_attn_output_args f = forward_args(&c, s);
         f.o = lt_select(LT_OUT_PARTLY(&c, s.blocks, tokens_of(s.rope), 2, s.heads, s.dim), 2, 1);
-        if (with_r) f.r = LT_OUT(&c, s.blocks, s.heads, s.dim);
+        if (with_r) f.r = LT_OUT_SUM(&c, s.blocks, s.heads, s.dim);
         LT_CHECK_RUN(&c, lt_attn_output_forward(&c.ctx, &f));
     }
     return lt_check_end(&c);
@@ -39,9 +41,9 @@ static lt_attn_output_backward_args backward_args(lt_check *c, output_case s, in
     lt_attn_output_backward_args b = {.q = f.q, .S = f.S, .z = f.z, .rope = s.rope};
     b.dout = lt_select(LT_IN(c, s.blocks, tokens_of(s.rope), 2, s.heads, s.dim), 2, 1);
     int64_t packed[] = {s.blocks, tokens_of(s.rope), 3, s.heads, s.dim};
-    if (parts & DQ) b.dq = lt_select(lt_check_operand_new(c, partly, 5, packed), 2, 0);
-    if (parts & DS) b.dS = lt_check_operand_new(c, role, LT_DIMS(s.blocks, s.heads, s.dim, s.dim));
-    if (parts & DS) b.dz = lt_check_operand_new(c, role, LT_DIMS(s.blocks, s.heads, s.dim));
+    if (parts & DQ) b.dq = lt_select(lt_check_operand_new(c, partly, false, 5, packed), 2, 0);
+    if (parts & DS) b.dS = lt_check_operand_new(c, role, true, LT_DIMS(s.blocks, s.heads, s.dim, s.dim));
+    if (parts & DS) b.dz = lt_check_operand_new(c, role, true, LT_DIMS(s.blocks, s.heads, s.dim));
     b.accumulate_dq = b.accumulate_dS = parts & ACCUMULATE;
     return b;
 }
@@ -49,6 +51,8 @@ static lt_attn_output_backward_args backward_args(lt_check *c, output_case s, in
 static lt_status backward_agrees(output_case s, int parts) {
     lt_check c;
     lt_check_begin(&c, 22);
+    c.bf16 = true;
+    c.bf16_bound = LT_TOL_BF16_GRADIENT;
     while (lt_check_next(&c)) {
         lt_attn_output_backward_args b = backward_args(&c, s, parts);
         LT_CHECK_RUN(&c, lt_attn_output_backward(&c.ctx, &b));
@@ -67,6 +71,33 @@ static void all_sizes_agree_with_the_reference(void) {
         for (int g = 0; g < TEST_GRIDS; g++) agree((output_case){1, 2, test_dims[d], test_grids[g]});
     agree((output_case){1, 1, 4, test_grids[1]});
     agree((output_case){1, 3, 30, test_grids[2]});
+    agree((output_case){1, 1, 130, test_grids[2]});
+    agree((output_case){2, 2, 256, test_grids[1]});
+    agree((output_case){1, 5, 112, {2, 15, 52, 10000, NULL}});
+}
+
+/* Rows that no access of several elements reaches: an odd distance, from an odd start. */
+static void rows_may_lie_at_odd_distances(void) {
+    for (int d = 0; d < TEST_DIMS; d++) {
+        lt_check c;
+        lt_check_begin(&c, 28);
+        c.bf16 = true;
+        c.bf16_bound = LT_TOL_BF16_GRADIENT;
+        while (lt_check_next(&c)) {
+            int64_t H = 2, D = test_dims[d], wide = 2 * H * D + 3;
+            lt_attn_output_args f = forward_args(&c, (output_case){1, H, D, test_grids[1]});
+            f.q = odd_rows(LT_IN(&c, 1, 63, wide), H, D);
+            f.o = odd_rows(LT_OUT_PARTLY(&c, 1, 63, wide), H, D);
+            lt_attn_output_backward_args b = {.q = f.q, .S = f.S, .z = f.z, .rope = f.rope};
+            b.dout = odd_rows(LT_IN(&c, 1, 63, wide), H, D);
+            b.dq = odd_rows(LT_OUT_PARTLY(&c, 1, 63, wide), H, D);
+            b.dS = LT_OUT_SUM(&c, 1, H, D, D);
+            b.dz = LT_OUT_SUM(&c, 1, H, D);
+            LT_CHECK_RUN(&c, lt_attn_output_forward(&c.ctx, &f));
+            LT_CHECK_RUN(&c, lt_attn_output_backward(&c.ctx, &b));
+        }
+        CHECK_OK(lt_check_end(&c));
+    }
 }
 
 static void several_blocks_agree_with_the_reference(void) {
@@ -85,6 +116,8 @@ static void gradients_equal_differences(void) {
     lt_check c;
     output_case s = {2, 2, 10, {2, 3, 3, 100, starts}};
     lt_check_begin(&c, 23);
+    c.bf16 = true;
+    c.bf16_bound = LT_TOL_BF16_GRADIENT;
     while (lt_check_next(&c)) {
         lt_attn_output_args f = forward_args(&c, s);
         leave_kinks(f.q);
@@ -92,8 +125,8 @@ static void gradients_equal_differences(void) {
         f.o = LT_OUT(&c, 2, 18, 2, 10);
         b.dout = LT_IN(&c, 2, 18, 2, 10);
         b.dq = LT_OUT(&c, 2, 18, 2, 10);
-        b.dS = LT_OUT(&c, 2, 2, 10, 10);
-        b.dz = LT_OUT(&c, 2, 2, 10);
+        b.dS = LT_OUT_SUM(&c, 2, 2, 10, 10);
+        b.dz = LT_OUT_SUM(&c, 2, 2, 10);
         LT_CHECK_RUN(&c, lt_attn_output_forward(&c.ctx, &f));
         LT_CHECK_RUN(&c, lt_attn_output_backward(&c.ctx, &b));
         lt_check_gradient(&c, "dq", LT_OP_ATTN_OUTPUT, &f, 1, &f.o, &b.dout, f.q, &b.dq);
@@ -107,16 +140,18 @@ static void gradients_equal_differences(void) {
 static void a_token_without_features_reads_nothing(void) {
     lt_check c;
     lt_check_begin(&c, 24);
+    c.bf16 = true;
+    c.bf16_bound = LT_TOL_BF16_GRADIENT;
     while (lt_check_next(&c)) {
         output_case s = {1, 1, 60, {4, 5, 5, 10000, NULL}};
         lt_attn_output_args f = forward_args(&c, s);
         f.o = LT_OUT(&c, 1, 100, 1, 60);
-        f.r = LT_OUT(&c, 1, 1, 60);
+        f.r = LT_OUT_SUM(&c, 1, 1, 60);
         lt_attn_output_backward_args b = {.q = f.q, .S = f.S, .z = f.z, .rope = s.rope};
         b.dout = LT_IN(&c, 1, 100, 1, 60);
         b.dq = LT_OUT(&c, 1, 100, 1, 60);
-        b.dS = LT_OUT(&c, 1, 1, 60, 60);
-        b.dz = LT_OUT(&c, 1, 1, 60);
+        b.dS = LT_OUT_SUM(&c, 1, 1, 60, 60);
+        b.dz = LT_OUT_SUM(&c, 1, 1, 60);
         for (int i = 0; i < 60; i++)
             for (int t = 5; t <= 70; t += 65) {
                 lt_check_set(&f.q, t * 60 + i, -1);
@@ -137,7 +172,7 @@ enum { SOURCES = 4, HEADS = 2, DIM = 32 };
 
 /* The read masses of all sources of one head, w_e z_e . r, added up. */
 static double total_mass(lt_check *c, const lt_tensor *z, lt_tensor weights, lt_tensor r, int h) {
-    lt_tensor out = LT_OUT(c, SOURCES, 1, HEADS);
+    lt_tensor out = LT_OUT_SUM(c, SOURCES, 1, HEADS);
     lt_attn_dots_args d = {.n = SOURCES, .m = 1, .A = z, .B = &r, .out = out};
     LT_CHECK_RUN(c, lt_attn_dots(&c->ctx, &d));
     double sum = 0;
@@ -149,25 +184,27 @@ static double total_mass(lt_check *c, const lt_tensor *z, lt_tensor weights, lt_
 static void read_masses_sum_to_the_number_of_reading_tokens(void) {
     lt_check c;
     lt_check_begin(&c, 25);
+    c.bf16 = true;
+    c.bf16_bound = LT_TOL_BF16_ATTENTION;
     while (lt_check_next(&c)) {
         lt_attn_output_args f = forward_args(&c, (output_case){1, HEADS, DIM, {4, 5, 25, 10000, NULL}});
         for (int i = 0; i < HEADS * DIM; i++) lt_check_set(&f.q, 7 * HEADS * DIM + i, -1);
-        lt_tensor S[SOURCES], z[SOURCES], weights = LT_IN(&c, SOURCES, HEADS);
+        lt_tensor S[SOURCES], z[SOURCES], weights = LT_IN_SUM(&c, SOURCES, HEADS);
         make_positive(weights);
         for (int e = 0; e < SOURCES; e++) {
-            S[e] = LT_IN(&c, HEADS, DIM, DIM);
-            z[e] = LT_IN(&c, HEADS, DIM);
+            S[e] = LT_IN_SUM(&c, HEADS, DIM, DIM);
+            z[e] = LT_IN_SUM(&c, HEADS, DIM);
             make_positive(z[e]);
         }
         lt_attn_combine_args combine = {
             .count = SOURCES, .weighted = SOURCES, .S = S, .z = z, .weights = weights};
-        combine.out_S = LT_OUT(&c, HEADS, DIM, DIM);
-        combine.out_z = LT_OUT(&c, HEADS, DIM);
+        combine.out_S = LT_OUT_SUM(&c, HEADS, DIM, DIM);
+        combine.out_z = LT_OUT_SUM(&c, HEADS, DIM);
         LT_CHECK_RUN(&c, lt_attn_combine_forward(&c.ctx, &combine));
         f.S = LT_RESHAPE(combine.out_S, 1, HEADS, DIM, DIM);
         f.z = LT_RESHAPE(combine.out_z, 1, HEADS, DIM);
         f.o = LT_OUT(&c, 1, 500, HEADS, DIM);
-        f.r = LT_OUT(&c, 1, HEADS, DIM);
+        f.r = LT_OUT_SUM(&c, 1, HEADS, DIM);
         LT_CHECK_RUN(&c, lt_attn_output_forward(&c.ctx, &f));
         for (int h = 0; h < HEADS; h++)
             CHECK_NEAR(total_mass(&c, z, weights, lt_select(f.r, 0, 0), h) / 499, 1, c.pass ? 1e-6 : 1e-13);
@@ -181,8 +218,8 @@ static lt_tensor attend(lt_check *c, lt_tensor packed, int64_t shift) {
     lt_rope rope = {4, 5, (int)(T / 20), 10000, &shift};
     lt_attn_state_args s = {.k = lt_select(packed, 2, 1), .v = lt_select(packed, 2, 2), .rope = rope};
     s.box = (lt_segment_box){4, 5, (int)(T / 20)};
-    s.S = LT_OUT(c, 1, 1, H, D, D);
-    s.z = LT_OUT(c, 1, 1, H, D);
+    s.S = LT_OUT_SUM(c, 1, 1, H, D, D);
+    s.z = LT_OUT_SUM(c, 1, 1, H, D);
     LT_CHECK_RUN(c, lt_attn_state_forward(&c->ctx, &s));
     lt_attn_output_args f = {.q = lt_select(packed, 2, 0), .rope = rope};
     f.S = LT_RESHAPE(s.S, 1, H, D, D);
@@ -206,11 +243,13 @@ static void only_distances_between_frames_matter(void) {
     static const int64_t shifts[] = {1000000, -1000000, (int64_t)1 << 33, (int64_t)1 << 40};
     lt_check c;
     lt_check_begin(&c, 26);
+    c.bf16 = true;
+    c.bf16_bound = LT_TOL_BF16_ATTENTION;
     while (lt_check_next(&c)) {
         lt_tensor packed = LT_IN(&c, 1, 100, 3, 2, 60), still = attend(&c, packed, 0);
         for (int i = 0; i < 4; i++) {
             lt_tensor moved = attend(&c, packed, shifts[i]);
-            CHECK_NEAR(rms_difference(&still, &moved), 0, c.pass ? 1e-6 : 1e-11);
+            CHECK_NEAR(rms_difference(&still, &moved), 0, c.pass > 2 ? 1e-3 : c.pass ? 1e-6 : 1e-11);
         }
     }
     CHECK_OK(lt_check_end(&c));
@@ -219,6 +258,7 @@ static void only_distances_between_frames_matter(void) {
 static void wrong_operands_are_named(void) {
     lt_check c;
     lt_check_begin(&c, 27);
+    c.bf16 = true;
     while (lt_check_next(&c)) {
         output_case s = {1, 2, 32, test_grids[1]};
         lt_attn_output_args f = forward_args(&c, s), bad;
@@ -230,7 +270,7 @@ static void wrong_operands_are_named(void) {
         bad = f, bad.q = lt_slice(f.q, 3, 0, 31);
         CHECK_FAILS(lt_attn_output_forward(&c.ctx, &bad), LT_FAILED, "copy it first");
         lt_attn_output_backward_args b = {.q = f.q, .S = f.S, .z = f.z, .rope = s.rope, .dout = f.o};
-        b.dS = LT_OUT_PARTLY(&c, 1, 2, 32, 32);
+        b.dS = LT_OUT_PARTLY_SUM(&c, 1, 2, 32, 32);
         CHECK_FAILS(lt_attn_output_backward(&c.ctx, &b), LT_FAILED, "dS and dz go together");
     }
     CHECK_OK(lt_check_end(&c));
@@ -238,6 +278,7 @@ static void wrong_operands_are_named(void) {
 
 int main(int argc, char **argv) {
     RUN(all_sizes_agree_with_the_reference);
+    RUN(rows_may_lie_at_odd_distances);
     RUN(several_blocks_agree_with_the_reference);
     RUN(only_what_is_asked_is_computed);
     RUN(gradients_equal_differences);

@@ -17,13 +17,15 @@ static lt_attn_state_args forward_args(lt_check *c, state_case s, lt_tensor *pac
                                 .v = lt_select(*packed, 2, 2),
                                 .rope = s.rope,
                                 .box = s.box,
-                                .S = LT_OUT(c, s.blocks, E, s.heads, s.dim, s.dim),
-                                .z = LT_OUT(c, s.blocks, E, s.heads, s.dim)};
+                                .S = LT_OUT_SUM(c, s.blocks, E, s.heads, s.dim, s.dim),
+                                .z = LT_OUT_SUM(c, s.blocks, E, s.heads, s.dim)};
 }
 
 static lt_status forward_agrees(state_case s) {
     lt_check c;
     lt_check_begin(&c, 11);
+    c.bf16 = true;
+    c.bf16_bound = LT_TOL_BF16_ATTENTION;
     while (lt_check_next(&c)) {
         lt_tensor packed;
         lt_attn_state_args f = forward_args(&c, s, &packed);
@@ -35,16 +37,18 @@ static lt_status forward_agrees(state_case s) {
 static lt_status backward_agrees(state_case s, bool accumulate) {
     lt_check c;
     lt_check_begin(&c, 12);
+    c.bf16 = true;
+    c.bf16_bound = LT_TOL_BF16_GRADIENT;
     while (lt_check_next(&c)) {
         lt_tensor packed = LT_IN(&c, s.blocks, tokens_of(s.rope), 3, s.heads, s.dim);
         lt_check_role role = accumulate ? LT_CHECK_BOTH : LT_CHECK_PARTLY;
         lt_tensor grads =
-            lt_check_operand_new(&c, role, LT_DIMS(s.blocks, tokens_of(s.rope), 3, s.heads, s.dim));
+            lt_check_operand_new(&c, role, false, LT_DIMS(s.blocks, tokens_of(s.rope), 3, s.heads, s.dim));
         int64_t E = lt_segment_count(&s.rope, s.box);
         lt_attn_state_backward_args b = {.k = lt_select(packed, 2, 1),
                                          .v = lt_select(packed, 2, 2),
-                                         .dS = LT_IN(&c, s.blocks, E, s.heads, s.dim, s.dim),
-                                         .dz = LT_IN(&c, s.blocks, E, s.heads, s.dim),
+                                         .dS = LT_IN_SUM(&c, s.blocks, E, s.heads, s.dim, s.dim),
+                                         .dz = LT_IN_SUM(&c, s.blocks, E, s.heads, s.dim),
                                          .rope = s.rope,
                                          .box = s.box,
                                          .dk = lt_select(grads, 2, 1),
@@ -67,6 +71,46 @@ static void all_sizes_agree_with_the_reference(void) {
         for (int g = 0; g < TEST_GRIDS; g++) agree((state_case){1, 2, test_dims[d], test_grids[g], whole});
     agree((state_case){1, 1, 2, test_grids[1], whole});
     agree((state_case){1, 3, 30, test_grids[2], whole});
+    agree((state_case){1, 1, 130, test_grids[2], whole});
+    agree((state_case){2, 2, 256, test_grids[1], one_frame});
+    agree((state_case){1, 5, 112, {2, 15, 52, 10000, NULL}, whole});
+}
+
+/* Rows that no access of several elements reaches: an odd distance, from an odd start. */
+static void rows_may_lie_at_odd_distances(void) {
+    for (int d = 0; d < TEST_DIMS; d++) {
+        lt_check c;
+        lt_check_begin(&c, 18);
+        c.bf16 = true;
+        c.bf16_bound = LT_TOL_BF16_GRADIENT;
+        while (lt_check_next(&c)) {
+            int64_t H = 2, D = test_dims[d];
+            lt_attn_state_args f = {.k = odd_rows(LT_IN(&c, 1, 63, 2 * H * D + 3), H, D),
+                                    .v = odd_rows(LT_IN(&c, 1, 63, 2 * H * D + 3), H, D),
+                                    .S = LT_OUT_SUM(&c, 1, 1, H, D, D),
+                                    .z = LT_OUT_SUM(&c, 1, 1, H, D),
+                                    .rope = test_grids[1],
+                                    .box = whole};
+            lt_attn_state_backward_args b = {.k = f.k,
+                                             .v = f.v,
+                                             .dS = LT_IN_SUM(&c, 1, 1, H, D, D),
+                                             .dz = LT_IN_SUM(&c, 1, 1, H, D),
+                                             .rope = test_grids[1],
+                                             .box = whole,
+                                             .dk = odd_rows(LT_OUT_PARTLY(&c, 1, 63, 2 * H * D + 3), H, D),
+                                             .dv = odd_rows(LT_OUT_PARTLY(&c, 1, 63, 2 * H * D + 3), H, D)};
+            LT_CHECK_RUN(&c, lt_attn_state_forward(&c.ctx, &f));
+            LT_CHECK_RUN(&c, lt_attn_state_backward(&c.ctx, &b));
+        }
+        CHECK_OK(lt_check_end(&c));
+    }
+}
+
+/* Blocks at positions of their own, more than one launch has room for. */
+static void many_blocks_agree_with_the_reference(void) {
+    int64_t first[300];
+    for (int g = 0; g < 300; g++) first[g] = g * g - 1000;
+    agree((state_case){300, 1, 8, {2, 1, 3, 10000, first}, one_frame});
 }
 
 static void blocks_and_segments_agree_with_the_reference(void) {
@@ -111,12 +155,14 @@ static void segments_sum_to_the_whole_block(void) {
     lt_check c;
     state_case s = {1, 2, 32, {4, 5, 9, 10000, starts + 2}, whole};
     lt_check_begin(&c, 13);
+    c.bf16 = true;
+    c.bf16_bound = LT_TOL_BF16_ATTENTION;
     while (lt_check_next(&c)) {
         lt_tensor packed;
         lt_attn_state_args one = forward_args(&c, s, &packed), many = one;
         many.box = tile;
-        many.S = LT_OUT(&c, 1, 18, 2, 32, 32);
-        many.z = LT_OUT(&c, 1, 18, 2, 32);
+        many.S = LT_OUT_SUM(&c, 1, 18, 2, 32, 32);
+        many.z = LT_OUT_SUM(&c, 1, 18, 2, 32);
         LT_CHECK_RUN(&c, lt_attn_state_forward(&c.ctx, &one));
         LT_CHECK_RUN(&c, lt_attn_state_forward(&c.ctx, &many));
         CHECK_NEAR(split_error(&c, &one.S, &many.S), 0, c.pass ? 1e-6 : 1e-14);
@@ -129,14 +175,16 @@ static void gradients_equal_differences(void) {
     lt_check c;
     state_case s = {2, 2, 10, {2, 3, 3, 100, starts}, {1, 2, 3}};
     lt_check_begin(&c, 14);
+    c.bf16 = true;
+    c.bf16_bound = LT_TOL_BF16_GRADIENT;
     while (lt_check_next(&c)) {
         lt_tensor packed;
         lt_attn_state_args f = forward_args(&c, s, &packed);
         leave_kinks(packed);
         lt_attn_state_backward_args b = {.k = f.k,
                                          .v = f.v,
-                                         .dS = LT_IN(&c, 2, 4, 2, 10, 10),
-                                         .dz = LT_IN(&c, 2, 4, 2, 10),
+                                         .dS = LT_IN_SUM(&c, 2, 4, 2, 10, 10),
+                                         .dz = LT_IN_SUM(&c, 2, 4, 2, 10),
                                          .rope = s.rope,
                                          .box = s.box,
                                          .dk = LT_OUT(&c, 2, 18, 2, 10),
@@ -154,11 +202,13 @@ static void backward_computes_only_what_is_asked(void) {
     for (int part = 0; part < 3; part++) {
         lt_check c;
         lt_check_begin(&c, 15);
+        c.bf16 = true;
+        c.bf16_bound = LT_TOL_BF16_GRADIENT;
         while (lt_check_next(&c)) {
             lt_attn_state_backward_args b = {.k = LT_IN(&c, 1, 63, 2, 32),
                                              .v = LT_IN(&c, 1, 63, 2, 32),
-                                             .dS = LT_IN(&c, 1, 1, 2, 32, 32),
-                                             .dz = LT_IN(&c, 1, 1, 2, 32),
+                                             .dS = LT_IN_SUM(&c, 1, 1, 2, 32, 32),
+                                             .dz = LT_IN_SUM(&c, 1, 1, 2, 32),
                                              .rope = test_grids[1],
                                              .box = whole};
             if (part == 1) b.dk = LT_OUT(&c, 1, 63, 2, 32);
@@ -172,6 +222,8 @@ static void backward_computes_only_what_is_asked(void) {
 static void nan_in_a_key_is_not_hidden(void) {
     lt_check c;
     lt_check_begin(&c, 16);
+    c.bf16 = true;
+    c.bf16_bound = LT_TOL_BF16_ATTENTION;
     while (lt_check_next(&c)) {
         lt_tensor packed;
         lt_attn_state_args f = forward_args(&c, (state_case){1, 2, 60, test_grids[1], whole}, &packed);
@@ -186,6 +238,7 @@ static void nan_in_a_key_is_not_hidden(void) {
 static void wrong_operands_are_named(void) {
     lt_check c;
     lt_check_begin(&c, 17);
+    c.bf16 = true;
     while (lt_check_next(&c)) {
         lt_tensor packed;
         int64_t far[] = {(int64_t)1 << 60};
@@ -214,6 +267,8 @@ static void wrong_operands_are_named(void) {
 int main(int argc, char **argv) {
     RUN(all_sizes_agree_with_the_reference);
     RUN(blocks_and_segments_agree_with_the_reference);
+    RUN(rows_may_lie_at_odd_distances);
+    RUN(many_blocks_agree_with_the_reference);
     RUN(boxes_cover_the_block_once);
     RUN(segments_sum_to_the_whole_block);
     RUN(gradients_equal_differences);

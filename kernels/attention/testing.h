@@ -16,6 +16,11 @@ enum { TEST_GRIDS = sizeof test_grids / sizeof *test_grids };
 
 static inline int64_t tokens_of(lt_rope rope) { return (int64_t)rope.frames * rope.height * rope.width; }
 
+/* Elements [1, 1 + H * D) of the last dimension of [G, T, more], as [G, T, H, D]. */
+static inline lt_tensor odd_rows(lt_tensor t, int64_t H, int64_t D) {
+    return lt_split(lt_slice(t, 2, 1, H * D), 2, H, D);
+}
+
 /* Moves values away from 0, where ReLU has no derivative. */
 static inline void leave_kinks(lt_tensor t) {
     for (int64_t i = 0; i < lt_numel(&t); i++) {

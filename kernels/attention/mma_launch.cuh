@@ -1,0 +1,71 @@
+/* Inside kernels/attention: what the launches of the tensor-core path share. */
+#ifndef LT_KERNELS_ATTENTION_MMA_LAUNCH_CUH
+#define LT_KERNELS_ATTENTION_MMA_LAUNCH_CUH
+
+#include "kernels/attention/mma_tile.cuh"
+#include <type_traits>
+
+/* Runs `launch` with the head size as a compile-time constant. */
+template <typename F> static inline lt_status lt_mma_by_dim(int64_t dim, F &&launch) {
+    switch (dim) {
+    case 32: return launch(std::integral_constant<int, 32>());
+    case 64: return launch(std::integral_constant<int, 64>());
+    case 96: return launch(std::integral_constant<int, 96>());
+    case 112: return launch(std::integral_constant<int, 112>());
+    case 128: return launch(std::integral_constant<int, 128>());
+    default: return lt_fail(LT_FAILED, "heads of %lld channels on tensor cores", (long long)dim);
+    }
+}
+
+/* Allows a kernel this much shared memory. */
+template <typename K> static inline lt_status lt_mma_allow(K *kernel, size_t bytes) {
+    if (bytes <= 48 << 10) return LT_OK;
+    return lt_cuda_check(
+        cudaFuncSetAttribute((const void *)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes));
+}
+
+/* The largest piece of shared memory that one block of threads may have. */
+static inline size_t lt_mma_shared_most(const lt_ctx *ctx) {
+    int capability = lt_cuda_capability(ctx->device);
+    return (capability >= 90 ? 227 : capability == 80 || capability == 87 ? 163 : 99) << 10;
+}
+
+/* Takes the next `bytes` of a workspace. */
+static inline void *lt_mma_take(char **workspace, size_t bytes) {
+    void *here = *workspace;
+    *workspace += lt_attn_round(bytes);
+    return here;
+}
+
+/* A contiguous tensor whose 16-byte pieces a kernel may take, and rows of which it may. */
+static inline bool lt_mma_aligned(const lt_tensor *x) { return ((uintptr_t)x->data & 15) == 0; }
+static inline bool lt_mma_rows_aligned(const lt_tensor *x) {
+    return lt_mma_aligned(x) && x->dtype == LT_BF16 && (x->shape[0] == 1 || x->stride[0] % 8 == 0) &&
+           x->stride[1] % 8 == 0 && x->stride[1] >= 0 && x->stride[1] < 1 << 25; /* 32 tokens in 32 bits */
+}
+static inline bool lt_mma_runs_on(const lt_ctx *ctx) {
+    return ctx->backend == LT_BACKEND_CUDA && ctx->dtype == LT_BF16 && !lt_cuda_generic() &&
+           lt_cuda_capability(ctx->device) >= 80;
+}
+
+/* Fills the angles at the start of the workspace, steps over them, and describes the call's tokens. */
+lt_status lt_mma_begin(lt_ctx *ctx, const lt_rope *rope, lt_segment_box box, const lt_attn_shape *shape,
+                       int resident, char **workspace, lt_mma_grid *grid);
+
+/* to[item] = S[item] (or S^T) in bf16, in the order in which lanes take it: piece (step, two, lane) holds what lane
+ * needs of step `step` for result pairs 2 * two and 2 * two + 1. */
+lt_status lt_mma_order_matrices(lt_ctx *ctx, const float *S, int64_t items, int64_t dim, bool transposed,
+                                uint4 *to);
+
+/* one[item] (+)= the first `one_floats` of each of the item's `count` partial sums, added in order; two[item] the
+ * `two_floats` behind them. Both are multiples of 4. */
+struct lt_mma_fold_job {
+    const float *partial;
+    float *one, *two;
+    int64_t items;
+    int count, one_floats, two_floats;
+    bool add;
+};
+lt_status lt_mma_fold(lt_ctx *ctx, const lt_mma_fold_job *job);
+
+#endif

@@ -1,0 +1,172 @@
+/* o = S^T (R a) / (z.a) on tensor cores. S waits in shared memory; each warp takes a few tokens at a time: q comes into
+ * registers, is turned there, is multiplied with S, and the quotient leaves for memory. */
+#include "kernels/attention/mma_launch.cuh"
+#include "kernels/attention/mma_stream.cuh"
+
+namespace {
+
+struct output_job {
+    lt_mma_grid grid;
+    lt_mma_rows q, o;
+    const uint4 *S; /* in bf16, ordered */
+    const float *z;
+    float *r; /* of chunk 0 of item 0; chunks follow each other; or NULL */
+};
+
+/* a = phi(q), and 1 / (z.a) of the lane's tokens; 0 where z.a = 0. */
+template <int D, int M>
+__device__ __forceinline__ void weigh(lt_mma_tokens<D, M> &a, const float *z, float (&inverse)[2 * M],
+                                      int t) {
+    using L = lt_mma_layout<D>;
+    float mass[2 * M] = {};
+#pragma unroll
+    for (int r = 0; r < L::PAIRS; r += 2) {
+        float4 weights = *reinterpret_cast<const float4 *>(z + L::channel(r, t));
+#pragma unroll
+        for (int i = 0; i < 2 * M; i++) {
+            uint32_t(&x)[L::PAIRS] = a.x[i];
+            x[r] = lt_mma_relu(x[r]);
+            x[r + 1] = lt_mma_relu(x[r + 1]);
+            float2 one = lt_mma_unpack(x[r]), two = lt_mma_unpack(x[r + 1]);
+            mass[i] += weights.x * one.x + weights.y * one.y + weights.z * two.x + weights.w * two.y;
+        }
+    }
+#pragma unroll
+    for (int i = 0; i < 2 * M; i++) {
+        mass[i] = lt_mma_quad_sum(mass[i]);
+        inverse[i] = mass[i] == 0 ? 0 : __frcp_rn(mass[i]);
+    }
+}
+
+/* r += a / (z.a), the lane's channels of the lane's tokens. */
+template <int D, int M>
+__device__ __forceinline__ void add_reads(const lt_mma_tokens<D, M> &a, const float (&inverse)[2 * M],
+                                          float2 (&r)[lt_mma_layout<D>::PAIRS]) {
+#pragma unroll
+    for (int i = 0; i < 2 * M; i++)
+#pragma unroll
+        for (int k = 0; k < lt_mma_layout<D>::PAIRS; k++) {
+            float2 x = lt_mma_unpack(a.x[i][k]);
+            r[k].x += x.x * inverse[i];
+            r[k].y += x.y * inverse[i];
+        }
+}
+
+/* The block's sum of r: over the 8 lanes of a channel by exchange, over the warps in shared memory. */
+template <int D>
+__device__ __forceinline__ void put_reads(float2 (&r)[lt_mma_layout<D>::PAIRS], float *shared, float *to) {
+    using L = lt_mma_layout<D>;
+    int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
+#pragma unroll
+    for (int k = 0; k < L::PAIRS; k++) {
+#pragma unroll
+        for (int mask = 4; mask < 32; mask <<= 1) {
+            r[k].x += __shfl_xor_sync(~0u, r[k].x, mask);
+            r[k].y += __shfl_xor_sync(~0u, r[k].y, mask);
+        }
+        if (lane < 4) *reinterpret_cast<float2 *>(shared + warp * D + L::channel(k, lane)) = r[k];
+    }
+    __syncthreads();
+    int c = threadIdx.x;
+    if (c < D) to[c] = ((shared[c] + shared[D + c]) + shared[2 * D + c]) + shared[3 * D + c];
+}
+
+/* One group of channels of o, for all of the warp's tokens. */
+template <int D, int M>
+__device__ __forceinline__ void put_group(const float (&value)[M][4][4], const float (&inverse)[2 * M],
+                                          lt_bf16 *row, int stride, int token, int last, int group, int t) {
+#pragma unroll
+    for (int i = 0; i < 2 * M; i++) {
+        float scale = inverse[i];
+        float2 o[4];
+#pragma unroll
+        for (int n = 0; n < 4; n++) {
+            const float *c = value[i >> 1][n] + 2 * (i & 1);
+            o[n] = scale == 0 ? make_float2(0, 0) : make_float2(c[0] * scale, c[1] * scale);
+        }
+        if (token + 8 * i < last) lt_mma_write_group<D>(row + 8 * i * stride, group, t, o, false);
+    }
+}
+
+template <int D, int M, bool WANTS_R>
+__global__ void __launch_bounds__(LT_MMA_THREADS, LT_MMA_READ_RESIDENT)
+    read_state(const __grid_constant__ output_job job) {
+    using L = lt_mma_layout<D>;
+    using tokens = lt_mma_tokens<D, M>;
+    extern __shared__ uint4 shared[];
+    float *z = reinterpret_cast<float *>(shared + L::MATRIX);
+    lt_mma_part part = lt_mma_part_of(job.grid);
+    int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, t = lane & 3;
+    int token = part.first + warp * tokens::WARP + (lane >> 2);
+    tokens next, a;
+    float2 r[L::PAIRS];
+    lt_mma_load(next, lt_mma_row<D>(job.q, part, token), (int)job.q.token, token, part.last, t);
+    lt_mma_copy_matrix(shared, job.S + part.item * L::MATRIX, L::MATRIX);
+    if (threadIdx.x < D) z[threadIdx.x] = job.z[part.item * D + threadIdx.x];
+    if (WANTS_R)
+        for (int k = 0; k < L::PAIRS; k++) r[k] = make_float2(0, 0);
+    lt_mma_copies_wait<0>();
+    __syncthreads();
+    for (; token - (lane >> 2) < part.last; token += tokens::BLOCK) {
+        float inverse[2 * M], value[M][4][4];
+        lt_mma_place at[2 * M];
+        a = next;
+        weigh(a, z, inverse, t);
+        if (WANTS_R) add_reads(a, inverse, r);
+        lt_mma_places<D, M>(at, job.grid, part.block, token, part.last);
+        lt_mma_turn(a, job.grid.turns, at, t);
+        int later = token + tokens::BLOCK;
+        lt_mma_load(next, lt_mma_row<D>(job.q, part, later), (int)job.q.token, later, part.last, t);
+        lt_bf16 *o = lt_mma_row<D>(job.o, part, token);
+#pragma unroll
+        for (int group = 0; group < L::GROUPS; group++) {
+            __syncwarp(); /* without it, the next group's loads would start early and take too many registers */
+            lt_mma_product(value, a, shared, group, lane);
+            put_group<D, M>(value, inverse, o, (int)job.o.token, token, part.last, group, t);
+        }
+    }
+    if (!WANTS_R) return;
+    float *sums = z + D;
+    put_reads<D>(r, sums, job.r + (part.item * gridDim.y + blockIdx.y) * D);
+}
+
+template <int D, bool WANTS_R> lt_status launch(lt_ctx *ctx, const output_job &job, dim3 blocks) {
+    size_t bytes = lt_mma_layout<D>::MATRIX * sizeof(uint4) + (WANTS_R ? 5 : 1) * D * sizeof(float);
+    auto *kernel = read_state<D, LT_MMA_TILES, WANTS_R>;
+    LT_TRY(lt_mma_allow(kernel, bytes));
+    kernel<<<blocks, LT_MMA_THREADS, bytes, lt_cuda_stream(ctx)>>>(job);
+    return lt_cuda_launched();
+}
+
+} // namespace
+
+bool lt_attn_output_mma_serves(const lt_ctx *ctx, const lt_attn_output_args *a) {
+    lt_attn_shape shape = {a->q.shape[0], a->q.shape[1], a->q.shape[2], a->q.shape[3]};
+    return lt_mma_runs_on(ctx) && lt_attn_mma_fits(&shape, &a->rope, lt_attn_whole(&a->rope)) &&
+           lt_mma_rows_aligned(&a->q) && lt_mma_rows_aligned(&a->o) && lt_mma_aligned(&a->r);
+}
+
+lt_status lt_attn_output_mma(lt_ctx *ctx, const lt_attn_output_args *a, void *workspace) {
+    lt_attn_shape shape = {a->q.shape[0], a->q.shape[1], a->q.shape[2], a->q.shape[3]};
+    int64_t D = shape.dim, items = shape.blocks * shape.heads;
+    char *memory = (char *)workspace;
+    output_job job;
+    LT_TRY(lt_mma_begin(ctx, &a->rope, lt_attn_whole(&a->rope), &shape, LT_MMA_READ_RESIDENT, &memory,
+                        &job.grid));
+    uint4 *S = (uint4 *)lt_mma_take(&memory, (size_t)(items * D * D) * sizeof(lt_bf16));
+    LT_TRY(lt_mma_order_matrices(ctx, (const float *)a->S.data, items, D, false, S));
+    int count = (int)lt_ceil_div(job.grid.tokens, job.grid.chunk);
+    float *partial = (float *)memory;
+    job.q = lt_mma_rows_of(&a->q), job.o = lt_mma_rows_of(&a->o);
+    job.S = S, job.z = (const float *)a->z.data;
+    job.r = count > 1 ? partial : (float *)a->r.data;
+    bool wants_r = !lt_is_empty(&a->r);
+    dim3 blocks((unsigned)shape.heads, (unsigned)count, (unsigned)shape.blocks);
+    LT_TRY(lt_mma_by_dim(D, [&](auto size) {
+        constexpr int dim = decltype(size)::value;
+        return wants_r ? launch<dim, true>(ctx, job, blocks) : launch<dim, false>(ctx, job, blocks);
+    }));
+    if (!wants_r || count == 1) return LT_OK;
+    lt_mma_fold_job fold = {partial, (float *)a->r.data, NULL, items, count, (int)D, 0, false};
+    return lt_mma_fold(ctx, &fold);
+}

@@ -163,9 +163,11 @@ static void segments_sum_to_the_whole_block(void) {
         many.box = tile;
         many.S = LT_OUT_SUM(&c, 1, 18, 2, 32, 32);
         many.z = LT_OUT_SUM(&c, 1, 18, 2, 32);
+        /* In bf16 whole blocks and tiles take different paths; the one on tensor cores rounds what it multiplies. */
+        double bound = c.pass > 2 ? lt_tolerance_bound(LT_TOL_BF16_ATTENTION) : c.pass ? 1e-6 : 1e-14;
         LT_CHECK_RUN(&c, lt_attn_state_forward(&c.ctx, &one));
         LT_CHECK_RUN(&c, lt_attn_state_forward(&c.ctx, &many));
-        CHECK_NEAR(split_error(&c, &one.S, &many.S), 0, c.pass ? 1e-6 : 1e-14);
+        CHECK_NEAR(split_error(&c, &one.S, &many.S), 0, bound);
         CHECK_NEAR(split_error(&c, &one.z, &many.z), 0, c.pass ? 1e-6 : 1e-14);
     }
     CHECK_OK(lt_check_end(&c));

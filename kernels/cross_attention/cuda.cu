@@ -86,7 +86,7 @@ template <typename T, int DIM> lt_status launch(const lt_cross_forward<T> &a, cu
 }
 
 bool fits(const lt_cross_forward<float> &) { return false; }
-bool fits(const lt_cross_forward<lt_bf16> &a) { return lt_cross_forward_mma_fits(a); }
+bool fits(const lt_cross_forward<lt_bf16> &a) { return !lt_cuda_generic() && lt_cross_forward_mma_fits(a); }
 lt_status run_mma(const lt_cross_forward<float> &, int, cudaStream_t) { return LT_OK; }
 lt_status run_mma(const lt_cross_forward<lt_bf16> &a, int multiprocessors, cudaStream_t stream) {
     return lt_cross_forward_mma(a, multiprocessors, stream);

@@ -199,7 +199,8 @@ template <typename T> kernels<T> any_kernels(const lt_cross_backward<T> &a) {
 }
 kernels<float> choose(const lt_cross_backward<float> &a) { return any_kernels(a); }
 kernels<lt_bf16> choose(const lt_cross_backward<lt_bf16> &a) {
-    if (lt_cross_backward_mma_fits(a)) return {lt_cross_backward_mma_queries, lt_cross_backward_mma_text};
+    if (!lt_cuda_generic() && lt_cross_backward_mma_fits(a))
+        return {lt_cross_backward_mma_queries, lt_cross_backward_mma_text};
     return any_kernels(a);
 }
 

@@ -22,10 +22,23 @@ static lt_status storage_of(const lt_tensor *whole, const lt_published *p, lt_te
     return LT_OK;
 }
 
+enum { PARALLEL_FROM = 1 << 16 }; /* elements */
+
+static bool stored_as_published(const lt_published *p) {
+    for (int d = 0; d < p->ndim; d++)
+        if (p->axes[d] != d) return false;
+    return true;
+}
+
 /* to[stored order] = from[published order], or the reverse. */
 static void permute(const lt_published *p, const double *from, double *to, bool to_storage) {
     int64_t stride[5] = {0}, index[5] = {0};
     int64_t n = 1;
+    if (stored_as_published(p)) {
+#pragma omp parallel for schedule(static) if (p->count >= PARALLEL_FROM)
+        for (int64_t i = 0; i < p->count; i++) to[i] = from[i];
+        return;
+    }
     for (int d = p->ndim - 1; d >= 0; d--) stride[d] = n, n *= p->shape[d];
     for (int64_t i = 0; i < p->count; i++) {
         int64_t at = 0;
@@ -41,7 +54,8 @@ static lt_status read_bf16(lt_device *device, const lt_tensor *flat, double *out
     uint16_t *narrow = malloc(n * sizeof *narrow);
     LT_CHECK(narrow, LT_FAILED, "out of memory for %lld values", (long long)n);
     lt_status status = lt_tensor_to_host(device, NULL, flat, narrow);
-    for (int64_t i = 0; status == LT_OK && i < n; i++) out[i] = lt_bf16_to_f32(narrow[i]);
+#pragma omp parallel for schedule(static) if (n >= PARALLEL_FROM)
+    for (int64_t i = 0; i < n; i++) out[i] = status == LT_OK ? lt_bf16_to_f32(narrow[i]) : 0;
     free(narrow);
     return status;
 }
@@ -50,6 +64,7 @@ static lt_status write_bf16(lt_device *device, lt_tensor *flat, const double *in
     int64_t n = lt_numel(flat);
     uint16_t *narrow = malloc(n * sizeof *narrow);
     LT_CHECK(narrow, LT_FAILED, "out of memory for %lld values", (long long)n);
+#pragma omp parallel for schedule(static) if (n >= PARALLEL_FROM)
     for (int64_t i = 0; i < n; i++) narrow[i] = lt_f32_to_bf16((float)in[i]);
     lt_status status = lt_tensor_from_host(device, NULL, flat, narrow);
     free(narrow);
@@ -78,6 +93,7 @@ static lt_status write_flat(lt_device *device, lt_tensor *flat, const double *in
     if (flat->dtype == LT_BF16) return write_bf16(device, flat, in);
     float *narrow = malloc(n * sizeof *narrow);
     LT_CHECK(narrow, LT_FAILED, "out of memory for %lld values", (long long)n);
+#pragma omp parallel for schedule(static) if (n >= PARALLEL_FROM)
     for (int64_t i = 0; i < n; i++) narrow[i] = (float)in[i];
     lt_status status = lt_tensor_from_host(device, NULL, flat, narrow);
     free(narrow);

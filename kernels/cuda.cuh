@@ -54,28 +54,26 @@ template <typename T> __device__ __forceinline__ void lt_store_or_add(T *p, floa
 }
 
 /* N consecutive elements in one access of N * sizeof(T) bytes (at most 16), which must be aligned to that. */
-template <typename T, int N> struct alignas(N * sizeof(T)) lt_pack {
-    T v[N];
-};
+template <typename T, int N> struct alignas(N * sizeof(T)) lt_pack { T v[N]; };
 template <int N, typename T> __device__ __forceinline__ void lt_load_n(const T *p, float (&out)[N]) {
     lt_pack<T, N> pack = *reinterpret_cast<const lt_pack<T, N> *>(p);
-#pragma unroll
+#    pragma unroll
     for (int i = 0; i < N; i++) out[i] = lt_load(&pack.v[i]);
 }
 template <int N, typename T> __device__ __forceinline__ void lt_store_n(T *p, const float (&in)[N]) {
     lt_pack<T, N> pack;
-#pragma unroll
+#    pragma unroll
     for (int i = 0; i < N; i++) lt_store(&pack.v[i], in[i]);
     *reinterpret_cast<lt_pack<T, N> *>(p) = pack;
 }
 
 __device__ __forceinline__ float lt_warp_sum(float v) {
-#pragma unroll
+#    pragma unroll
     for (int mask = 16; mask > 0; mask >>= 1) v += __shfl_xor_sync(~0u, v, mask);
     return v;
 }
 __device__ __forceinline__ double lt_warp_sum(double v) {
-#pragma unroll
+#    pragma unroll
     for (int mask = 16; mask > 0; mask >>= 1) v += __shfl_xor_sync(~0u, v, mask);
     return v;
 }

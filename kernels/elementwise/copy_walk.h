@@ -4,6 +4,7 @@
 #define LT_KERNELS_ELEMENTWISE_COPY_WALK_H
 
 #include "core/tensor.h"
+#include <string.h>
 
 typedef struct lt_copy_walk {
     int ndim; /* dimensions before the line */
@@ -13,7 +14,8 @@ typedef struct lt_copy_walk {
 
 /* Merges neighbouring dimensions that both tensors step through evenly; drops those of size 1. */
 static inline lt_copy_walk lt_copy_walk_of(const lt_tensor *x, const lt_tensor *y) {
-    lt_copy_walk w = {0};
+    lt_copy_walk w;
+    memset(&w, 0, sizeof w);
     for (int d = 0; d < x->ndim; d++) {
         if (x->shape[d] == 1) continue;
         int last = w.ndim - 1;

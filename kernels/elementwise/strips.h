@@ -11,7 +11,7 @@ enum { LT_STRIPS = 768, LT_STRIP_MIN = 8 };
 
 static inline int64_t lt_strip_rows(int64_t groups, int64_t rows) {
     int64_t each = lt_pieces(groups * rows, LT_STRIPS);
-    return each < LT_STRIP_MIN ? LT_STRIP_MIN : each;
+    return each < LT_STRIP_MIN ? (int64_t)LT_STRIP_MIN : each;
 }
 
 /* Strips of one group. */

@@ -53,7 +53,7 @@ static inline lt_glu_cut lt_glu_cut_backward(lt_glu_shape s) {
 }
 
 static inline int64_t lt_glu_cuda_chunks(lt_glu_shape s) {
-    return s.frames < LT_GLU_CUDA_CHUNKS ? s.frames : LT_GLU_CUDA_CHUNKS;
+    return s.frames < LT_GLU_CUDA_CHUNKS ? s.frames : (int64_t)LT_GLU_CUDA_CHUNKS;
 }
 
 /* Sums of one channel that the backward pass leaves in its workspace; they lie [sums][10][2R]. */

@@ -10,7 +10,7 @@ enum { LT_DB_MOST_PIECES = 128, LT_DB_LEAST_ROWS = 64 };
 
 static inline int64_t lt_db_pieces(int64_t rows) {
     int64_t pieces = (rows + LT_DB_LEAST_ROWS - 1) / LT_DB_LEAST_ROWS;
-    return pieces < 1 ? 1 : pieces > LT_DB_MOST_PIECES ? LT_DB_MOST_PIECES : pieces;
+    return pieces < 1 ? 1 : pieces > LT_DB_MOST_PIECES ? (int64_t)LT_DB_MOST_PIECES : pieces;
 }
 /* One piece goes to db at once. */
 static inline size_t lt_db_bytes(int64_t rows, int64_t columns) {

@@ -11,7 +11,7 @@ set(c_options -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wno-missing-fiel
   -ffp-contract=off -fno-math-errno -fno-trapping-math
   $<$<BOOL:${LT_WERROR}>:-Werror> $<$<BOOL:${LT_NATIVE}>:-march=native>)
 target_compile_options(lt_flags INTERFACE "$<$<COMPILE_LANGUAGE:C>:${c_options}>"
-  "$<$<COMPILE_LANGUAGE:CUDA>:-lineinfo;-Werror=all-warnings;--extended-lambda>")
+  "$<$<COMPILE_LANGUAGE:CUDA>:-lineinfo;--extended-lambda;$<$<BOOL:${LT_WERROR}>:-Werror=all-warnings>>")
 target_link_libraries(lt_flags INTERFACE OpenMP::OpenMP_C Threads::Threads m)
 if(LT_SANITIZE)
   target_compile_options(lt_flags INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
@@ -113,6 +113,12 @@ endif()
 if(TARGET lt_experiments AND EXISTS ${CMAKE_SOURCE_DIR}/main.c)
   add_executable(longtake main.c)
   target_link_libraries(longtake PRIVATE lt_experiments)
+endif()
+
+# What linear attention costs against the card's own copies; built on request.
+if(LT_WITH_LT_CUDA)
+  add_executable(bench_attention EXCLUDE_FROM_ALL tests/bench/bench_attention.cu)
+  target_link_libraries(bench_attention PRIVATE lt_kernels)
 endif()
 
 file(GLOB end_to_end CONFIGURE_DEPENDS tests/test*.c)

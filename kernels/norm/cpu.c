@@ -9,8 +9,13 @@
 
 static inline float centred_squares(const float *x, float mean, int64_t n) {
     float sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (int64_t c = 0; c < n; c++) sum += (x[c] - mean) * (x[c] - mean);
+    for (int64_t at = 0; at < n; at += LT_VEC_PIECE) {
+        int64_t end = at + LT_VEC_PIECE < n ? at + LT_VEC_PIECE : n;
+        float piece = 0;
+#pragma omp simd reduction(+ : piece)
+        for (int64_t c = at; c < end; c++) piece += (x[c] - mean) * (x[c] - mean);
+        sum += piece;
+    }
     return sum;
 }
 
@@ -58,11 +63,17 @@ static row_terms terms_of(const float *restrict x, const float *restrict dy, con
     row_terms t;
     moments(x, n, eps, &t.mean, &t.inverse);
     float sum = 0, sum_x = 0, mean = t.mean;
-#pragma omp simd reduction(+ : sum, sum_x)
-    for (int64_t c = 0; c < n; c++) {
-        float g = scale ? dy[c] * (1.0f + scale[c]) : dy[c];
-        sum += g;
-        sum_x += g * (x[c] - mean);
+    for (int64_t at = 0; at < n; at += LT_VEC_PIECE) {
+        int64_t end = at + LT_VEC_PIECE < n ? at + LT_VEC_PIECE : n;
+        float piece = 0, piece_x = 0;
+#pragma omp simd reduction(+ : piece, piece_x)
+        for (int64_t c = at; c < end; c++) {
+            float g = scale ? dy[c] * (1.0f + scale[c]) : dy[c];
+            piece += g;
+            piece_x += g * (x[c] - mean);
+        }
+        sum += piece;
+        sum_x += piece_x;
     }
     t.mean_g = sum / (float)n;
     t.mean_gx = sum_x * t.inverse / (float)n;

@@ -1,7 +1,8 @@
 #include "kernels/op.h"
 
+#include "core/io.h"
+
 #include <stdio.h>
-#include <time.h>
 
 #define LT_OP(ID, name)                                                                                      \
     lt_status lt_##name##_describe(const lt_ctx *ctx, const void *args, lt_cost *cost);                      \
@@ -50,12 +51,6 @@ static void count(lt_meter *meter, lt_op_id id, const lt_cost *cost) {
     meter->bytes += cost->bytes;
 }
 
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 /* Runs the backend's function and, with --sync, waits so that a late device error gets the name of its op. */
 static lt_status launch(lt_ctx *ctx, const lt_op *op, const void *args, void *workspace) {
     lt_status status = op->run[ctx->backend](ctx, args, workspace);
@@ -94,9 +89,9 @@ lt_status lt_op_run(lt_ctx *ctx, lt_op_id id, const void *args) {
     LT_CHECK(op, LT_FAILED, "there is no op number %d", (int)id);
     LT_CHECK(ctx->sticky == LT_OK, ctx->sticky, "op %s was not run: the device failed before it", op->name);
     if (!ctx->meter || !ctx->meter->timed) return run(ctx, id, op, args);
-    double start = now();
+    double start = lt_seconds();
     lt_status status = run(ctx, id, op, args);
-    ctx->meter->op[id].seconds += now() - start;
+    ctx->meter->op[id].seconds += lt_seconds() - start;
     return status;
 }
 

@@ -132,6 +132,10 @@ static lt_status run(int positional_count, const char *const *positional) {
     lt_device *device;
     LT_CHECK(op || model, LT_USAGE, "give --op NAME (or all) or --model PRESET");
     LT_CHECK(!op || !model, LT_USAGE, "--op and --model exclude each other");
+    bool streams = only && strcmp(only, "stream") == 0;
+    LT_CHECK(
+        !profiled || (model && !streams && !lt_global.json), LT_USAGE,
+        "--profile is a table about --model: forward, step or train; not with --op, --only stream or --json");
     LT_TRY(lt_device_open_as(lt_global.device, lt_global.precision, &device));
     lt_status status = op ? bench_ops(device) : bench_model(device);
     lt_device_close(device);

@@ -42,7 +42,7 @@ lt_status lt_ag_attn_state(lt_tape *tape, lt_var *k, lt_var *v, const lt_rope *r
     LT_TRY(lt_tape_new(tape, dtype, wants, &whole_z, LT_DIMS(G, E, H, D)));
     lt_attn_state_args args = {
         .k = k->value, .v = v->value, .rope = *rope, .box = box, .S = whole_S->value, .z = whole_z->value};
-    LT_TRY(lt_attn_state_forward(tape->ctx, &args));
+    LT_TRY(LT_TAPE_RUN(tape, ATTN_STATE, args));
     for (int64_t i = 0; i < G * E; i++) {
         lt_tensor part_S = lt_select(LT_RESHAPE(whole_S->value, G * E, H, D, D), 0, i);
         LT_TRY(lt_tape_part(tape, whole_S, part_S, &S[i]));
@@ -59,82 +59,100 @@ lt_status lt_ag_attn_state(lt_tape *tape, lt_var *k, lt_var *v, const lt_rope *r
 }
 
 typedef struct combine_saved {
-    int count, weighted;
-    lt_var **S, **z, *weights, *sum_S, *sum_z;
-    lt_tensor *tensors; /* 4 * count: S, z, dS, dz for the backward call */
-    bool *accumulate;
+    int count, sources;
+    lt_ag_sum *sums;                 /* [count] */
+    lt_var **S, **z;                 /* [sources], of one sum after the other */
+    lt_tensor *tensors;              /* [4 * sources]: S, z, and, for the backward call, dS, dz */
+    lt_attn_sum *args;               /* [count] */
+    lt_attn_sum_gradient *gradients; /* [count] */
+    bool *accumulate;                /* [sources] */
 } combine_saved;
 
-static lt_status combine_backward(lt_tape *tape, void *memory) {
-    combine_saved *s = memory;
-    int n = s->count;
-    lt_tensor *S = s->tensors, *z = S + n, *dS = z + n, *dz = dS + n;
-    lt_attn_combine_backward_args args = {.count = n,
-                                          .weighted = s->weighted,
-                                          .S = S,
-                                          .z = z,
-                                          .dS_e = dS,
-                                          .dz_e = dz,
-                                          .dS = lt_tape_grad_of(s->sum_S),
-                                          .dz = lt_tape_grad_of(s->sum_z),
-                                          .accumulate = s->accumulate};
-    if (lt_is_empty(&args.dS) || lt_is_empty(&args.dz)) return LT_OK; /* every consumer writes both */
-    for (int i = 0; i < n; i++) {
+static lt_status source_slots(lt_tape *tape, combine_saved *s, int first, int count) {
+    lt_tensor *dS = s->tensors + 2 * s->sources, *dz = dS + s->sources;
+    for (int i = first; i < first + count; i++) {
         bool same;
-        S[i] = s->S[i]->value;
-        z[i] = s->z[i]->value;
         LT_TRY(lt_tape_grad_slot(tape, s->S[i], &dS[i], &s->accumulate[i]));
         LT_TRY(lt_tape_grad_slot(tape, s->z[i], &dz[i], &same));
     }
-    if (s->weights) {
-        args.weights = s->weights->value;
-        LT_TRY(lt_tape_grad_slot(tape, s->weights, &args.dweights, &args.accumulate_dweights));
-    }
-    return lt_attn_combine_backward(tape->ctx, &args);
+    return LT_OK;
 }
 
-static combine_saved *combine_save(lt_tape *tape, int n) {
-    size_t bytes = sizeof(combine_saved) + n * (2 * sizeof(lt_var *) + 4 * sizeof(lt_tensor) + sizeof(bool));
-    combine_saved *s = lt_tape_saved(tape, bytes);
-    if (!s) return NULL;
-    s->count = n;
-    s->tensors = (lt_tensor *)(s + 1);
-    s->S = (lt_var **)(s->tensors + 4 * n);
+static lt_status combine_backward(lt_tape *tape, void *memory) {
+    combine_saved *s = memory;
+    lt_attn_combine_backward_args args = {.sums = s->gradients,
+                                          .S = s->tensors,
+                                          .z = s->tensors + s->sources,
+                                          .dS_e = s->tensors + 2 * s->sources,
+                                          .dz_e = s->tensors + 3 * s->sources,
+                                          .accumulate = s->accumulate};
+    for (int i = s->count - 1; i >= 0; i--) { /* backward, as if each had a node of its own */
+        const lt_attn_sum *sum = &s->args[i];
+        lt_attn_sum_gradient *g = &s->gradients[args.count];
+        *g = (lt_attn_sum_gradient){sum->first, sum->count, sum->weighted, sum->weights};
+        g->dS = lt_tape_grad_of(s->sums[i].sum_S);
+        g->dz = lt_tape_grad_of(s->sums[i].sum_z);
+        if (lt_is_empty(&g->dS) || lt_is_empty(&g->dz)) continue; /* every consumer writes both */
+        args.count++;
+        LT_TRY(source_slots(tape, s, sum->first, sum->count));
+        LT_TRY(lt_tape_grad_slot(tape, s->sums[i].weights, &g->dweights, &g->accumulate_dweights));
+    }
+    return args.count > 0 ? lt_attn_combine_backward(tape->ctx, &args) : LT_OK;
+}
+
+static combine_saved *combine_save(lt_tape *tape, int count, const lt_ag_sum *sums) {
+    int n = 0;
+    for (int i = 0; i < count; i++) n += sums[i].count;
+    combine_saved *s = lt_tape_saved(tape, sizeof *s);
+    if (!s || !(s->sums = lt_tape_saved(tape, count * sizeof *s->sums)) ||
+        !(s->S = lt_tape_saved(tape, 2 * n * sizeof *s->S)) ||
+        !(s->tensors = lt_tape_saved(tape, 4 * n * sizeof *s->tensors)) ||
+        !(s->args = lt_tape_saved(tape, count * sizeof *s->args)) ||
+        !(s->gradients = lt_tape_saved(tape, count * sizeof *s->gradients)) ||
+        !(s->accumulate = lt_tape_saved(tape, n * sizeof *s->accumulate)))
+        return NULL;
+    s->count = count;
+    s->sources = n;
     s->z = s->S + n;
-    s->accumulate = (bool *)(s->z + n);
     return s;
 }
 
-static bool combine_wants(const lt_tape *tape, int count, lt_var *const *S, lt_var *const *z,
-                          lt_var *weights) {
-    return lt_tape_wants(tape, count, S) || lt_tape_wants(tape, count, z) || lt_tape_wants(tape, 1, &weights);
+/* Puts the sums' sources one after the other. */
+static void combine_lay_out(combine_saved *s, const lt_ag_sum *sums) {
+    int at = 0;
+    for (int i = 0; i < s->count; i++) {
+        const lt_ag_sum *sum = &sums[i];
+        s->sums[i] = *sum;
+        s->args[i] = (lt_attn_sum){at, sum->count, sum->weights ? sum->weighted : 0};
+        s->args[i].S = sum->out_S;
+        s->args[i].z = sum->out_z;
+        if (sum->weights) s->args[i].weights = sum->weights->value;
+        for (int e = 0; e < sum->count; e++, at++) {
+            s->S[at] = sum->S[e], s->tensors[at] = sum->S[e]->value;
+            s->z[at] = sum->z[e], s->tensors[s->sources + at] = sum->z[e]->value;
+        }
+    }
 }
 
-lt_status lt_ag_attn_combine(lt_tape *tape, int count, lt_var *const *S, lt_var *const *z, int weighted,
-                             lt_var *weights, lt_tensor out_S, lt_tensor out_z, lt_var **sum_S,
-                             lt_var **sum_z) {
-    bool wants = combine_wants(tape, count, S, z, weights);
-    LT_TRY(lt_tape_var(tape, out_S, wants, sum_S));
-    LT_TRY(lt_tape_var(tape, out_z, wants, sum_z));
-    combine_saved *s = combine_save(tape, count);
-    if (!s) return LT_FAILED;
-    s->weighted = weights ? weighted : 0;
-    s->weights = weights;
-    s->sum_S = *sum_S;
-    s->sum_z = *sum_z;
+static bool combine_wants(const lt_tape *tape, const lt_ag_sum *sum) {
+    return lt_tape_wants(tape, sum->count, sum->S) || lt_tape_wants(tape, sum->count, sum->z) ||
+           lt_tape_wants(tape, 1, &sum->weights);
+}
+
+lt_status lt_ag_attn_combine(lt_tape *tape, int count, lt_ag_sum *sums) {
+    bool any = false;
     for (int i = 0; i < count; i++) {
-        s->S[i] = S[i], s->tensors[i] = S[i]->value;
-        s->z[i] = z[i], s->tensors[count + i] = z[i]->value;
+        bool wants = combine_wants(tape, &sums[i]);
+        LT_TRY(lt_tape_var(tape, sums[i].out_S, wants, &sums[i].sum_S));
+        LT_TRY(lt_tape_var(tape, sums[i].out_z, wants, &sums[i].sum_z));
+        any |= wants;
     }
-    lt_attn_combine_args args = {.count = count,
-                                 .weighted = s->weighted,
-                                 .S = s->tensors,
-                                 .z = s->tensors + count,
-                                 .out_S = out_S,
-                                 .out_z = out_z};
-    if (weights) args.weights = weights->value;
-    LT_TRY(lt_attn_combine_forward(tape->ctx, &args));
-    return wants ? lt_tape_push(tape, combine_backward, s) : LT_OK;
+    combine_saved *s = combine_save(tape, count, sums);
+    if (!s) return LT_FAILED;
+    combine_lay_out(s, sums);
+    lt_attn_combine_args args = {count, s->args, s->tensors, s->tensors + s->sources};
+    LT_TRY(LT_TAPE_RUN(tape, ATTN_COMBINE, args));
+    return any ? lt_tape_push(tape, combine_backward, s) : LT_OK;
 }
 
 typedef struct output_saved {
@@ -172,7 +190,7 @@ lt_status lt_ag_attn_output(lt_tape *tape, lt_var *q, lt_var *const *S, lt_var *
     LT_TRY(lt_tensor_new(tape->step, all_z.dtype, r, all_z.ndim, all_z.shape));
     lt_attn_output_args args = {
         .q = q->value, .S = all_S, .z = all_z, .rope = *rope, .o = (*o)->value, .r = *r};
-    LT_TRY(lt_attn_output_forward(tape->ctx, &args));
+    LT_TRY(LT_TAPE_RUN(tape, ATTN_OUTPUT, args));
     if (!wants) return LT_OK;
     output_saved *s = lt_tape_saved(tape, sizeof *s + 2 * G * sizeof *S);
     if (!s) return LT_FAILED;
@@ -220,7 +238,7 @@ lt_status lt_ag_cross_attention(lt_tape *tape, lt_var *q, lt_var *k, lt_var *v, 
                                     .scale = 1 / sqrt((double)n[3]),
                                     .o = (*o)->value,
                                     .lse = lse};
-    LT_TRY(lt_cross_attention_forward(tape->ctx, &args));
+    LT_TRY(LT_TAPE_RUN(tape, CROSS_ATTENTION, args));
     if (!wants) return LT_OK;
     cross_saved *s = lt_tape_saved(tape, sizeof *s);
     if (s) *s = (cross_saved){q, k, v, *o, mask, lse, args.scale};

@@ -30,7 +30,7 @@ lt_status lt_ag_glu_depthwise(lt_tape *tape, lt_var *x, lt_var *w, lt_var *b, lt
     shape[3] /= 2;
     LT_TRY(lt_tape_new(tape, x->value.dtype, wants, out, 4, shape));
     lt_glu_depthwise_args args = {.x = x->value, .w = w->value, .b = b->value, .y = (*out)->value};
-    LT_TRY(lt_glu_depthwise_forward(tape->ctx, &args));
+    LT_TRY(LT_TAPE_RUN(tape, GLU_DEPTHWISE, args));
     if (!wants) return LT_OK;
     conv_saved *s = lt_tape_saved(tape, sizeof *s);
     if (s) *s = (conv_saved){.x = x, .w = w, .b = b, .y = *out};
@@ -52,9 +52,9 @@ lt_status lt_ag_temporal_conv(lt_tape *tape, lt_var *x, lt_var *tail, lt_var *w,
     lt_var *inputs[] = {x, tail, w};
     bool wants = lt_tape_wants(tape, 3, inputs);
     LT_TRY(lt_tape_new(tape, x->value.dtype, wants, out, x->value.ndim, x->value.shape));
-    lt_temporal_conv_args args = {.x = x->value, .w = w->value, .y = (*out)->value};
+    lt_temporal_conv_args args = {.x = x->value, .w = w->value, .y = (*out)->value, .scale = w->scale};
     if (tail) args.tail = tail->value;
-    LT_TRY(lt_temporal_conv_forward(tape->ctx, &args));
+    LT_TRY(LT_TAPE_RUN(tape, TEMPORAL_CONV, args));
     if (!wants) return LT_OK;
     conv_saved *s = lt_tape_saved(tape, sizeof *s);
     if (s) *s = (conv_saved){.x = x, .w = w, .tail = tail, .y = *out};
@@ -66,11 +66,27 @@ typedef struct tail_saved {
     int blocks, streams, commit;
 } tail_saved;
 
-/* The last frame of one block in one stream, [sequences, P, C]. */
-static lt_tensor last_frame(lt_tensor h, int blocks, int streams, int block, int stream) {
-    int64_t sequences = h.shape[0] / (blocks * streams);
-    lt_tensor group = lt_slice(h, 0, (block * streams + stream) * sequences, sequences);
-    return lt_select(group, 1, h.shape[1] - 1);
+/* The last frames that blocks leave behind in one stream, all blocks but the last: [blocks - 1, sequences, P, C]. */
+static lt_tensor last_frames(lt_tensor h, int blocks, int streams, int stream) {
+    lt_tensor groups =
+        lt_split(h, 0, blocks, h.shape[0] / blocks); /* [blocks, streams * sequences, F, P, C] */
+    int64_t sequences = groups.shape[1] / streams;
+    lt_tensor one = lt_slice(lt_slice(groups, 0, 0, blocks - 1), 1, stream * sequences, sequences);
+    return lt_select(one, 2, one.shape[2] - 1);
+}
+
+/* The tails of all blocks but the first, [blocks - 1, streams, sequences, P, C]. */
+static lt_tensor later_tails(lt_tensor tail, int blocks, int streams) {
+    lt_tensor groups = lt_split(tail, 0, blocks, tail.shape[0] / blocks);
+    return lt_split(lt_slice(groups, 0, 1, blocks - 1), 1, streams, groups.shape[1] / streams);
+}
+
+/* x [n, ...] as [n, count, ...], or at dim 0 as [count, ...]: the same elements `count` times. */
+static lt_tensor repeated(lt_tensor x, int dim, int64_t count) {
+    lt_tensor y = lt_split(x, dim, 1, x.shape[dim]);
+    y.shape[dim] = count;
+    y.stride[dim] = 0;
+    return y;
 }
 
 static lt_status tail_backward(lt_tape *tape, void *memory) {
@@ -80,21 +96,21 @@ static lt_status tail_backward(lt_tape *tape, void *memory) {
     if (lt_is_empty(&dtail)) return LT_OK;
     LT_TRY(lt_tape_grad_slot(tape, s->h, &dh, &accumulate));
     LT_CHECK(accumulate, LT_FAILED, "tail: the convolution that reads h must come after its tail");
-    int64_t sequences = dtail.shape[0] / (s->blocks * s->streams);
-    for (int block = 1; block < s->blocks; block++)
-        for (int stream = 0; stream < s->streams; stream++) {
-            lt_copy_args add = {.x = lt_slice(dtail, 0, (block * s->streams + stream) * sequences, sequences),
-                                .y = last_frame(dh, s->blocks, s->streams, block - 1, s->commit),
-                                .scale = 1,
-                                .accumulate = true};
-            LT_TRY(lt_copy(tape->ctx, &add));
-        }
+    lt_tensor later = later_tails(dtail, s->blocks, s->streams);
+    for (int stream = 0; stream < s->streams; stream++) {
+        lt_copy_args add = {.x = lt_select(later, 1, stream),
+                            .y = last_frames(dh, s->blocks, s->streams, s->commit),
+                            .scale = 1,
+                            .accumulate = true};
+        LT_TRY(lt_copy(tape->ctx, &add));
+    }
     return LT_OK;
 }
 
-static lt_status fill_tail(lt_ctx *ctx, lt_tensor from, lt_tensor to) {
+/* `from`, or zeros where there is none, for every stream. */
+static lt_status fill_tail(lt_tape *tape, lt_tensor from, lt_tensor to) {
     lt_copy_args copy = {.x = lt_is_empty(&from) ? to : from, .y = to, .scale = lt_is_empty(&from) ? 0 : 1};
-    return lt_copy(ctx, &copy);
+    return LT_TAPE_RUN(tape, COPY, copy);
 }
 
 lt_status lt_ag_tail(lt_tape *tape, lt_var *h, int blocks, int streams, int commit, lt_tensor first,
@@ -104,14 +120,14 @@ lt_status lt_ag_tail(lt_tape *tape, lt_var *h, int blocks, int streams, int comm
     int64_t sequences = n[0] / (blocks * streams);
     bool wants = lt_tape_wants(tape, 1, &h) && blocks > 1 && commit >= 0;
     LT_TRY(lt_tape_new(tape, h->value.dtype, wants, out, LT_DIMS(n[0], n[2], n[3])));
-    for (int block = 0; block < blocks; block++)
-        for (int stream = 0; stream < streams; stream++) {
-            lt_tensor to = lt_slice((*out)->value, 0, (block * streams + stream) * sequences, sequences);
-            lt_tensor from = block == 0    ? first
-                             : commit >= 0 ? last_frame(h->value, blocks, streams, block - 1, commit)
-                                           : none;
-            LT_TRY(fill_tail(tape->ctx, from, to));
-        }
+    lt_tensor to = lt_split(lt_slice((*out)->value, 0, 0, streams * sequences), 0, streams, sequences);
+    if (!lt_is_empty(&first)) first = repeated(first, 0, streams);
+    LT_TRY(fill_tail(tape, first, to));
+    if (blocks > 1) {
+        lt_tensor from =
+            commit < 0 ? none : repeated(last_frames(h->value, blocks, streams, commit), 1, streams);
+        LT_TRY(fill_tail(tape, from, later_tails((*out)->value, blocks, streams)));
+    }
     if (!wants) return LT_OK;
     tail_saved *s = lt_tape_saved(tape, sizeof *s);
     if (s) *s = (tail_saved){h, *out, blocks, streams, commit};

@@ -10,12 +10,14 @@ lt_status lt_optimizer_init(lt_optimizer *optimizer, lt_session *session) {
     *optimizer = (lt_optimizer){0};
     LT_TRY(LT_NEW(&session->run, lt_ctx_sum_dtype(&session->ctx), &optimizer->control, 3));
     optimizer->grads = calloc((size_t)session->model->params.count, sizeof *optimizer->grads);
-    LT_CHECK(optimizer->grads, LT_FAILED, "out of memory for the list of gradients");
+    optimizer->params = calloc((size_t)session->model->params.count, sizeof *optimizer->params);
+    LT_CHECK(optimizer->grads && optimizer->params, LT_FAILED, "out of memory for the list of parameters");
     return LT_OK;
 }
 
 void lt_optimizer_free(lt_optimizer *optimizer) {
     free(optimizer->grads);
+    free(optimizer->params);
     *optimizer = (lt_optimizer){0};
 }
 
@@ -44,25 +46,26 @@ static double warm_decay(int64_t step) { return (1.0 + (double)step) / (10.0 + (
 lt_status lt_optimizer_update(const lt_optimizer *optimizer, lt_session *session,
                               const lt_train_config *config, double lr, int64_t step) {
     const lt_params *params = &session->model->params;
+    lt_adamw_args args = {.params = optimizer->params,
+                          .control = optimizer->control,
+                          .lr = lr,
+                          .beta1 = config->beta1,
+                          .beta2 = config->beta2,
+                          .eps = config->eps,
+                          .weight_decay = config->weight_decay,
+                          .ema_decay = fmin(config->ema_decay, warm_decay(step)),
+                          .step = step};
     for (int i = 0; i < params->count; i++) {
         const lt_param *p = params->items[i];
         if (!p->var.needs_grad) continue;
         bool works = !lt_is_empty(&p->master);
-        lt_adamw_args args = {.param = works ? p->master : p->var.value,
-                              .copy = works ? p->var.value : (lt_tensor){0},
-                              .grad = p->var.grad,
-                              .m = p->m,
-                              .v = p->v,
-                              .ema = p->ema,
-                              .control = optimizer->control,
-                              .lr = lr,
-                              .beta1 = config->beta1,
-                              .beta2 = config->beta2,
-                              .eps = config->eps,
-                              .weight_decay = p->decay ? config->weight_decay : 0,
-                              .ema_decay = fmin(config->ema_decay, warm_decay(step)),
-                              .step = step};
-        LT_TRY(lt_adamw(&session->ctx, &args));
+        optimizer->params[args.count++] = (lt_adamw_param){.param = works ? p->master : p->var.value,
+                                                           .copy = works ? p->var.value : (lt_tensor){0},
+                                                           .grad = p->var.grad,
+                                                           .m = p->m,
+                                                           .v = p->v,
+                                                           .ema = p->ema,
+                                                           .decays = p->decay};
     }
-    return LT_OK;
+    return lt_adamw(&session->ctx, &args);
 }

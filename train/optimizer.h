@@ -1,4 +1,4 @@
-/* AdamW and the EMA over the trainable parameters of a model, one kernel call each (kernels/optimizer). */
+/* AdamW and the EMA over the trainable parameters of a model, in one call (kernels/optimizer). */
 #ifndef LT_TRAIN_OPTIMIZER_H
 #define LT_TRAIN_OPTIMIZER_H
 
@@ -9,8 +9,9 @@ extern "C" {
 #endif
 
 typedef struct lt_optimizer {
-    lt_tensor control; /* [3], compute dtype: norm, factor, finite; lives in session->run */
-    lt_tensor *grads;  /* list for the norm; lives in host memory */
+    lt_tensor control;             /* [3], compute dtype: norm, factor, finite; lives in session->run */
+    lt_tensor *grads;              /* list for the norm; lives in host memory */
+    struct lt_adamw_param *params; /* list for the update; the same */
 } lt_optimizer;
 
 /* Takes the control tensor from `run`. Call it in a session's setup. */

@@ -54,28 +54,42 @@ typedef struct lt_attn_state_backward_args {
 } lt_attn_state_backward_args;
 lt_status lt_attn_state_backward(lt_ctx *ctx, const lt_attn_state_backward_args *args);
 
-/* Left fold in the order given (time order), so equal lists give equal bits and w = 1 is exact:
+/* Several combinations in one call: all readers of a block. One combination is a left fold in the order given (time order), so
+ * equal lists give equal bits and w = 1 is exact:
  *     acc = w_0 S_0;  acc = fma(w_1, S_1, acc);  ...
- * The first `weighted` sources have weights, the others (the block's own segments) count once. */
+ * Its first `weighted` sources have weights, the others (the block's own segments) count once. */
+typedef struct lt_attn_sum {
+    int first, count;  /* its sources: [first, first + count) of the call's lists */
+    int weighted;      /* how many of them, from the first on */
+    lt_tensor weights; /* [weighted, H] contiguous, or empty: all 1 */
+    lt_tensor S, z;    /* the result: [H, D, D], [H, D] contiguous; may be its own S[first], z[first] */
+} lt_attn_sum;
+
 typedef struct lt_attn_combine_args {
-    int count, weighted;
-    const lt_tensor *S;     /* host array of `count` tensors [H, D, D] contiguous */
-    const lt_tensor *z;     /* [H, D] */
-    lt_tensor weights;      /* [weighted, H] contiguous, or empty: all 1 */
-    lt_tensor out_S, out_z; /* [H, D, D], [H, D] contiguous; may be S[0], z[0] themselves */
+    int count;               /* combinations, all of one size; no result is another's source */
+    const lt_attn_sum *sums; /* host array */
+    const lt_tensor *S;      /* host array of sources [H, D, D] contiguous */
+    const lt_tensor *z;      /* [H, D] */
 } lt_attn_combine_args;
 lt_status lt_attn_combine_forward(lt_ctx *ctx, const lt_attn_combine_args *args);
 
 /* dS_e (+)= w_e dS,  dw_e = <dS, S_e> + <dz, z_e> per head. */
-typedef struct lt_attn_combine_backward_args {
-    int count, weighted;
-    const lt_tensor *S, *z;
+typedef struct lt_attn_sum_gradient {
+    int first, count, weighted;
     lt_tensor weights;
-    lt_tensor dS, dz;             /* gradients of the outputs */
-    const lt_tensor *dS_e, *dz_e; /* per source; empty ones are skipped */
-    const bool *accumulate;       /* per source */
-    lt_tensor dweights;           /* [weighted, H] or empty */
+    lt_tensor dS, dz;   /* gradients of the result */
+    lt_tensor dweights; /* [weighted, H] or empty; nobody else's */
     bool accumulate_dweights;
+} lt_attn_sum_gradient;
+
+/* Sources may share a gradient (an entry that several readers read): in the order of the lists each one overwrites it or adds
+ * to it. Those that share dS_e share dz_e. */
+typedef struct lt_attn_combine_backward_args {
+    int count;
+    const lt_attn_sum_gradient *sums;
+    const lt_tensor *S, *z;       /* per source; needed where dweights is wanted */
+    const lt_tensor *dS_e, *dz_e; /* per source; empty ones are skipped, NULL: all */
+    const bool *accumulate;       /* per source; NULL: none */
 } lt_attn_combine_backward_args;
 lt_status lt_attn_combine_backward(lt_ctx *ctx, const lt_attn_combine_backward_args *args);
 

@@ -39,13 +39,13 @@ extern "C" lt_status lt_attn_output_cuda(lt_ctx *ctx, const void *untyped, void 
 /* dS = sum_i (R_i a_i) n_i^T and dz = sum_i a_i m_i, where n_i = do_i / mass_i. */
 static lt_status sum_S(lt_ctx *ctx, const lt_attn_output_backward_args *a, const lt_attn_shape *shape,
                        const lt_attn_back_args *back, void *partial) {
-    lt_attn_sum_args sum = {&a->q, &a->dout, back->masses, back->table, back->boxes};
+    lt_attn_partials_args sum = {&a->q, &a->dout, back->masses, back->table, back->boxes};
     sum.chunks = lt_attn_sum_chunks(shape, &a->rope, lt_attn_whole(&a->rope));
     sum.partial = partial;
     sum.S = (float *)a->dS.data;
     sum.z = (float *)a->dz.data;
     sum.add = a->accumulate_dS;
-    return lt_attn_sum(ctx, &sum);
+    return lt_attn_sum_partials(ctx, &sum);
 }
 
 extern "C" lt_status lt_attn_output_backward_cuda(lt_ctx *ctx, const void *untyped, void *workspace) {

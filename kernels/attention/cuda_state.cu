@@ -12,14 +12,14 @@ extern "C" lt_status lt_attn_state_cuda(lt_ctx *ctx, const void *untyped, void *
     const lt_attn_state_args *a = (const lt_attn_state_args *)untyped;
     if (lt_attn_state_mma_serves(ctx, a)) return lt_attn_state_mma(ctx, a, workspace);
     lt_attn_shape shape = shape_of(&a->k);
-    lt_attn_sum_args sum = {&a->k, &a->v};
+    lt_attn_partials_args sum = {&a->k, &a->v};
     LT_TRY(lt_rope_table_fill(ctx, &a->rope, &shape, workspace, &sum.table));
     sum.boxes = lt_attn_boxes_of(&a->rope, a->box);
     sum.chunks = lt_attn_sum_chunks(&shape, &a->rope, a->box);
     sum.partial = (char *)workspace + lt_rope_table_bytes(&a->rope, &shape);
     sum.S = (float *)a->S.data;
     sum.z = (float *)a->z.data;
-    return lt_attn_sum(ctx, &sum);
+    return lt_attn_sum_partials(ctx, &sum);
 }
 
 /* dv = dS^T (R b). */

@@ -199,7 +199,7 @@ lt_status lt_attn_fold(lt_ctx *ctx, const lt_attn_fold_args *args) {
 }
 
 template <typename T>
-static lt_status launch(lt_ctx *ctx, const lt_attn_sum_args *args, float *S, float *z, bool add) {
+static lt_status launch(lt_ctx *ctx, const lt_attn_partials_args *args, float *S, float *z, bool add) {
     const int64_t *shape = args->a->shape;
     sum_plan<T> p;
     p.a = lt_attn_tokens_of<const T>(args->a);
@@ -225,7 +225,7 @@ static lt_status launch(lt_ctx *ctx, const lt_attn_sum_args *args, float *S, flo
     return lt_cuda_launched();
 }
 
-lt_status lt_attn_sum(lt_ctx *ctx, const lt_attn_sum_args *args) {
+lt_status lt_attn_sum_partials(lt_ctx *ctx, const lt_attn_partials_args *args) {
     int64_t H = args->a->shape[2], D = args->a->shape[3];
     int64_t items = args->a->shape[0] * args->boxes.count * H;
     bool direct = args->chunks.count == 1;

@@ -9,7 +9,7 @@
 
 #include "kernels/attention/cuda_tile.cuh"
 
-typedef struct lt_attn_sum_args {
+typedef struct lt_attn_partials_args {
     const lt_tensor *a, *x; /* [G, T, H, D] */
     const float2 *masses;   /* [G, H, T], or NULL */
     lt_rope_table table;
@@ -18,10 +18,10 @@ typedef struct lt_attn_sum_args {
     void *partial; /* lt_attn_sum_bytes */
     float *S, *z;  /* [G, E, H, D, D], [G, E, H, D] */
     bool add;
-} lt_attn_sum_args;
+} lt_attn_partials_args;
 
 /* One launch, and one more where there are several chunks. */
-lt_status lt_attn_sum(lt_ctx *ctx, const lt_attn_sum_args *args);
+lt_status lt_attn_sum_partials(lt_ctx *ctx, const lt_attn_partials_args *args);
 
 /* Adds up partial sums of equal chunks, in order: S [chunks, items, S_size] and z [chunks, items, z_size], of items
  * (block, segment, head). Where a segment has fewer chunks, the rest is not read. S_size is a multiple of 4, or 0. */

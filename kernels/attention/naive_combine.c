@@ -7,13 +7,12 @@ static double weight(const lt_tensor *weights, int weighted, int e, int64_t h, i
 }
 
 /* Per head `size` elements; the sources are folded from the left. */
-static void fold(const lt_attn_combine_args *a, const lt_tensor *sources, int64_t heads, int64_t size,
-                 double *out) {
+static void fold(const lt_attn_sum *s, const lt_tensor *sources, int64_t heads, int64_t size, double *out) {
     for (int64_t h = 0; h < heads; h++)
         for (int64_t i = h * size; i < (h + 1) * size; i++) {
-            double sum = weight(&a->weights, a->weighted, 0, h, heads) * ((const double *)sources[0].data)[i];
-            for (int e = 1; e < a->count; e++)
-                sum = fma(weight(&a->weights, a->weighted, e, h, heads), ((const double *)sources[e].data)[i],
+            double sum = weight(&s->weights, s->weighted, 0, h, heads) * ((const double *)sources[0].data)[i];
+            for (int e = 1; e < s->count; e++)
+                sum = fma(weight(&s->weights, s->weighted, e, h, heads), ((const double *)sources[e].data)[i],
                           sum);
             out[i] = sum;
         }
@@ -22,9 +21,12 @@ static void fold(const lt_attn_combine_args *a, const lt_tensor *sources, int64_
 lt_status lt_attn_combine_naive(lt_ctx *ctx, const void *untyped, void *workspace) {
     (void)ctx, (void)workspace;
     const lt_attn_combine_args *a = untyped;
-    int64_t H = a->out_S.shape[0], D = a->out_S.shape[1];
-    fold(a, a->S, H, D * D, a->out_S.data);
-    fold(a, a->z, H, D, a->out_z.data);
+    int64_t H = a->sums[0].S.shape[0], D = a->sums[0].S.shape[1];
+    for (int s = 0; s < a->count; s++) {
+        const lt_attn_sum *sum = &a->sums[s];
+        fold(sum, a->S + sum->first, H, D * D, sum->S.data);
+        fold(sum, a->z + sum->first, H, D, sum->z.data);
+    }
     return LT_OK;
 }
 
@@ -41,22 +43,28 @@ static void spread(int64_t n, double w, const double *from, const lt_tensor *to,
     for (int64_t i = 0; i < n; i++) out[i] = accumulate ? out[i] + w * from[i] : w * from[i];
 }
 
+/* Head h of the combination's source number i. */
+static void backward(const lt_attn_combine_backward_args *a, const lt_attn_sum_gradient *sum, int i,
+                     int64_t h) {
+    int64_t H = sum->dS.shape[0], D = sum->dS.shape[1];
+    const double *dS = (const double *)sum->dS.data + h * D * D, *dz = (const double *)sum->dz.data + h * D;
+    double w = weight(&sum->weights, sum->weighted, i, h, H);
+    int e = sum->first + i;
+    bool accumulate = a->accumulate && a->accumulate[e];
+    if (a->dS_e) spread(D * D, w, dS, &a->dS_e[e], h * D * D, accumulate);
+    if (a->dz_e) spread(D, w, dz, &a->dz_e[e], h * D, accumulate);
+    if (lt_is_empty(&sum->dweights) || i >= sum->weighted) return;
+    double dw = dot(D * D, dS, (const double *)a->S[e].data + h * D * D) +
+                dot(D, dz, (const double *)a->z[e].data + h * D);
+    double *out = (double *)sum->dweights.data + i * H + h;
+    *out = sum->accumulate_dweights ? *out + dw : dw;
+}
+
 lt_status lt_attn_combine_backward_naive(lt_ctx *ctx, const void *untyped, void *workspace) {
     (void)ctx, (void)workspace;
     const lt_attn_combine_backward_args *a = untyped;
-    int64_t H = a->dS.shape[0], D = a->dS.shape[1];
-    for (int e = 0; e < a->count; e++)
-        for (int64_t h = 0; h < H; h++) {
-            const double *dS = (const double *)a->dS.data + h * D * D,
-                         *dz = (const double *)a->dz.data + h * D;
-            double w = weight(&a->weights, a->weighted, e, h, H);
-            if (a->dS_e) spread(D * D, w, dS, &a->dS_e[e], h * D * D, a->accumulate && a->accumulate[e]);
-            if (a->dz_e) spread(D, w, dz, &a->dz_e[e], h * D, a->accumulate && a->accumulate[e]);
-            if (lt_is_empty(&a->dweights) || e >= a->weighted) continue;
-            double dw = dot(D * D, dS, (const double *)a->S[e].data + h * D * D) +
-                        dot(D, dz, (const double *)a->z[e].data + h * D);
-            double *out = (double *)a->dweights.data + e * H + h;
-            *out = a->accumulate_dweights ? *out + dw : dw;
-        }
+    for (int s = 0; s < a->count; s++)
+        for (int i = 0; i < a->sums[s].count; i++)
+            for (int64_t h = 0; h < a->sums[s].dS.shape[0]; h++) backward(a, &a->sums[s], i, h);
     return LT_OK;
 }

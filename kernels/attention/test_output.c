@@ -196,13 +196,13 @@ static void read_masses_sum_to_the_number_of_reading_tokens(void) {
             z[e] = LT_IN_SUM(&c, HEADS, DIM);
             make_positive(z[e]);
         }
-        lt_attn_combine_args combine = {
-            .count = SOURCES, .weighted = SOURCES, .S = S, .z = z, .weights = weights};
-        combine.out_S = LT_OUT_SUM(&c, HEADS, DIM, DIM);
-        combine.out_z = LT_OUT_SUM(&c, HEADS, DIM);
+        lt_attn_sum sum = {.count = SOURCES, .weighted = SOURCES, .weights = weights};
+        sum.S = LT_OUT_SUM(&c, HEADS, DIM, DIM);
+        sum.z = LT_OUT_SUM(&c, HEADS, DIM);
+        lt_attn_combine_args combine = {.count = 1, .sums = &sum, .S = S, .z = z};
         LT_CHECK_RUN(&c, lt_attn_combine_forward(&c.ctx, &combine));
-        f.S = LT_RESHAPE(combine.out_S, 1, HEADS, DIM, DIM);
-        f.z = LT_RESHAPE(combine.out_z, 1, HEADS, DIM);
+        f.S = LT_RESHAPE(sum.S, 1, HEADS, DIM, DIM);
+        f.z = LT_RESHAPE(sum.z, 1, HEADS, DIM);
         f.o = LT_OUT(&c, 1, 500, HEADS, DIM);
         f.r = LT_OUT_SUM(&c, 1, HEADS, DIM);
         LT_CHECK_RUN(&c, lt_attn_output_forward(&c.ctx, &f));

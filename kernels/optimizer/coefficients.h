@@ -5,7 +5,7 @@
 
 #include <math.h>
 
-/* Of AdamW in float32: computed in float64, rounded once. */
+/* Of AdamW in float32: computed in float64, rounded once. `shrink` is for parameters that decay. */
 typedef struct lt_adamw_coefficients {
     float beta1, rest1, beta2, rest2, shrink, rate, unbias, eps, ema_decay, ema_rest;
 } lt_adamw_coefficients;

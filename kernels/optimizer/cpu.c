@@ -53,19 +53,24 @@ static void update(lt_adamw_coefficients k, float factor, const float *restrict 
     }
 }
 
+static void update_param(lt_adamw_coefficients k, float factor, const lt_adamw_param *x) {
+    int64_t n = lt_numel(&x->param);
+    if (!x->decays) k.shrink = 1;
+#pragma omp parallel for schedule(static) if (n >= LT_PARALLEL_FROM)
+    for (int64_t p = 0; p < lt_pieces(n, LT_PIECE); p++) {
+        int64_t i = p * LT_PIECE;
+        float *ema = lt_is_empty(&x->ema) ? NULL : (float *)x->ema.data + i;
+        update(k, factor, (const float *)x->grad.data + i, (float *)x->param.data + i, (float *)x->m.data + i,
+               (float *)x->v.data + i, ema, lt_piece_end(p, n, LT_PIECE) - i);
+    }
+}
+
 lt_status lt_adamw_cpu(lt_ctx *ctx, const void *args, void *workspace) {
     (void)ctx, (void)workspace;
     const lt_adamw_args *a = args;
     const float *control = a->control.data;
     if (control[2] == 0) return LT_OK;
     lt_adamw_coefficients k = lt_adamw_coefficients_of(a);
-    int64_t n = lt_numel(&a->param);
-#pragma omp parallel for schedule(static) if (n >= LT_PARALLEL_FROM)
-    for (int64_t p = 0; p < lt_pieces(n, LT_PIECE); p++) {
-        int64_t i = p * LT_PIECE;
-        float *ema = lt_is_empty(&a->ema) ? NULL : (float *)a->ema.data + i;
-        update(k, control[1], (const float *)a->grad.data + i, (float *)a->param.data + i,
-               (float *)a->m.data + i, (float *)a->v.data + i, ema, lt_piece_end(p, n, LT_PIECE) - i);
-    }
+    for (int i = 0; i < a->count; i++) update_param(k, control[1], &a->params[i]);
     return LT_OK;
 }

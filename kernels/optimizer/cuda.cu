@@ -80,18 +80,42 @@ lt_status sum_batch(lt_ctx *ctx, const batch &b, double *partial) {
 
 /* ---- AdamW -------------------------------------------------------------------------------------------------------- */
 
+/* Elements a block of threads updates, and as many parameters as one launch takes. */
+enum { CHUNK = 16 * THREADS, PARAMS = 192 };
+
 struct weights {
     float *param, *m, *v, *ema;
-    const float *grad, *control;
+    const float *grad;
     lt_bf16 *copy;
     int64_t count;
+    int first; /* chunk */
+    bool decays, wide;
 };
+
+struct model_part {
+    const float *control;
+    lt_adamw_coefficients k;
+    int count, chunks;
+    weights w[PARAMS];
+};
+static_assert(sizeof(model_part) <= 32000, "kernel parameters are at most 32,764 bytes");
+
+/* The parameter that holds chunk `chunk`: the last one whose first chunk is not behind it. */
+__device__ __forceinline__ int find(const model_part &b, int chunk) {
+    int low = 0, high = b.count;
+    while (high - low > 1) {
+        int middle = low + (high - low) / 2;
+        if (b.w[middle].first <= chunk) low = middle;
+        else high = middle;
+    }
+    return low;
+}
 
 /* The same step for elements i to i + N - 1. */
 template <int N>
 __device__ __forceinline__ void update(const weights &w, const lt_adamw_coefficients &k, float factor,
                                        int64_t i) {
-    float p[N], g[N], m[N], v[N], ema[N] = {};
+    float shrink = w.decays ? k.shrink : 1, p[N], g[N], m[N], v[N], ema[N] = {};
     lt_load_n<N>(w.grad + i, g);
     lt_load_n<N>(w.m + i, m);
     lt_load_n<N>(w.v + i, v);
@@ -102,7 +126,7 @@ __device__ __forceinline__ void update(const weights &w, const lt_adamw_coeffici
         float scaled = factor * g[j];
         m[j] = k.beta1 * m[j] + k.rest1 * scaled;
         v[j] = k.beta2 * v[j] + k.rest2 * scaled * scaled;
-        p[j] = k.shrink * p[j] - k.rate * m[j] / (sqrtf(v[j]) * k.unbias + k.eps);
+        p[j] = shrink * p[j] - k.rate * m[j] / (sqrtf(v[j]) * k.unbias + k.eps);
         ema[j] = k.ema_decay * ema[j] + k.ema_rest * p[j];
     }
     lt_store_n<N>(w.m + i, m);
@@ -112,15 +136,46 @@ __device__ __forceinline__ void update(const weights &w, const lt_adamw_coeffici
     if (w.copy) lt_store_n<N>(w.copy + i, p);
 }
 
-/* N elements a thread, then those that are left over, one a thread. */
+/* Elements begin to end - 1, N a thread, then those that are left over. */
 template <int N>
-__global__ void __launch_bounds__(THREADS) adamw(const weights w, const lt_adamw_coefficients k) {
-    float factor = w.control[1];
-    if (w.control[2] == 0) return;
-    int64_t thread = (int64_t)blockIdx.x * THREADS + threadIdx.x, step = (int64_t)gridDim.x * THREADS;
-    int64_t groups = w.count / N;
-    for (int64_t i = thread; i < groups; i += step) update<N>(w, k, factor, i * N);
-    if (groups * N + thread < w.count) update<1>(w, k, factor, groups * N + thread);
+__device__ __forceinline__ void update_chunk(const weights &w, const lt_adamw_coefficients &k, float factor,
+                                             int64_t begin, int64_t end) {
+    int64_t rest = begin + (end - begin) / N * N;
+    for (int64_t i = begin + threadIdx.x * N; i < rest; i += THREADS * N) update<N>(w, k, factor, i);
+    if (rest + threadIdx.x < end) update<1>(w, k, factor, rest + threadIdx.x);
+}
+
+/* A block per chunk. */
+__global__ void __launch_bounds__(THREADS) adamw(const __grid_constant__ model_part b) {
+    float factor = b.control[1];
+    if (b.control[2] == 0) return;
+    const weights &w = b.w[find(b, blockIdx.x)];
+    int64_t begin = (int64_t)(blockIdx.x - w.first) * CHUNK;
+    int64_t end = begin + CHUNK < w.count ? begin + CHUNK : w.count;
+    if (w.wide) update_chunk<4>(w, b.k, factor, begin, end);
+    else update_chunk<1>(w, b.k, factor, begin, end);
+}
+
+weights weights_of(const lt_adamw_param &p, int first) {
+    weights w = {(float *)p.param.data,
+                 (float *)p.m.data,
+                 (float *)p.v.data,
+                 (float *)p.ema.data,
+                 (const float *)p.grad.data,
+                 (lt_bf16 *)p.copy.data,
+                 lt_numel(&p.param),
+                 first,
+                 p.decays};
+    uintptr_t addresses = (uintptr_t)w.param | (uintptr_t)w.m | (uintptr_t)w.v | (uintptr_t)w.ema |
+                          (uintptr_t)w.grad | (uintptr_t)w.copy << 1;
+    w.wide = addresses % 16 == 0;
+    return w;
+}
+
+lt_status update_part(lt_ctx *ctx, model_part *b) {
+    if (b->count > 0) adamw<<<(unsigned)b->chunks, THREADS, 0, lt_cuda_stream(ctx)>>>(*b);
+    b->count = b->chunks = 0;
+    return lt_cuda_launched();
 }
 
 } // namespace
@@ -149,16 +204,19 @@ extern "C" lt_status lt_grad_norm_cuda(lt_ctx *ctx, const void *args, void *work
 extern "C" lt_status lt_adamw_cuda(lt_ctx *ctx, const void *args, void *workspace) {
     (void)workspace;
     const lt_adamw_args &a = *(const lt_adamw_args *)args;
-    weights w = {(float *)a.param.data,  (float *)a.m.data,          (float *)a.v.data,
-                 (float *)a.ema.data,    (const float *)a.grad.data, (const float *)a.control.data,
-                 (lt_bf16 *)a.copy.data, lt_numel(&a.param)};
-    if (w.count == 0) return LT_OK;
-    uintptr_t addresses = (uintptr_t)w.param | (uintptr_t)w.m | (uintptr_t)w.v | (uintptr_t)w.ema |
-                          (uintptr_t)w.grad | (uintptr_t)w.copy << 1;
-    bool wide = addresses % 16 == 0;
-    unsigned blocks = lt_grid(w.count, THREADS * (wide ? 4 : 1));
-    lt_adamw_coefficients k = lt_adamw_coefficients_of(&a);
-    if (wide) adamw<4><<<blocks, THREADS, 0, lt_cuda_stream(ctx)>>>(w, k);
-    else adamw<1><<<blocks, THREADS, 0, lt_cuda_stream(ctx)>>>(w, k);
-    return lt_cuda_launched();
+    model_part b;
+    b.control = (const float *)a.control.data;
+    b.k = lt_adamw_coefficients_of(&a);
+    b.count = b.chunks = 0;
+    for (int i = 0; i < a.count; i++) {
+        weights w = weights_of(a.params[i], b.chunks);
+        int64_t more = lt_pieces(w.count, CHUNK);
+        LT_CHECK(more < INT_MAX / PARAMS, LT_FAILED, "op adamw: params[%d] has %lld elements: too many", i,
+                 (long long)w.count);
+        if (more == 0) continue;
+        b.w[b.count++] = w;
+        b.chunks += (int)more;
+        if (b.count == PARAMS) LT_TRY(update_part(ctx, &b));
+    }
+    return update_part(ctx, &b);
 }

@@ -13,20 +13,24 @@ lt_status lt_grad_norm_naive(lt_ctx *ctx, const void *args, void *workspace) {
     return LT_OK;
 }
 
-lt_status lt_adamw_naive(lt_ctx *ctx, const void *args, void *workspace) {
-    (void)ctx, (void)workspace;
-    const lt_adamw_args *a = args;
-    const double *control = a->control.data, *grad = a->grad.data;
-    double *p = a->param.data, *m = a->m.data, *v = a->v.data, *ema = a->ema.data;
-    if (control[2] == 0) return LT_OK;
+static void update(const lt_adamw_args *a, const lt_adamw_param *x) {
+    const double *control = a->control.data, *grad = x->grad.data;
+    double *p = x->param.data, *m = x->m.data, *v = x->v.data, *ema = x->ema.data;
     double unbias_m = 1 - pow(a->beta1, (double)a->step), unbias_v = 1 - pow(a->beta2, (double)a->step);
-    for (int64_t i = 0; i < lt_numel(&a->param); i++) {
+    for (int64_t i = 0; i < lt_numel(&x->param); i++) {
         double g = control[1] * grad[i];
         m[i] = a->beta1 * m[i] + (1 - a->beta1) * g;
         v[i] = a->beta2 * v[i] + (1 - a->beta2) * g * g;
-        p[i] -= a->lr * a->weight_decay * p[i];
+        if (x->decays) p[i] -= a->lr * a->weight_decay * p[i];
         p[i] -= a->lr * (m[i] / unbias_m) / (sqrt(v[i] / unbias_v) + a->eps);
         if (ema) ema[i] = a->ema_decay * ema[i] + (1 - a->ema_decay) * p[i];
     }
+}
+
+lt_status lt_adamw_naive(lt_ctx *ctx, const void *args, void *workspace) {
+    (void)ctx, (void)workspace;
+    const lt_adamw_args *a = args;
+    if (((const double *)a->control.data)[2] == 0) return LT_OK;
+    for (int i = 0; i < a->count; i++) update(a, &a->params[i]);
     return LT_OK;
 }

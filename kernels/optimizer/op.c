@@ -26,8 +26,8 @@ lt_status lt_grad_norm_describe(const lt_ctx *ctx, const void *args, lt_cost *co
     return LT_OK;
 }
 
-lt_status lt_adamw_describe(const lt_ctx *ctx, const void *args, lt_cost *cost) {
-    const lt_adamw_args *a = args;
+/* Adds what the update of params[i] costs. */
+static lt_status expect_param(const lt_ctx *ctx, const lt_adamw_param *a, int number, lt_cost *cost) {
     lt_dtype dtype = lt_ctx_sum_dtype(ctx);
     const struct {
         const char *name;
@@ -42,15 +42,23 @@ lt_status lt_adamw_describe(const lt_ctx *ctx, const void *args, lt_cost *cost) 
         LT_TRY(
             lt_expect_dense("adamw", same[i].name, t, i == 5 ? LT_BF16 : dtype, optional, t->ndim, t->shape));
         LT_CHECK((optional && lt_is_empty(t)) || lt_numel(t) == lt_numel(&a->param), LT_FAILED,
-                 "op adamw: operand %s has %lld elements, param has %lld", same[i].name,
+                 "op adamw: operand %s of params[%d] has %lld elements, param has %lld", same[i].name, number,
                  (long long)lt_numel(t), (long long)lt_numel(&a->param));
     }
-    LT_TRY(LT_EXPECT_DENSE("adamw", "control", &a->control, dtype, false, 3));
-    LT_CHECK(a->step >= 1, LT_FAILED, "op adamw: step is %lld; the first one is 1", (long long)a->step);
     double elements = (double)lt_numel(&a->param);
-    cost->flops = 14 * elements;
-    cost->bytes = (lt_is_empty(&a->ema) ? 7 : 9) * elements * (double)lt_dtype_size(dtype) +
-                  (lt_is_empty(&a->copy) ? 0 : elements * (double)lt_dtype_size(LT_BF16));
+    cost->flops += 14 * elements;
+    cost->bytes += (lt_is_empty(&a->ema) ? 7 : 9) * elements * (double)lt_dtype_size(dtype) +
+                   (lt_is_empty(&a->copy) ? 0 : elements * (double)lt_dtype_size(LT_BF16));
+    return LT_OK;
+}
+
+lt_status lt_adamw_describe(const lt_ctx *ctx, const void *args, lt_cost *cost) {
+    const lt_adamw_args *a = args;
+    LT_CHECK(a->count >= 0 && (a->count == 0 || a->params), LT_FAILED, "op adamw: a list of %d parameters",
+             a->count);
+    for (int i = 0; i < a->count; i++) LT_TRY(expect_param(ctx, &a->params[i], i, cost));
+    LT_TRY(LT_EXPECT_DENSE("adamw", "control", &a->control, lt_ctx_sum_dtype(ctx), false, 3));
+    LT_CHECK(a->step >= 1, LT_FAILED, "op adamw: step is %lld; the first one is 1", (long long)a->step);
     return LT_OK;
 }
 

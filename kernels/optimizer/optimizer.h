@@ -20,12 +20,18 @@ typedef struct lt_grad_norm_args {
 } lt_grad_norm_args;
 lt_status lt_grad_norm(lt_ctx *ctx, const lt_grad_norm_args *args);
 
-/* Nothing changes when control[2] is 0. */
-typedef struct lt_adamw_args {
+typedef struct lt_adamw_param {
     lt_tensor param, grad, m, v; /* same count, contiguous */
     lt_tensor ema;               /* or empty */
     lt_tensor copy;              /* or empty: the bf16 working copy of param, which follows it (cuda) */
-    lt_tensor control;           /* from lt_grad_norm */
+    bool decays;
+} lt_adamw_param;
+
+/* All parameters of a model at once. Nothing changes when control[2] is 0. */
+typedef struct lt_adamw_args {
+    int count;
+    const lt_adamw_param *params; /* host array */
+    lt_tensor control;            /* from lt_grad_norm */
     double lr, beta1, beta2, eps, weight_decay, ema_decay;
     int64_t step; /* from 1: bias correction */
 } lt_adamw_args;

@@ -13,7 +13,7 @@
  * Order of calls within a forward, per layer (model/dit_attention.c):
  *
  *     lt_cache_layer_begin                       entries of the layer as vars
- *     for each block: lt_cache_read (every reader), lt_cache_note_reads, lt_cache_commit
+ *     for each block: lt_cache_read (every reader), lt_ag_attn_combine, lt_cache_note_reads, lt_cache_commit
  *     lt_cache_tail / lt_cache_set_tail          left tap of the temporal convolution
  *
  * and once per forward that committed: lt_cache_forward_end.
@@ -68,8 +68,7 @@ typedef struct lt_cache_shape {
 } lt_cache_shape;
 
 /* What happened at one commit of one layer and sequence, when asked for (`--stats`, training the scorer).
- * Pointers are valid during the call only. A segment that is recomputed commits and reads twice: once without
- * recording and once with. */
+ * Pointers are valid during the call only. */
 typedef struct lt_commit_event {
     int layer, sequence;
     int64_t block, commit;   /* commit: id of the newest entry */
@@ -156,9 +155,9 @@ typedef struct lt_reader {
     lt_var **own_S, **own_z;
 } lt_reader;
 
-/* S = sum w_e S_e + own, z likewise, into out_S [H, D, D], out_z [H, D]. */
-lt_status lt_cache_read(lt_cache *cache, lt_tape *tape, const lt_reader *reader, lt_tensor out_S,
-                        lt_tensor out_z, lt_var **S, lt_var **z);
+/* What this reader sums up: S = sum w_e S_e + own, z likewise. Fills *sum but for out_S and out_z; lt_ag_attn_combine, called
+ * for all readers of a block at once and before any of them commits, carries it out. */
+lt_status lt_cache_read(lt_cache *cache, lt_tape *tape, const lt_reader *reader, lt_ag_sum *sum);
 
 /* After the commit stream's output op, with the reader that lt_cache_read had: adds each entry's share of attention,
  * w_e z_e . r / sum over all, to its running read mass. r [H, D]. Does nothing unless a policy or observer looks at it. */

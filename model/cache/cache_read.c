@@ -1,4 +1,4 @@
-/* Reading: the weighted sum over entries, and what it says about them. */
+/* Reading: which entries a reader sums up, with which weights, and what that says about them. */
 #include "model/cache/cache_impl.h"
 #include "model/cache/host_values.h"
 
@@ -10,7 +10,7 @@ typedef struct gradient_saved {
     lt_read_event event;
 } gradient_saved;
 
-/* In the backward walk: right after the sum's, so dL/dw is complete. */
+/* In the backward walk: after the sum's, so dL/dw is complete. */
 static lt_status tell_gradient(lt_tape *tape, void *memory) {
     (void)tape;
     gradient_saved *s = memory;
@@ -70,8 +70,7 @@ static lt_status sources(const lt_cache *cache, lt_tape *tape, const lt_reader *
     return LT_OK;
 }
 
-lt_status lt_cache_read(lt_cache *cache, lt_tape *tape, const lt_reader *reader, lt_tensor out_S,
-                        lt_tensor out_z, lt_var **S, lt_var **z) {
+lt_status lt_cache_read(lt_cache *cache, lt_tape *tape, const lt_reader *reader, lt_ag_sum *sum) {
     lt_entries *list = lt_cache_entries(cache, reader->layer, reader->sequence);
     int n = list->count, all = n + reader->own_count;
     LT_CHECK(reader->own_count > 0, LT_FAILED, "cache: a reader without a block of its own");
@@ -80,8 +79,8 @@ lt_status lt_cache_read(lt_cache *cache, lt_tape *tape, const lt_reader *reader,
     LT_TRY(sources(cache, tape, reader, list, from, from + all));
     if (n > 0) LT_TRY(lt_cache_read_weights(cache, tape, reader, &weights));
     if (weights) LT_TRY(note(tape, list, reader->stream, weights));
-    LT_TRY(tell(cache, tape, reader, list, weights));
-    return lt_ag_attn_combine(tape, all, from, from + all, n, weights, out_S, out_z, S, z);
+    *sum = (lt_ag_sum){.count = all, .weighted = n, .S = from, .z = from + all, .weights = weights};
+    return tell(cache, tape, reader, list, weights);
 }
 
 /* z_e . r per head for entries and own segments, then the weights of the entries: host doubles [all + n, H]. */

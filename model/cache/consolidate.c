@@ -88,22 +88,25 @@ lt_status lt_consolidate_merge(const lt_cache *cache, lt_tape *tape, const lt_ca
                                int64_t newest, lt_entry *target, lt_entry *victim) {
     bool target_older = target->id < victim->id;
     const lt_entry *pair[2] = {target_older ? target : victim, target_older ? victim : target};
-    lt_var *S[2], *z[2], *weights;
+    lt_var *S[2], *z[2];
+    lt_ag_sum sum = {.count = 2, .weighted = 2, .S = S, .z = z};
     for (int i = 0; i < 2; i++) {
         LT_TRY(source(cache, tape, pair[i], newest, pair[i]->S_var, &S[i]));
         LT_TRY(source(cache, tape, pair[i], newest, pair[i]->z_var, &z[i]));
     }
-    LT_TRY(factors(tape, spec, target_older, target->z.shape[0], &weights));
-    lt_tensor sum_S = pair[0]->S,
-              sum_z = pair[0]->z; /* in the older one's slot; its values are folded first */
+    LT_TRY(factors(tape, spec, target_older, target->z.shape[0], &sum.weights));
+    sum.out_S = pair[0]->S; /* in the older one's slot; its values are folded first */
+    sum.out_z = pair[0]->z;
     int slot = pair[0]->slot;
     if (slot < 0) {
-        LT_TRY(lt_tensor_new(tape->step, sum_S.dtype, &sum_S, pair[0]->S.ndim, pair[0]->S.shape));
-        LT_TRY(lt_tensor_new(tape->step, sum_z.dtype, &sum_z, pair[0]->z.ndim, pair[0]->z.shape));
+        LT_TRY(lt_tensor_new(tape->step, sum.out_S.dtype, &sum.out_S, pair[0]->S.ndim, pair[0]->S.shape));
+        LT_TRY(lt_tensor_new(tape->step, sum.out_z.dtype, &sum.out_z, pair[0]->z.ndim, pair[0]->z.shape));
     }
-    LT_TRY(lt_ag_attn_combine(tape, 2, S, z, 2, weights, sum_S, sum_z, &target->S_var, &target->z_var));
-    target->S = sum_S;
-    target->z = sum_z;
+    LT_TRY(lt_ag_attn_combine(tape, 1, &sum));
+    target->S = sum.out_S;
+    target->z = sum.out_z;
+    target->S_var = sum.sum_S;
+    target->z_var = sum.sum_z;
     target->slot = slot;
     join(target, victim);
     return LT_OK;

@@ -50,14 +50,14 @@ lt_status lt_scorer_declare(lt_scorer *scorer, int layers, int heads, lt_params 
 /* [rows, inputs] -> [rows, 1] */
 static lt_status run_head(const lt_scorer_head *head, lt_tape *tape, lt_tensor inputs, lt_tensor ids,
                           lt_var **out) {
-    lt_var *x, *hidden, *embed, *hidden3, *embed3, *sum = NULL, *flat;
+    lt_var *x, *hidden, *embed, *sum, *flat;
     int64_t rows = inputs.shape[0];
     LT_TRY(lt_tape_var(tape, inputs, false, &x));
     LT_TRY(lt_ag_linear(tape, x, head->w1, head->b1, &hidden));
     LT_TRY(lt_ag_embedding(tape, ids, head->embed, &embed));
-    LT_TRY(LT_AG_RESHAPE(tape, hidden, &hidden3, 1, rows, H));
-    LT_TRY(LT_AG_RESHAPE(tape, embed, &embed3, 1, rows, H));
-    LT_TRY(lt_ag_gated_residual(tape, hidden3, embed3, NULL, &sum));
+    LT_TRY(LT_AG_RESHAPE(tape, embed, &embed, 1, rows, H));
+    LT_TRY(lt_ag_add_broadcast(tape, hidden, embed,
+                               &sum)); /* float32 like the head; a residual is bf16 in bf16 */
     LT_TRY(LT_AG_RESHAPE(tape, sum, &flat, rows, H));
     LT_TRY(lt_ag_unary(tape, LT_SILU, flat, &hidden));
     return lt_ag_linear(tape, hidden, head->w2, head->b2, out);

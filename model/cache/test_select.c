@@ -126,12 +126,13 @@ static void key_norm_keeps_the_largest_or_smallest_of_all(void) {
 
 /* Chi-square of how often each of 20 entries is among the 4 that stay beside the newest. */
 static void the_reservoir_is_a_uniform_sample(void) {
-    enum { VIDEOS = 2000, BLOCKS = 21, KEPT = 4 };
+    enum { BLOCKS = 21, KEPT = 4 };
+    const int videos = test_times(2000, 200);
     world w;
     int hits[BLOCKS] = {0};
     world_open(&w, LT_BACKEND_CPU, "cpu");
     world_cache(&w, "random", KEPT + 1, 1, 1, true);
-    for (int video = 0; video < VIDEOS; video++) {
+    for (int video = 0; video < videos; video++) {
         lt_cache_reset(&w.cache);
         w.cache.sequence[0] = (uint64_t)video;
         w.block = 0;
@@ -140,7 +141,7 @@ static void the_reservoir_is_a_uniform_sample(void) {
         for (int i = 0; i < KEPT; i++) hits[list->items[i].id]++;
         CHECK(list->items[KEPT].id == BLOCKS - 1);
     }
-    double expected = (double)VIDEOS * KEPT / (BLOCKS - 1), chi = 0;
+    double expected = (double)videos * KEPT / (BLOCKS - 1), chi = 0;
     for (int i = 0; i < BLOCKS - 1; i++) chi += (hits[i] - expected) * (hits[i] - expected) / expected;
     chi *= 19.0 / 20 / (1 - KEPT / 20.0); /* drawn without return */
     CHECK(chi < 43.8 && chi > 5.4);       /* 19 degrees of freedom, 0.1 % on either side */
@@ -149,19 +150,20 @@ static void the_reservoir_is_a_uniform_sample(void) {
 
 /* Every older entry is equally likely to be the one that goes, whatever its age. */
 static void uniform_victims_do_not_depend_on_age(void) {
-    enum { VIDEOS = 2000, KEPT = 4 };
+    enum { KEPT = 4 };
+    const int videos = test_times(2000, 200);
     world w;
     int gone[KEPT] = {0};
     world_open(&w, LT_BACKEND_CPU, "cpu");
     world_cache(&w, "random:mode=uniform", KEPT, 1, 1, true);
-    for (int video = 0; video < VIDEOS; video++) {
+    for (int video = 0; video < videos; video++) {
         lt_cache_reset(&w.cache);
         w.cache.sequence[0] = (uint64_t)video;
         w.block = 0;
         CHECK_OK(world_stream(&w, 12));
         gone[lt_cache_entries(&w.cache, 0, 0)->victim[0]]++;
     }
-    double expected = VIDEOS / (double)KEPT, chi = 0;
+    double expected = videos / (double)KEPT, chi = 0;
     for (int i = 0; i < KEPT; i++) chi += (gone[i] - expected) * (gone[i] - expected) / expected;
     CHECK(chi < 16.3); /* 3 degrees of freedom, 0.1 % */
     world_close(&w);

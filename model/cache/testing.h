@@ -145,9 +145,14 @@ static inline lt_status world_visit(world *w, int layer, int sequence, int64_t b
         .layer = layer, .sequence = sequence, .block = block, .t = 0.5, .own_count = segments};
     reader.first_frame = block * w->frames;
     reader.own_S = S, reader.own_z = z;
-    lt_tensor out_S = world_new(w, LT_DIMS(WORLD_H, WORLD_D, WORLD_D)),
-              out_z = world_new(w, LT_DIMS(WORLD_H, WORLD_D)), mass = world_new(w, LT_DIMS(WORLD_H, WORLD_D));
-    LT_TRY(lt_cache_read(&w->cache, &w->tape, &reader, out_S, out_z, sum_S, sum_z));
+    lt_ag_sum sum;
+    LT_TRY(lt_cache_read(&w->cache, &w->tape, &reader, &sum));
+    sum.out_S = world_new(w, LT_DIMS(WORLD_H, WORLD_D, WORLD_D));
+    sum.out_z = world_new(w, LT_DIMS(WORLD_H, WORLD_D));
+    LT_TRY(lt_ag_attn_combine(&w->tape, 1, &sum));
+    *sum_S = sum.sum_S;
+    *sum_z = sum.sum_z;
+    lt_tensor mass = world_new(w, LT_DIMS(WORLD_H, WORLD_D));
     for (int i = 0; i < WORLD_H * WORLD_D; i++) r[i] = 1 + i % 3;
     LT_TRY(lt_host_write(&w->ctx, &mass, r));
     LT_TRY(lt_cache_note_reads(&w->cache, &w->tape, &reader, mass));

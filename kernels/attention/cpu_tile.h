@@ -65,11 +65,24 @@ LT_INLINE float lt_v_sum(lt_v x) {
     return (x[0] + x[2]) + (x[1] + x[3]);
 }
 
-/* C[m, n] = or += A[m, k] B[k, n]. Element (i, p) of A is A[i * row_step + p * k_step], so A may be transposed; rows
- * of B and C lie ldb and ldc apart. n is a multiple of 16, m and k are any. The sum over k is complete before it is
- * added to C. */
+/* C[m, n] = or += A[m, k] B[k, n]. Element (i, p) of A is A[i * row_step + p * k_step], one of the steps 1, so A may be
+ * transposed; rows of B and C lie ldb and ldc apart. n is a multiple of 16, m and k are any. The sum over k is complete
+ * before it is added to C. */
 void lt_tile_product(int64_t m, int64_t n, int64_t k, const float *A, int64_t row_step, int64_t k_step,
                      const float *B, int64_t ldb, float *C, int64_t ldc, bool accumulate);
+
+/* Where a product goes and what it is added to: C itself, rows of something else, one row (start_step 0), or, where `start` is
+ * NULL, nothing. */
+typedef struct lt_tile_out {
+    float *C;
+    int64_t ldc;
+    const float *start;
+    int64_t start_step;
+} lt_tile_out;
+
+/* The same for any such sum; element (i, p) of A is A[i * step + p], or A[p * step + i] where it is transposed. */
+void lt_tile_product_from(int64_t m, int64_t n, int64_t k, const float *A, int64_t step, bool transposed,
+                          const float *B, int64_t ldb, lt_tile_out out);
 
 /* to[rows, lt_pad16(columns)] = from[rows, columns], padded with zeros; `from` rows lie `step` apart. */
 void lt_tile_pad(int64_t rows, int64_t columns, const float *from, int64_t step, float *to);

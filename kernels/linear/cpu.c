@@ -1,66 +1,71 @@
 #include "kernels/column_sums.h"
+#include "kernels/e4m3.h"
+#include "kernels/linear/cpu_product.h"
+#include "kernels/linear/cpu_sweep.h"
 #include "kernels/linear/linear.h"
 #include "kernels/rows.h"
 
-#include <cblas.h>
-#include <limits.h>
-#include <string.h>
-
-/* A matrix as BLAS sees it. */
-typedef struct {
-    float *data;
-    CBLAS_TRANSPOSE transpose;
-    lt_rows rows;
-} factor;
-
-static factor factor_of(const lt_tensor *t, CBLAS_TRANSPOSE transpose) {
-    return (factor){t->data, transpose, lt_rows_of(t, 1)};
-}
-
-/* c = a b + beta c. BLAS counts in int. */
-static lt_status product(factor a, factor b, factor c, float beta) {
-    int64_t inner = a.transpose == CblasTrans ? a.rows.rows : a.rows.columns;
-    const lt_rows *all[] = {&a.rows, &b.rows, &c.rows};
-    for (int i = 0; i < 3; i++)
-        LT_CHECK(all[i]->rows <= INT_MAX && all[i]->ld <= INT_MAX, LT_FAILED,
-                 "op linear: %lld rows at distance %lld are more than BLAS counts; split the batch",
-                 (long long)all[i]->rows, (long long)all[i]->ld);
-    if (c.rows.rows == 0 || c.rows.columns == 0) return LT_OK;
-    cblas_sgemm(CblasRowMajor, a.transpose, b.transpose, (int)c.rows.rows, (int)c.rows.columns, (int)inner, 1,
-                a.data, (int)a.rows.ld, b.data, (int)b.rows.ld, beta, c.data, (int)c.rows.ld);
-    return LT_OK;
-}
-
-/* BLAS clears or scales y before it adds the product, so a bias that is put there first costs nothing. */
-static void put_bias(float *y, const lt_rows *r, const float *b, bool accumulate) {
+/* y += b */
+static void add_bias(float *y, const lt_rows *r, const float *b) {
 #pragma omp parallel for schedule(static) if (r->rows * r->columns >= LT_PARALLEL_FROM)
-    for (int64_t n = 0; n < r->rows; n++) {
-        float *row = y + n * r->ld;
-        if (!accumulate) memcpy(row, b, (size_t)r->columns * sizeof *b);
-        else
-            for (int64_t m = 0; m < r->columns; m++) row[m] += b[m];
-    }
+    for (int64_t n = 0; n < r->rows; n++)
+        for (int64_t m = 0; m < r->columns; m++) y[n * r->ld + m] += b[m];
+}
+
+static lt_factor factor_of(const lt_tensor *t, bool transposed) {
+    return (lt_factor){t->data, lt_rows_of(t, 1).ld, transposed};
+}
+
+/* With w in e4m3: both factors as float32, in workspace. */
+static void round_factors(const lt_linear_args *a, float *workspace, lt_product *p) {
+    lt_rows x = lt_rows_of(&a->x, 1);
+    float *w = workspace + x.rows * x.columns;
+    lt_e4m3_round_rows(a->x.data, x.rows, x.columns, x.ld, workspace);
+    lt_e4m3_widen_rows(a->w.data, a->scale.data, a->w.shape[0], a->w.shape[1], w);
+    p->a = (lt_factor){workspace, x.columns, false}, p->b = (lt_factor){w, x.columns, true};
 }
 
 lt_status lt_linear_cpu(lt_ctx *ctx, const void *args, void *workspace) {
-    (void)ctx, (void)workspace;
+    (void)ctx;
     const lt_linear_args *a = args;
-    factor y = factor_of(&a->y, CblasNoTrans);
+    lt_rows y = lt_rows_of(&a->y, 1);
     bool bias = !lt_is_empty(&a->b);
-    if (bias) put_bias(y.data, &y.rows, a->b.data, a->accumulate);
-    return product(factor_of(&a->x, CblasNoTrans), factor_of(&a->w, CblasTrans), y,
-                   bias || a->accumulate ? 1 : 0);
+    if (bias && a->accumulate) add_bias(a->y.data, &y, a->b.data);
+    lt_product p = {.m = y.rows, .n = y.columns, .k = a->w.shape[1]};
+    p.a = factor_of(&a->x, false), p.b = factor_of(&a->w, true);
+    if (!lt_is_empty(&a->scale)) round_factors(a, workspace, &p);
+    p.c = a->y.data, p.c_step = y.ld;
+    p.start = a->accumulate ? p.c : a->b.data, p.start_step = a->accumulate ? y.ld : 0;
+    return lt_product_cpu(&p);
+}
+
+/* c (+)= a b with k terms */
+static lt_status product(lt_factor a, lt_factor b, int64_t k, const lt_tensor *c, bool accumulate) {
+    lt_rows r = lt_rows_of(c, 1);
+    return lt_product_cpu(&(lt_product){.m = r.rows,
+                                        .n = r.columns,
+                                        .k = k,
+                                        .a = a,
+                                        .b = b,
+                                        .start = accumulate ? c->data : NULL,
+                                        .start_step = r.ld,
+                                        .c = c->data,
+                                        .c_step = r.ld});
 }
 
 lt_status lt_linear_backward_cpu(lt_ctx *ctx, const void *args, void *workspace) {
     (void)ctx;
     const lt_linear_backward_args *a = args;
+    if (lt_linear_sweeps(a)) {
+        lt_linear_sweep(a, workspace);
+        return LT_OK;
+    }
+    lt_factor dy = factor_of(&a->dy, false);
     if (!lt_is_empty(&a->dx))
-        LT_TRY(product(factor_of(&a->dy, CblasNoTrans), factor_of(&a->w, CblasNoTrans),
-                       factor_of(&a->dx, CblasNoTrans), a->accumulate_dx ? 1 : 0));
+        LT_TRY(product(dy, factor_of(&a->w, false), a->w.shape[0], &a->dx, a->accumulate_dx));
     if (!lt_is_empty(&a->dw))
-        LT_TRY(product(factor_of(&a->dy, CblasTrans), factor_of(&a->x, CblasNoTrans),
-                       factor_of(&a->dw, CblasNoTrans), a->accumulate_dw ? 1 : 0));
+        LT_TRY(product(factor_of(&a->dy, true), factor_of(&a->x, false), lt_rows_of(&a->dy, 1).rows, &a->dw,
+                       a->accumulate_dw));
     if (!lt_is_empty(&a->db)) lt_column_sums(&a->dy, a->db.data, a->accumulate_dw, workspace);
     return LT_OK;
 }

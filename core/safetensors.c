@@ -40,11 +40,12 @@ static bool size_of(const cJSON *value, int64_t *out) {
     return (double)*out == value->valuedouble;
 }
 
+/* Not e4m3: a file has no place for its scales. */
 static bool parse_dtype(const cJSON *value, lt_dtype *out) {
     static const char *const names[LT_DTYPE_COUNT] = {"F32", "F64", "BF16", "F16", "I64", "I32", "U8"};
     if (!cJSON_IsString(value)) return false;
     for (int i = 0; i < LT_DTYPE_COUNT; i++)
-        if (!strcmp(names[i], value->valuestring)) return *out = (lt_dtype)i, true;
+        if (names[i] && !strcmp(names[i], value->valuestring)) return *out = (lt_dtype)i, true;
     return false;
 }
 

@@ -24,6 +24,8 @@ static lt_status check_entry(const char *path, const lt_st_entry *entry) {
     LT_CHECK(lt_is_contiguous(t) && (t->data || lt_numel(t) == 0), LT_FAILED,
              "%s: tensor \"%s\" %s has no data or is not contiguous", path, entry->name,
              lt_tensor_text(t, shape, sizeof shape));
+    LT_CHECK(dtype_names[t->dtype], LT_FAILED, "%s: tensor \"%s\" is %s, which files do not hold", path,
+             entry->name, lt_dtype_name(t->dtype));
     return LT_OK;
 }
 

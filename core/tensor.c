@@ -8,7 +8,7 @@ static const struct {
     size_t size;
 } dtypes[LT_DTYPE_COUNT] = {
     [LT_F32] = {"f32", 4}, [LT_F64] = {"f64", 8}, [LT_BF16] = {"bf16", 2}, [LT_F16] = {"f16", 2},
-    [LT_I64] = {"i64", 8}, [LT_I32] = {"i32", 4}, [LT_U8] = {"u8", 1},
+    [LT_I64] = {"i64", 8}, [LT_I32] = {"i32", 4}, [LT_U8] = {"u8", 1},     [LT_E4M3] = {"e4m3", 1},
 };
 
 static bool known_dtype(lt_dtype dtype) { return (unsigned)dtype < LT_DTYPE_COUNT; }
@@ -49,7 +49,10 @@ static void set_contiguous(lt_tensor *t, int ndim, const int64_t *shape) {
     }
 }
 
-lt_status lt_tensor_new(lt_arena *arena, lt_dtype dtype, lt_tensor *out, int ndim, const int64_t *shape) {
+typedef lt_status (*alloc_fn)(lt_arena *arena, size_t bytes, void **out);
+
+static lt_status new_by(alloc_fn alloc, lt_arena *arena, lt_dtype dtype, lt_tensor *out, int ndim,
+                        const int64_t *shape) {
     *out = (lt_tensor){.dtype = dtype};
     int64_t bytes;
     if (!shape_bytes(dtype, ndim, shape, &bytes)) {
@@ -62,10 +65,18 @@ lt_status lt_tensor_new(lt_arena *arena, lt_dtype dtype, lt_tensor *out, int ndi
                        arena->role, lt_tensor_text(&asked, text, sizeof text), ndim, LT_MAX_DIMS);
     }
     void *data;
-    LT_TRY(lt_arena_alloc(arena, (size_t)bytes, &data));
+    LT_TRY(alloc(arena, (size_t)bytes, &data));
     out->data = data;
     set_contiguous(out, ndim, shape);
     return LT_OK;
+}
+
+lt_status lt_tensor_new(lt_arena *arena, lt_dtype dtype, lt_tensor *out, int ndim, const int64_t *shape) {
+    return new_by(lt_arena_alloc, arena, dtype, out, ndim, shape);
+}
+
+lt_status lt_tensor_new_far(lt_arena *arena, lt_dtype dtype, lt_tensor *out, int ndim, const int64_t *shape) {
+    return new_by(lt_arena_alloc_far, arena, dtype, out, ndim, shape);
 }
 
 lt_tensor lt_tensor_of(void *data, lt_dtype dtype, int ndim, const int64_t *shape) {

@@ -14,7 +14,17 @@ extern "C" {
 
 #define LT_MAX_DIMS 6
 
-typedef enum lt_dtype { LT_F32, LT_F64, LT_BF16, LT_F16, LT_I64, LT_I32, LT_U8, LT_DTYPE_COUNT } lt_dtype;
+typedef enum lt_dtype {
+    LT_F32,
+    LT_F64,
+    LT_BF16,
+    LT_F16,
+    LT_I64,
+    LT_I32,
+    LT_U8,
+    LT_E4M3, /* 8 bits; a matrix of it has a scale for each row */
+    LT_DTYPE_COUNT
+} lt_dtype;
 
 typedef struct lt_tensor {
     void *data;
@@ -31,6 +41,8 @@ bool lt_dtype_parse(const char *name, lt_dtype *out);
 /* New contiguous tensor, uninitialised. The shape is the trailing arguments' count and values:
  *     LT_TRY(LT_NEW(arena, LT_F32, &x, batch, tokens, channels)); */
 lt_status lt_tensor_new(lt_arena *arena, lt_dtype dtype, lt_tensor *out, int ndim, const int64_t *shape);
+/* The same at the arena's far end. */
+lt_status lt_tensor_new_far(lt_arena *arena, lt_dtype dtype, lt_tensor *out, int ndim, const int64_t *shape);
 #define LT_DIMS(...)                                                                                         \
     (int)(sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (const int64_t[]) { __VA_ARGS__ }
 #define LT_NEW(arena, dtype, out, ...) lt_tensor_new((arena), (dtype), (out), LT_DIMS(__VA_ARGS__))
@@ -75,6 +87,9 @@ uint16_t lt_f32_to_bf16(float value);
 float lt_bf16_to_f32(uint16_t bits);
 uint16_t lt_f32_to_f16(float value);
 float lt_f16_to_f32(uint16_t bits);
+/* Four bits of exponent, three of fraction, no infinity: what is larger than 448 becomes 448, NaN stays NaN. */
+uint8_t lt_f32_to_e4m3(float value);
+float lt_e4m3_to_f32(uint8_t bits);
 
 #ifdef __cplusplus
 }

@@ -22,7 +22,7 @@ static float float_of(uint32_t bits) {
 }
 
 static void dtypes_have_sizes_and_names(void) {
-    static const size_t sizes[] = {4, 8, 2, 2, 8, 4, 1};
+    static const size_t sizes[] = {4, 8, 2, 2, 8, 4, 1, 1};
     for (int i = 0; i < LT_DTYPE_COUNT; i++) {
         lt_dtype back;
         CHECK(lt_dtype_size((lt_dtype)i) == sizes[i]);
@@ -308,6 +308,19 @@ static void every_f16_pattern_round_trips(void) {
     }
 }
 
+static void every_e4m3_pattern_round_trips(void) {
+    for (uint32_t bits = 0; bits < 256; bits++) {
+        int exponent = bits >> 3 & 15, fraction = bits & 7;
+        float value = lt_e4m3_to_f32((uint8_t)bits);
+        uint8_t back = lt_f32_to_e4m3(value);
+        CHECK(!!signbit(value) == bits >> 7 && back == bits);
+        if (exponent == 15 && fraction == 7) CHECK(isnan(value));
+        else
+            CHECK(fabs((double)value) ==
+                  (exponent ? ldexp(8 + fraction, exponent - 10) : ldexp(fraction, -9)));
+    }
+}
+
 /* Between neighbours a < b of a 16-bit format, with `middle` exactly between them as float32. */
 static void check_rounding(uint16_t (*convert)(float), uint16_t a, uint16_t b, float middle) {
     for (uint32_t sign = 0; sign <= 0x8000; sign += 0x8000) {
@@ -333,6 +346,21 @@ static void f16_rounds_to_nearest_ties_to_even(void) {
     CHECK(lt_f32_to_f16(1e-30f) == 0 && lt_f32_to_f16(-1e-45f) == 0x8000);
 }
 
+static void e4m3_rounds_to_nearest_ties_to_even_and_saturates(void) {
+    for (uint8_t a = 0; a < 0x7E; a++)
+        for (int sign = 1; sign >= -1; sign -= 2) {
+            float middle = (float)sign * (lt_e4m3_to_f32(a) + lt_e4m3_to_f32((uint8_t)(a + 1))) / 2;
+            uint8_t low = (uint8_t)(a | (sign < 0) << 7), high = (uint8_t)(low + 1);
+            CHECK(lt_f32_to_e4m3(middle) == (a & 1 ? high : low));
+            CHECK(lt_f32_to_e4m3(nextafterf(middle, 0)) == low);
+            CHECK(lt_f32_to_e4m3(nextafterf(middle, 2 * middle)) == high);
+        }
+    static const float large[] = {448, 463.9f, 464, 480, 1e30f, INFINITY};
+    for (size_t i = 0; i < sizeof large / sizeof *large; i++)
+        CHECK(lt_f32_to_e4m3(large[i]) == 0x7E && lt_f32_to_e4m3(-large[i]) == 0xFE);
+    CHECK(lt_f32_to_e4m3(1e-30f) == 0 && lt_f32_to_e4m3(-1e-45f) == 0x80);
+}
+
 static void nan_stays_nan_whatever_its_payload(void) {
     static const uint32_t payloads[] = {1, 0x1FFF, 0x8000, 0xFFFF, 0x400000, 0x7FFFFF};
     for (size_t i = 0; i < sizeof payloads / sizeof *payloads; i++)
@@ -340,6 +368,7 @@ static void nan_stays_nan_whatever_its_payload(void) {
             float nan_value = float_of(sign << 31 | 0x7F800000 | payloads[i]);
             CHECK(isnan(lt_bf16_to_f32(lt_f32_to_bf16(nan_value))));
             CHECK(isnan(lt_f16_to_f32(lt_f32_to_f16(nan_value))));
+            CHECK(isnan(lt_e4m3_to_f32(lt_f32_to_e4m3(nan_value))));
         }
     CHECK(lt_f32_to_bf16(INFINITY) == 0x7F80 && lt_f32_to_bf16(-INFINITY) == 0xFF80);
 }
@@ -362,8 +391,10 @@ int main(int argc, char **argv) {
     RUN(null_tensors_read_as_zeros);
     RUN(every_bf16_pattern_round_trips);
     RUN(every_f16_pattern_round_trips);
+    RUN(every_e4m3_pattern_round_trips);
     RUN(bf16_rounds_to_nearest_ties_to_even);
     RUN(f16_rounds_to_nearest_ties_to_even);
+    RUN(e4m3_rounds_to_nearest_ties_to_even_and_saturates);
     RUN(nan_stays_nan_whatever_its_payload);
     return test_end();
 }

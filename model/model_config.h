@@ -13,6 +13,7 @@ typedef struct lt_model_spec {
     int frame_height, frame_width; /* pixels */
     int text_length;               /* tokens */
     lt_dtype dtype;                /* of lt_ctx: set by lt_model_open, no key */
+    bool e4m3;                     /* of lt_params: the same */
 } lt_model_spec;
 
 /* LT_USAGE names the key that does not fit the others. */

@@ -85,17 +85,27 @@ lt_status lt_params_publish(lt_params *params, lt_init init, double scale, const
     return LT_OK;
 }
 
+static bool is_e4m3(const lt_params *params, const lt_param *param) { return params->e4m3 && param->narrow; }
+
 static lt_dtype value_dtype(const lt_params *params, const lt_param *param) {
+    if (is_e4m3(params, param)) return LT_E4M3;
     return param->matrix ? params->matrix_dtype : params->dtype;
 }
 static bool has_master(const lt_params *params, const lt_param *param) {
     return value_dtype(params, param) != params->dtype;
 }
 
-static size_t arena_bytes(const lt_param *param, lt_dtype dtype) {
-    size_t one = (size_t)product(param->ndim, param->shape) * lt_dtype_size(dtype);
-    return (one + LT_ARENA_ALIGN - 1) / LT_ARENA_ALIGN * LT_ARENA_ALIGN;
+static size_t aligned(int64_t count, lt_dtype dtype) {
+    size_t bytes = (size_t)count * lt_dtype_size(dtype);
+    return (bytes + LT_ARENA_ALIGN - 1) / LT_ARENA_ALIGN * LT_ARENA_ALIGN;
 }
+
+static size_t arena_bytes(const lt_param *param, lt_dtype dtype) {
+    return aligned(product(param->ndim, param->shape), dtype);
+}
+
+/* Of the matrix that the last dimension makes of it. */
+static int64_t rows_of(const lt_param *param) { return product(param->ndim - 1, param->shape); }
 
 size_t lt_params_bytes(const lt_params *params) {
     size_t bytes = 0;
@@ -105,8 +115,11 @@ size_t lt_params_bytes(const lt_params *params) {
 
 size_t lt_params_value_bytes(const lt_params *params) {
     size_t bytes = 0;
-    for (int i = 0; i < params->count; i++)
-        bytes += arena_bytes(params->items[i], value_dtype(params, params->items[i]));
+    for (int i = 0; i < params->count; i++) {
+        const lt_param *param = params->items[i];
+        bytes += arena_bytes(param, value_dtype(params, param));
+        if (is_e4m3(params, param)) bytes += aligned(rows_of(param), params->dtype);
+    }
     return bytes;
 }
 
@@ -128,6 +141,7 @@ lt_status lt_params_allocate(lt_params *params, lt_arena *weights, lt_arena *gra
     for (int i = 0; i < params->count; i++) {
         lt_param *p = params->items[i];
         LT_TRY(lt_tensor_new(weights, value_dtype(params, p), &p->var.value, p->ndim, p->shape));
+        if (is_e4m3(params, p)) LT_TRY(LT_NEW(weights, params->dtype, &p->var.scale, rows_of(p)));
         if (grads) LT_TRY(lt_tensor_new(grads, params->dtype, &p->var.grad, p->ndim, p->shape));
         p->var.needs_grad = grads && p->trainable;
         if (ema) LT_TRY(lt_tensor_new(ema, params->dtype, &p->ema, p->ndim, p->shape));
@@ -215,13 +229,15 @@ void lt_params_clear_grads(lt_params *params) {
     for (int i = 0; i < params->count; i++) params->items[i]->var.has_grad = false;
 }
 
+lt_status lt_param_fill_grad(lt_param *param, lt_ctx *ctx) {
+    lt_var *var = &param->var;
+    if (!var->needs_grad || var->has_grad) return LT_OK;
+    var->has_grad = true;
+    return lt_tensor_zero(ctx->device, ctx->stream, &var->grad);
+}
+
 lt_status lt_params_fill_grads(lt_params *params, lt_ctx *ctx) {
-    for (int i = 0; i < params->count; i++) {
-        lt_var *var = &params->items[i]->var;
-        if (!var->needs_grad || var->has_grad) continue;
-        LT_TRY(lt_tensor_zero(ctx->device, ctx->stream, &var->grad));
-        var->has_grad = true;
-    }
+    for (int i = 0; i < params->count; i++) LT_TRY(lt_param_fill_grad(params->items[i], ctx));
     return LT_OK;
 }
 

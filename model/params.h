@@ -47,6 +47,7 @@ typedef struct lt_param {
     int64_t shape[5]; /* as stored */
     bool decay;       /* weight decay applies: matrices and kernels, not biases, norms and tables */
     bool matrix;      /* multiplied with activations: has their dtype */
+    bool narrow;      /* such a matrix that may be e4m3 instead */
     bool trainable;
     bool fixed; /* never trainable: lt_params_fix */
 } lt_param;
@@ -55,14 +56,15 @@ typedef struct lt_params {
     lt_device *device;
     lt_dtype dtype;        /* of gradients, moments, EMA, and of values but for matrices */
     lt_dtype matrix_dtype; /* of matrices' values: dtype, or bf16 */
-    lt_param **items;      /* stable addresses: the model keeps pointers */
+    bool e4m3;        /* narrow matrices are e4m3, with a scale for each row in var.scale: for inference */
+    lt_param **items; /* stable addresses: the model keeps pointers */
     int count;
     lt_published *published;
     int published_count;
     lt_pool pool;
 } lt_params;
 
-/* Matrices have this dtype too, until matrix_dtype is set, before allocation. */
+/* Matrices have this dtype too, until matrix_dtype and e4m3 are set, before allocation. */
 void lt_params_init(lt_params *params, lt_device *device, lt_dtype dtype);
 void lt_params_free(lt_params *params);
 
@@ -99,6 +101,7 @@ int lt_params_set_trainable(lt_params *params, const char *pattern, bool trainab
 void lt_params_clear_grads(lt_params *params);
 /* After backward: parameters that nothing reached get zero gradients. */
 lt_status lt_params_fill_grads(lt_params *params, lt_ctx *ctx);
+lt_status lt_param_fill_grad(lt_param *param, lt_ctx *ctx);
 
 /* Which copy is read or written. */
 typedef enum lt_param_copy { LT_COPY_VALUE, LT_COPY_EMA, LT_COPY_M, LT_COPY_V } lt_param_copy;

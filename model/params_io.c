@@ -2,6 +2,7 @@
 #include "model/params.h"
 
 #include "core/rng.h"
+#include "kernels/e4m3.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -100,13 +101,63 @@ static lt_status write_flat(lt_device *device, lt_tensor *flat, const double *in
     return status;
 }
 
+/* Matrices in e4m3: a published tensor is whole rows of one, each with its scale. */
+typedef struct narrow_rows {
+    lt_tensor codes, scales; /* flat */
+    int64_t rows, columns;
+    uint8_t *code; /* on the host */
+    float *scale;
+} narrow_rows;
+
+static lt_status open_rows(const lt_var *var, const lt_published *p, narrow_rows *r) {
+    LT_TRY(storage_of(&var->value, p, &r->codes));
+    r->columns = var->value.shape[var->value.ndim - 1], r->rows = p->count / r->columns;
+    r->scales = lt_slice(var->scale, 0, p->offset / r->columns, r->rows);
+    r->scale = malloc((size_t)r->rows * sizeof *r->scale + (size_t)p->count);
+    LT_CHECK(r->scale, LT_FAILED, "%s: out of memory", p->name);
+    r->code = (uint8_t *)(r->scale + r->rows);
+    return LT_OK;
+}
+
+static lt_status read_rows(lt_device *device, const lt_var *var, const lt_published *p, double *out) {
+    narrow_rows r;
+    LT_TRY(open_rows(var, p, &r));
+    lt_status status = lt_tensor_to_host(device, NULL, &r.codes, r.code);
+    if (status == LT_OK) status = lt_tensor_to_host(device, NULL, &r.scales, r.scale);
+    for (int64_t i = 0; status == LT_OK && i < p->count; i++)
+        out[i] = (double)lt_e4m3_to_f32(r.code[i]) * (double)r.scale[i / r.columns];
+    free(r.scale);
+    return status;
+}
+
+static lt_status write_rows(lt_device *device, const lt_var *var, const lt_published *p, const double *in) {
+    narrow_rows r;
+    LT_TRY(open_rows(var, p, &r));
+    float *single = malloc((size_t)p->count * sizeof *single);
+#pragma omp parallel for schedule(static) if (p->count >= PARALLEL_FROM)
+    for (int64_t row = 0; row < r.rows; row++) {
+        int64_t at = row * r.columns;
+        if (!single) continue;
+        for (int64_t i = at; i < at + r.columns; i++) single[i] = (float)in[i];
+        r.scale[row] = lt_e4m3_row(single + at, r.columns, r.code + at);
+    }
+    lt_status status = single ? lt_tensor_from_host(device, NULL, &r.codes, r.code)
+                              : lt_fail(LT_FAILED, "%s: out of memory", p->name);
+    if (status == LT_OK) status = lt_tensor_from_host(device, NULL, &r.scales, r.scale);
+    free(single);
+    free(r.scale);
+    return status;
+}
+
 static lt_status get_from(const lt_params *params, const lt_tensor *whole, const lt_published *p,
                           double *out) {
+    const lt_var *var = &params->items[p->param]->var;
     lt_tensor flat;
     LT_TRY(storage_of(whole, p, &flat));
     double *stored = malloc(p->count * sizeof *stored);
     LT_CHECK(stored, LT_FAILED, "%s: out of memory", p->name);
-    lt_status status = read_flat(params->device, &flat, stored);
+    lt_status status = whole->dtype == LT_E4M3 ? read_rows(params->device, var, p, stored)
+                                               : read_flat(params->device, &flat, stored);
     if (status == LT_OK) permute(p, stored, out, false);
     free(stored);
     return status;
@@ -123,6 +174,7 @@ lt_status lt_params_get_grad(const lt_params *params, const lt_published *p, dou
 static lt_status write_into(const lt_params *params, const lt_tensor *whole, const lt_published *p,
                             const double *stored) {
     lt_tensor flat;
+    if (whole->dtype == LT_E4M3) return write_rows(params->device, &params->items[p->param]->var, p, stored);
     LT_TRY(storage_of(whole, p, &flat));
     return write_flat(params->device, &flat, stored);
 }

@@ -1,5 +1,5 @@
 #include "kernels/cuda.cuh"
-#include "kernels/cuda_blas.h"
+#include "kernels/cuda_e4m3.h"
 #include "kernels/linear/linear.h"
 #include "kernels/linear/pieces.h"
 #include "kernels/rows.h"
@@ -118,9 +118,20 @@ lt_status bias_gradient(lt_ctx *ctx, const lt_linear_backward_args *a, float *wo
 
 } // namespace
 
+/* y = x w^T + b with both in e4m3: x is rounded first. */
+static lt_status narrow_product(lt_ctx *ctx, const lt_linear_args *a, int64_t rows, void *workspace) {
+    int64_t m = a->w.shape[0], k = a->w.shape[1];
+    lt_blas_matrix x, w = matrix_of(a->w, true);
+    w.scale = (const float *)a->scale.data;
+    LT_TRY(lt_e4m3_rows(ctx, &a->x, workspace, &x));
+    return product(ctx, rows, m, k, x, w, a->y, false, (const float *)a->b.data,
+                   (char *)workspace + lt_e4m3_bytes(rows, k));
+}
+
 extern "C" lt_status lt_linear_cuda(lt_ctx *ctx, const void *args, void *workspace) {
     const lt_linear_args *a = (const lt_linear_args *)args;
     int64_t rows = lt_rows_of(&a->x, 1).rows, m = a->w.shape[0], k = a->w.shape[1];
+    if (!lt_is_empty(&a->scale)) return narrow_product(ctx, a, rows, workspace);
     return product(ctx, rows, m, k, matrix_of(a->x, false), matrix_of(a->w, true), a->y, a->accumulate,
                    (const float *)a->b.data, workspace);
 }

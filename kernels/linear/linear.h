@@ -1,7 +1,10 @@
 /* y = x w^T + b: the one matrix product of the model (published 1x1 convolutions are this too).
  *
  * x, w, y and their gradients dx, dy have one dtype: that of activations, or, where activations are bf16, float32 throughout
- * one call (the time embedding, the scorer). Bias and the gradients of parameters are sums. */
+ * one call (the time embedding, the scorer). Bias and the gradients of parameters are sums.
+ *
+ * For inference w may be e4m3 with a scale for each row; the rows of x are then rounded to e4m3 as well, each with a scale of
+ * its own (kernels/e4m3.h), and K and M are multiples of 16, as tensor cores want them. */
 #ifndef LT_KERNELS_LINEAR_H
 #define LT_KERNELS_LINEAR_H
 
@@ -17,6 +20,7 @@ typedef struct lt_linear_args {
     lt_tensor b;     /* [M] or empty; a sum */
     lt_tensor y;     /* [..., M], rows may be strided */
     bool accumulate; /* y += instead of y = */
+    lt_tensor scale; /* [M] or empty; a sum: w in e4m3 (on naive its numbers in float64) stands for scale w */
 } lt_linear_args;
 lt_status lt_linear_forward(lt_ctx *ctx, const lt_linear_args *args);
 

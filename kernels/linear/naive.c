@@ -1,18 +1,23 @@
+#include "kernels/e4m3.h"
 #include "kernels/linear/linear.h"
 #include "kernels/rows.h"
 
 lt_status lt_linear_naive(lt_ctx *ctx, const void *args, void *workspace) {
-    (void)ctx, (void)workspace;
+    (void)ctx;
     const lt_linear_args *a = args;
     lt_rows xr = lt_rows_of(&a->x, 1), wr = lt_rows_of(&a->w, 1), yr = lt_rows_of(&a->y, 1);
-    const double *x = a->x.data, *w = a->w.data, *b = a->b.data;
+    const double *w = a->w.data, *b = a->b.data, *scale = a->scale.data;
     double *y = a->y.data;
-    for (int64_t n = 0; n < yr.rows; n++)
+    for (int64_t n = 0; n < yr.rows; n++) {
+        const double *x = (const double *)a->x.data + n * xr.ld;
+        if (scale) lt_e4m3_round_exactly(x, xr.columns, workspace), x = workspace;
         for (int64_t m = 0; m < yr.columns; m++) {
-            double sum = b ? b[m] : 0;
-            for (int64_t k = 0; k < xr.columns; k++) sum += x[n * xr.ld + k] * w[m * wr.ld + k];
-            y[n * yr.ld + m] = (a->accumulate ? y[n * yr.ld + m] : 0) + sum;
+            double sum = 0;
+            for (int64_t k = 0; k < xr.columns; k++) sum += x[k] * w[m * wr.ld + k];
+            if (scale) sum *= scale[m];
+            y[n * yr.ld + m] = (a->accumulate ? y[n * yr.ld + m] : 0) + sum + (b ? b[m] : 0);
         }
+    }
     return LT_OK;
 }
 

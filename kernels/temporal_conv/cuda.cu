@@ -1,5 +1,5 @@
 #include "kernels/cuda.cuh"
-#include "kernels/cuda_blas.h"
+#include "kernels/cuda_e4m3.h"
 #include "kernels/temporal_conv/partials.h"
 #include "kernels/temporal_conv/temporal_conv.h"
 
@@ -194,9 +194,64 @@ lt_status weight_gradient(const conv &s, const lt_temporal_conv_backward_args &a
 
 } // namespace
 
+namespace {
+
+/* ---- w in e4m3 ---------------------------------------------------------------------------------------------------- */
+
+/* Rounded rows from frame `frame` on, counted over all blocks. */
+lt_blas_matrix rounded_from(const conv &s, lt_blas_matrix x, int64_t frame) {
+    int64_t row = frame * s.pixels;
+    x.data = (char *)x.data + row * s.channels, x.scale += row;
+    return x;
+}
+
+lt_blas_matrix narrow_tap(const conv &s, const lt_temporal_conv_args &a, int tap) {
+    lt_blas_matrix w = tap_of(s, a.w, tap);
+    w.transposed = true, w.scale = (const float *)a.scale.data + tap * s.channels;
+    return w;
+}
+
+/* y += x w^T over `frames` frames, or y = x w^T + c. */
+lt_status add_tap(const conv &s, int64_t frames, const lt_blas_matrix &x, const lt_blas_matrix &w,
+                  const lt_blas_matrix &c, const lt_blas_matrix &y) {
+    lt_blas_product p = {frames * s.pixels, s.channels, s.channels, 1, x, w, c, y, NULL};
+    return lt_blas_run(s.ctx, &p, s.scratch);
+}
+
+/* The outer taps of one block; products of e4m3 come one at a time. */
+lt_status add_outer_taps(const conv &s, const lt_temporal_conv_args &a, const lt_blas_matrix &x,
+                         const lt_blas_matrix &tail, int64_t block) {
+    int64_t first = block * s.frames;
+    lt_blas_matrix y = frames_of(s, a.y, first), later = frames_of(s, a.y, first + 1);
+    lt_blas_matrix left = narrow_tap(s, a, 0), right = narrow_tap(s, a, 2);
+    if (tail.data) LT_TRY(add_tap(s, 1, rounded_from(s, tail, block), left, y, y));
+    if (s.frames == 1) return LT_OK;
+    LT_TRY(add_tap(s, s.frames - 1, rounded_from(s, x, first), left, later, later));
+    return add_tap(s, s.frames - 1, rounded_from(s, x, first + 1), right, y, y);
+}
+
+lt_status narrow_conv(conv s, const lt_temporal_conv_args &a) {
+    char *memory = (char *)s.scratch;
+    lt_blas_matrix x, tail = {};
+    LT_TRY(lt_e4m3_rows(s.ctx, &a.x, memory, &x));
+    memory += lt_e4m3_bytes(s.blocks * s.frames * s.pixels, s.channels);
+    if (!lt_is_empty(&a.tail)) {
+        LT_TRY(lt_e4m3_rows(s.ctx, &a.tail, memory, &tail));
+        memory += lt_e4m3_bytes(s.blocks * s.pixels, s.channels);
+    }
+    s.scratch = memory;
+    LT_TRY(
+        add_tap(s, s.blocks * s.frames, x, narrow_tap(s, a, 1), frames_of(s, a.x, 0), frames_of(s, a.y, 0)));
+    for (int64_t block = 0; block < s.blocks; block++) LT_TRY(add_outer_taps(s, a, x, tail, block));
+    return LT_OK;
+}
+
+} // namespace
+
 /* y = x + x w_1^T, then what the outer taps bring. */
 extern "C" lt_status lt_temporal_conv_cuda(lt_ctx *ctx, const void *args, void *workspace) {
     const lt_temporal_conv_args &a = *(const lt_temporal_conv_args *)args;
+    if (!lt_is_empty(&a.scale)) return narrow_conv(conv_of(ctx, a.x, workspace), a);
     conv s = conv_of(ctx, a.x, workspace);
     lt_blas_matrix x = frames_of(s, a.x, 0), y = frames_of(s, a.y, 0), later = frames_of(s, a.y, 1);
     lt_blas_matrix left = transposed(tap_of(s, a.w, 0)), right = transposed(tap_of(s, a.w, 2));

@@ -1,3 +1,4 @@
+#include "kernels/e4m3.h"
 #include "kernels/temporal_conv/temporal_conv.h"
 
 #include <string.h>
@@ -9,20 +10,43 @@ static double *frame_of(const lt_tensor *t, const lt_tensor *tail, int64_t g, in
     return f == -1 && !lt_is_empty(tail) ? (double *)tail->data + g * size : NULL;
 }
 
+/* `t` with rows rounded to e4m3, in memory that is then taken from `*memory`. */
+static lt_tensor rounded(lt_tensor t, int64_t channels, double **memory) {
+    double *to = *memory;
+    for (int64_t i = 0; !lt_is_empty(&t) && i < lt_numel(&t); i += channels)
+        lt_e4m3_round_exactly((const double *)t.data + i, channels, to + i);
+    if (lt_is_empty(&t)) return t;
+    *memory += lt_numel(&t);
+    t.data = to;
+    return t;
+}
+
+/* What products read in place of x, tail and w. */
+static void round_all(lt_temporal_conv_args *a, double *memory) {
+    int64_t channels = a->x.shape[3];
+    const double *w = a->w.data, *scale = a->scale.data;
+    a->x = rounded(a->x, channels, &memory), a->tail = rounded(a->tail, channels, &memory);
+    for (int64_t i = 0; i < lt_numel(&a->w); i++) memory[i] = w[i] * scale[i / channels];
+    a->w.data = memory;
+}
+
 lt_status lt_temporal_conv_naive(lt_ctx *ctx, const void *args, void *workspace) {
-    (void)ctx, (void)workspace;
-    const lt_temporal_conv_args *a = args;
+    (void)ctx;
+    lt_temporal_conv_args from = *(const lt_temporal_conv_args *)args;
+    const lt_temporal_conv_args *a = &from;
+    const lt_tensor x = from.x;
+    if (!lt_is_empty(&from.scale)) round_all(&from, workspace);
     int64_t blocks = a->x.shape[0], frames = a->x.shape[1], pixels = a->x.shape[2], channels = a->x.shape[3];
     const double *w = a->w.data;
     for (int64_t g = 0; g < blocks; g++)
         for (int64_t f = 0; f < frames; f++)
             for (int64_t i = 0; i < pixels * channels; i++) {
                 int64_t pixel = i / channels * channels, out = i % channels;
-                double sum = frame_of(&a->x, &a->tail, g, f)[i];
+                double sum = frame_of(&x, &a->tail, g, f)[i];
                 for (int tap = 0; tap < 3; tap++) {
-                    const double *x = frame_of(&a->x, &a->tail, g, f + tap - 1);
-                    for (int64_t in = 0; x && in < channels; in++)
-                        sum += w[(tap * channels + out) * channels + in] * x[pixel + in];
+                    const double *read = frame_of(&a->x, &a->tail, g, f + tap - 1);
+                    for (int64_t in = 0; read && in < channels; in++)
+                        sum += w[(tap * channels + out) * channels + in] * read[pixel + in];
                 }
                 frame_of(&a->y, &a->tail, g, f)[i] = sum;
             }

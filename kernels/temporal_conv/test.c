@@ -43,6 +43,40 @@ static void forward_agrees_with_and_without_tail(void) {
     }
 }
 
+/* w in e4m3: products read rounded rows, the sum begins with x itself. */
+static lt_status e4m3_agrees(size s, bool tail, uint64_t seed) {
+    lt_check c;
+    lt_check_begin(&c, seed);
+    for (c.threads_may_differ = c.bf16 = true; lt_check_next(&c);) {
+        c.bf16_bound = LT_TOL_E4M3;
+        lt_temporal_conv_args f = {.x = video(&c, LT_CHECK_INPUT, s)};
+        if (tail) f.tail = frame_each(&c, LT_CHECK_INPUT, s);
+        f.w = LT_IN_E4M3(&c, 3, s.channels, s.channels);
+        f.scale = LT_IN_SUM(&c, 3 * s.channels);
+        lt_check_affine(&f.scale, 1e-3, 0);
+        f.y = video(&c, LT_CHECK_OUTPUT, s);
+        LT_CHECK_RUN(&c, lt_temporal_conv_forward(&c.ctx, &f));
+    }
+    return lt_check_end(&c);
+}
+
+static void e4m3_agrees_with_and_without_tail(void) {
+    static const size whole[] = {{1, 1, 1, 16},   {1, 1, 63, 32}, {2, 4, 64, 128}, {3, 2, 5, 848},
+                                 {3, 3, 12, 256}, {2, 5, 9, 1120} /* scales at odd addresses */};
+    for (int i = 0; i < 6; i++) {
+        CHECK_OK(e4m3_agrees(whole[i], false, 110 + (uint64_t)i));
+        CHECK_OK(e4m3_agrees(whole[i], true, 120 + (uint64_t)i));
+    }
+    lt_check c;
+    lt_check_begin(&c, 5);
+    CHECK(lt_check_next(&c));
+    lt_temporal_conv_args f = {
+        .x = LT_IN(&c, 1, 2, 3, 8), .w = LT_IN(&c, 3, 8, 8), .scale = LT_IN_SUM(&c, 24)};
+    f.y = LT_OUT_PARTLY(&c, 1, 2, 3, 8);
+    CHECK_FAILS(lt_temporal_conv_forward(&c.ctx, &f), LT_FAILED, "multiple of 16");
+    CHECK_OK(lt_check_end(&c));
+}
+
 enum { DX = 1, DTAIL = 2, DW = 4, ALL = 7 };
 
 static lt_status backward_agrees(size s, bool tail, int parts, bool accumulate, uint64_t seed) {
@@ -208,6 +242,7 @@ static void workspace_follows_sizes(void) {
 
 int main(int argc, char **argv) {
     RUN(forward_agrees_with_and_without_tail);
+    RUN(e4m3_agrees_with_and_without_tail);
     RUN(backward_agrees_with_and_without_tail);
     RUN(backward_adds_to_what_gradients_hold);
     RUN(backward_computes_only_what_is_asked);

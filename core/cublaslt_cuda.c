@@ -56,12 +56,22 @@ PASS_ON(cublasLtMatmulAlgoGetHeuristic,
          cublasLtMatmulPreference_t preference, int wanted, cublasLtMatmulHeuristicResult_t results[],
          int *found),
         (handle, operation, a, b, c, d, preference, wanted, results, found))
+PASS_ON(cublasLtMatmulAlgoCheck,
+        (cublasLtHandle_t handle, cublasLtMatmulDesc_t operation, cublasLtMatrixLayout_t a,
+         cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d,
+         const cublasLtMatmulAlgo_t *algorithm, cublasLtMatmulHeuristicResult_t *result),
+        (handle, operation, a, b, c, d, algorithm, result))
 PASS_ON(cublasLtMatmul,
         (cublasLtHandle_t handle, cublasLtMatmulDesc_t compute, const void *alpha, const void *A,
          cublasLtMatrixLayout_t a, const void *B, cublasLtMatrixLayout_t b, const void *beta, const void *C,
          cublasLtMatrixLayout_t c, void *D, cublasLtMatrixLayout_t d, const cublasLtMatmulAlgo_t *algorithm,
          void *workspace, size_t workspace_bytes, cudaStream_t stream),
         (handle, compute, alpha, A, a, B, b, beta, C, c, D, d, algorithm, workspace, workspace_bytes, stream))
+
+size_t cublasLtGetVersion(void) {
+    size_t (*function)(void) = (size_t(*)(void))find("cublasLtGetVersion");
+    return function ? function() : 0;
+}
 
 const char *cublasLtGetStatusString(cublasStatus_t status) {
     const char *(*function)(cublasStatus_t) =

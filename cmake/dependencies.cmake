@@ -50,10 +50,17 @@ if(LT_WITH_LT_CUDA)
   set(CMAKE_CUDA_STANDARD 17)
   enable_language(CUDA)
   find_package(CUDAToolkit REQUIRED)
+  find_path(NCCL_INCLUDE nccl.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
+  find_library(NCCL_LIBRARY NAMES nccl libnccl.so.2 HINTS ${CUDAToolkit_LIBRARY_DIR}) # loaded at run time: may be missing
 endif()
+if(LT_WITH_LT_CUDA AND LT_WITH_LT_MPI AND NCCL_INCLUDE) # MPI starts the ranks
+  set(nccl_found ON)
+endif()
+lt_optional(LT_NCCL "${nccl_found}" "it needs CUDA, MPI and nccl.h: apt-get install libnccl-dev, or -DNCCL_INCLUDE=DIR")
 
 message(STATUS "longtake: HDF5 ${HDF5_VERSION}, cJSON ${CJSON_VERSION}, OpenBLAS ${OPENBLAS_LIBRARY}")
 lt_report("FFmpeg libraries (ingest, mp4)" "${LT_WITH_LT_FFMPEG}" "apt-get install libavformat-dev libavcodec-dev libavutil-dev libswscale-dev")
 lt_report("MPI (several processes)" "${LT_WITH_LT_MPI}" "apt-get install libopenmpi-dev openmpi-bin")
 lt_report("CUDA (NVIDIA GPUs)" "${LT_WITH_LT_CUDA}" "install the CUDA Toolkit and put nvcc on PATH")
+lt_report("NCCL (training on several GPUs)" "${LT_WITH_LT_NCCL}" "with CUDA and MPI: apt-get install libnccl2 libnccl-dev")
 lt_report("gnuplot (plots in reports)" "${LT_GNUPLOT}" "apt-get install gnuplot-nox")

@@ -6,7 +6,7 @@ add_library(lt_flags INTERFACE)
 target_include_directories(lt_flags INTERFACE ${CMAKE_SOURCE_DIR})
 target_compile_definitions(lt_flags INTERFACE _GNU_SOURCE LT_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
   $<$<BOOL:${LT_WITH_LT_MPI}>:LT_WITH_MPI> $<$<BOOL:${LT_WITH_LT_FFMPEG}>:LT_WITH_FFMPEG>
-  $<$<BOOL:${LT_WITH_LT_CUDA}>:LT_WITH_CUDA>)
+  $<$<BOOL:${LT_WITH_LT_CUDA}>:LT_WITH_CUDA> $<$<BOOL:${LT_WITH_LT_NCCL}>:LT_WITH_NCCL>)
 set(c_options -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wno-missing-field-initializers
   -ffp-contract=off -fno-math-errno -fno-trapping-math
   $<$<BOOL:${LT_WERROR}>:-Werror> $<$<BOOL:${LT_NATIVE}>:-march=native>)
@@ -73,6 +73,10 @@ if(LT_WITH_LT_CUDA)
   target_include_directories(lt_core PRIVATE ${CUDAToolkit_INCLUDE_DIRS})
   target_link_libraries(lt_core PUBLIC CUDA::cudart_static)
   set_source_files_properties(core/cublaslt_cuda.c PROPERTIES COMPILE_DEFINITIONS LT_CUBLASLT="${CUDA_cublasLt_LIBRARY}")
+  if(LT_WITH_LT_NCCL)
+    set_source_files_properties(core/nccl_cuda.c core/comm_nccl_cuda.c PROPERTIES INCLUDE_DIRECTORIES ${NCCL_INCLUDE}
+      COMPILE_DEFINITIONS LT_NCCL_LIBRARY="$<$<BOOL:${NCCL_LIBRARY}>:${NCCL_LIBRARY}>")
+  endif()
 endif()
 
 lt_room(kernels core)

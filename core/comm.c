@@ -1,5 +1,7 @@
 #include "core/comm.h"
 #include "core/comm_impl.h"
+#include "core/log.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,7 +18,11 @@ static lt_status none_broadcast(lt_comm *comm, void *bytes, int64_t count, int r
 static lt_status none_barrier(lt_comm *comm) { return (void)comm, LT_OK; }
 static void none_close(lt_comm *comm) { (void)comm; }
 
-static const lt_comm_ops none_ops = {"none", none_sum, none_broadcast, none_barrier, none_close};
+static const lt_comm_ops none_ops = {.name = "none",
+                                     .sum = none_sum,
+                                     .broadcast = none_broadcast,
+                                     .barrier = none_barrier,
+                                     .close = none_close};
 
 /* Processes of the job that a launcher says this process belongs to; 0 when there was no launcher. */
 static long launched_processes(void) {
@@ -31,7 +37,7 @@ static long launched_processes(void) {
 
 static lt_status join(lt_comm *comm) {
     const long processes = launched_processes();
-    *comm = (lt_comm){&none_ops, 0, 1, NULL};
+    *comm = (lt_comm){.ops = &none_ops, .size = 1};
 #ifdef LT_WITH_MPI
     if (processes > 0) return lt_comm_open_mpi(comm);
 #endif
@@ -108,4 +114,75 @@ lt_status lt_comm_agree(lt_comm *comm, lt_status mine) {
     free(all);
     LT_TRY(status);
     return worst == LT_OK ? LT_OK : share_message(comm, worst, rank);
+}
+
+/* ---- sums of device memory ---------------------------------------------------------------------------------------- */
+
+void lt_comm_device(const lt_comm *comm, const char *spec, char out[LT_COMM_DEVICE]) {
+    bool own = comm->size > 1 && strcmp(spec, "cuda") == 0;
+    if (own) snprintf(out, LT_COMM_DEVICE, "cuda:%d", comm->local_rank);
+    else snprintf(out, LT_COMM_DEVICE, "%s", spec);
+}
+
+/* What NCCL needs of this rank. */
+static lt_status check_nccl(const lt_device *device) {
+    LT_CHECK(device->ops->backend == LT_BACKEND_CUDA, LT_UNAVAILABLE,
+             "NCCL sums between GPUs, and the device is \"%s\"; use --device cuda or --collectives mpi",
+             device->ops->name);
+#ifdef LT_WITH_NCCL
+    return lt_nccl_load();
+#else
+    return lt_fail(LT_UNAVAILABLE, "this build has no NCCL; install libnccl-dev and configure again, or use "
+                                   "--collectives mpi");
+#endif
+}
+
+static lt_status attach_nccl(lt_comm *comm, const lt_device *device) {
+    LT_TRY(lt_comm_agree(comm, check_nccl(device)));
+#ifdef LT_WITH_NCCL
+    if (comm->size > 1) return lt_comm_attach_nccl(comm);
+#endif
+    return LT_OK;
+}
+
+lt_status lt_comm_attach(lt_comm *comm, lt_device *device, const char *collectives) {
+    const char *wanted = collectives ? collectives : "auto";
+    bool choice = strcmp(wanted, "auto") == 0, must = strcmp(wanted, "nccl") == 0;
+    LT_CHECK(choice || must || strcmp(wanted, "mpi") == 0, LT_USAGE,
+             "collectives \"%s\": expected auto, nccl or mpi", wanted);
+    bool gpu = device->ops->backend == LT_BACKEND_CUDA;
+    if (!must && (!choice || !gpu || comm->size == 1)) return LT_OK;
+    lt_status status = attach_nccl(comm, device);
+    if (must || status != LT_UNAVAILABLE) return status;
+    if (comm->rank == 0) lt_warn("gradients are summed through the host: %s", lt_error());
+    return LT_OK;
+}
+
+static lt_status sum_through_host(lt_comm *comm, lt_device *device, lt_stream *stream, void *values,
+                                  int64_t count, lt_dtype dtype) {
+    size_t bytes = (size_t)count * lt_dtype_size(dtype);
+    void *host = malloc(bytes ? bytes : 1);
+    LT_CHECK(host, LT_FAILED, "out of memory for a sum of %lld values over ranks", (long long)count);
+    lt_status status = lt_device_copy(device, stream, host, values, bytes, LT_COPY_TO_HOST);
+    if (status == LT_OK) status = comm->ops->sum(comm, host, count, dtype);
+    if (status == LT_OK) status = lt_device_copy(device, stream, values, host, bytes, LT_COPY_TO_DEVICE);
+    free(host);
+    return status;
+}
+
+lt_status lt_comm_reduce(lt_comm *comm, lt_device *device, lt_stream *stream, void *values, int64_t count,
+                         lt_dtype dtype) {
+    LT_CHECK(dtype == LT_F32 || dtype == LT_F64, LT_FAILED, "reduce: sums are of float32 or float64");
+    if (comm->size == 1 || count == 0) return LT_OK;
+    if (comm->ops->reduce) return comm->ops->reduce(comm, stream, values, count, dtype);
+    if (lt_device_is_host(device)) return comm->ops->sum(comm, values, count, dtype);
+    return sum_through_host(comm, device, stream, values, count, dtype);
+}
+
+lt_status lt_comm_reduce_end(lt_comm *comm, lt_stream *stream) {
+    return comm->ops->reduce_end ? comm->ops->reduce_end(comm, stream) : LT_OK;
+}
+
+void lt_comm_reduce_abandon(lt_comm *comm) {
+    if (comm->ops->reduce_abandon) comm->ops->reduce_abandon(comm);
 }

@@ -1,5 +1,6 @@
 /* Collectives between the processes of one job. `none` (one rank) is always there; `mpi` where the build found MPI and
- * the process was started by mpirun; NCCL joins later behind the same functions.
+ * the process was started by mpirun; `nccl` when each of its ranks has a GPU of its own (lt_comm_attach): MPI for host
+ * memory still, and from GPU to GPU for lt_comm_reduce.
  */
 #ifndef LT_CORE_COMM_H
 #define LT_CORE_COMM_H
@@ -16,9 +17,18 @@ typedef struct lt_comm lt_comm;
  * rank. Call it once. */
 lt_status lt_comm_open(lt_comm **out);
 void lt_comm_close(lt_comm *comm);
-const char *lt_comm_name(const lt_comm *comm); /* "none", "mpi" */
+const char *lt_comm_name(const lt_comm *comm); /* "none", "mpi", "nccl" */
 int lt_comm_rank(const lt_comm *comm);
 int lt_comm_size(const lt_comm *comm);
+
+/* What lt_device_open should be given on this rank for `spec`: "cuda" is the GPU whose number is the rank's among those of
+ * its machine; everything else is `spec` itself. */
+enum { LT_COMM_DEVICE = 64 };
+void lt_comm_device(const lt_comm *comm, const char *spec, char out[LT_COMM_DEVICE]);
+/* How lt_comm_reduce works from now on. "nccl": from GPU to GPU; LT_UNAVAILABLE says what is missing for it. "mpi": through
+ * the host, as without this call. "auto" (or NULL): nccl where it can be; where not, rank 0 warns if the device is a GPU.
+ * All ranks call it, each with its open device, at most once. */
+lt_status lt_comm_attach(lt_comm *comm, lt_device *device, const char *collectives);
 
 /* Host buffers, in place; all ranks must call with the same count. The sum is taken in float64 in rank order and rounded
  * once, so all ranks hold the same bits in every run. */
@@ -29,6 +39,16 @@ lt_status lt_comm_broadcast(lt_comm *comm, void *bytes, int64_t count, int root)
  * message of the (first) rank that has it. An interruption is milder than every failure. */
 lt_status lt_comm_agree(lt_comm *comm, lt_status mine);
 lt_status lt_comm_barrier(lt_comm *comm);
+
+/* The sum over all ranks of a piece of device memory, in place, f32 or f64, the same bits on every rank and in every run.
+ * It takes what `stream` was asked for before, and other work may go on there: the sum is in place for what `stream` is
+ * asked for after lt_comm_reduce_end. All ranks reduce the same pieces in the same order. A rank that cannot must not leave
+ * the others waiting: agree first. */
+lt_status lt_comm_reduce(lt_comm *comm, lt_device *device, lt_stream *stream, void *values, int64_t count,
+                         lt_dtype dtype);
+lt_status lt_comm_reduce_end(lt_comm *comm, lt_stream *stream);
+/* After a failure: drops reductions that other ranks may never join, so that the device can be waited for. None follow. */
+void lt_comm_reduce_abandon(lt_comm *comm);
 
 #ifdef __cplusplus
 }

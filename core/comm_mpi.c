@@ -67,7 +67,7 @@ static lt_status sum_chunk(lt_comm *comm, char *values, int count, lt_dtype dtyp
                  "gathering a sum");
 }
 
-static lt_status mpi_sum(lt_comm *comm, void *values, int64_t count, lt_dtype dtype) {
+lt_status lt_comm_mpi_sum(lt_comm *comm, void *values, int64_t count, lt_dtype dtype) {
     for (int64_t at = 0; at < count; at += CHUNK) {
         int chunk = (int)(count - at < CHUNK ? count - at : CHUNK);
         LT_TRY(sum_chunk(comm, (char *)values + (size_t)at * lt_dtype_size(dtype), chunk, dtype));
@@ -75,7 +75,7 @@ static lt_status mpi_sum(lt_comm *comm, void *values, int64_t count, lt_dtype dt
     return LT_OK;
 }
 
-static lt_status mpi_broadcast(lt_comm *comm, void *bytes, int64_t count, int root) {
+lt_status lt_comm_mpi_broadcast(lt_comm *comm, void *bytes, int64_t count, int root) {
     (void)comm;
     for (int64_t at = 0; at < count; at += 1 << 30) {
         int chunk = (int)(count - at < 1 << 30 ? count - at : 1 << 30);
@@ -84,12 +84,12 @@ static lt_status mpi_broadcast(lt_comm *comm, void *bytes, int64_t count, int ro
     return LT_OK;
 }
 
-static lt_status mpi_barrier(lt_comm *comm) {
+lt_status lt_comm_mpi_barrier(lt_comm *comm) {
     (void)comm;
     return check(MPI_Barrier(MPI_COMM_WORLD), "barrier");
 }
 
-static void mpi_close(lt_comm *comm) {
+void lt_comm_mpi_close(lt_comm *comm) {
     mpi_state *state = comm->state;
     if (state) {
         free(state->inbox);
@@ -99,7 +99,11 @@ static void mpi_close(lt_comm *comm) {
     MPI_Finalize();
 }
 
-static const lt_comm_ops mpi_ops = {"mpi", mpi_sum, mpi_broadcast, mpi_barrier, mpi_close};
+static const lt_comm_ops mpi_ops = {.name = "mpi",
+                                    .sum = lt_comm_mpi_sum,
+                                    .broadcast = lt_comm_mpi_broadcast,
+                                    .barrier = lt_comm_mpi_barrier,
+                                    .close = lt_comm_mpi_close};
 
 static lt_status make_state(lt_comm *comm) {
     const size_t size = (size_t)comm->size;
@@ -114,6 +118,15 @@ static lt_status make_state(lt_comm *comm) {
     return LT_OK;
 }
 
+static lt_status find_local_rank(lt_comm *comm) {
+    MPI_Comm machine;
+    LT_TRY(check(MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &machine),
+                 "finding the ranks of this machine"));
+    lt_status status = check(MPI_Comm_rank(machine, &comm->local_rank), "rank on this machine");
+    MPI_Comm_free(&machine);
+    return status;
+}
+
 lt_status lt_comm_open_mpi(lt_comm *comm) {
     int provided, used;
     LT_TRY(check(MPI_Initialized(&used), "asking whether it is initialised"));
@@ -123,9 +136,10 @@ lt_status lt_comm_open_mpi(lt_comm *comm) {
         check(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN), "setting the error handler");
     if (status == LT_OK) status = check(MPI_Comm_rank(MPI_COMM_WORLD, &comm->rank), "rank");
     if (status == LT_OK) status = check(MPI_Comm_size(MPI_COMM_WORLD, &comm->size), "size");
+    if (status == LT_OK) status = find_local_rank(comm);
     if (status == LT_OK) status = make_state(comm);
     if (status == LT_OK) comm->ops = &mpi_ops;
-    else mpi_close(comm);
+    else lt_comm_mpi_close(comm);
     return status;
 }
 #endif

@@ -1,8 +1,10 @@
-/* One process against two under mpirun, at the same global batch. Started by mpirun this is one of the two. */
+/* One process against two under mpirun, at the same global batch, on the CPU and on two GPUs where there are any. Started by mpirun
+ * this is one of the two. */
 #include "core/parallel.h"
+#include "kernels/choices.h"
 #include "train/testing.h"
 
-static const char *program;
+static const char *program, *device_name = "cpu";
 
 /* The second goes on from `base`: the damage that a new transformer's entries do is rounding alone. */
 static const char *const base[] = {"train.steps=40", "train.batch=4", NULL};
@@ -10,17 +12,26 @@ static const char *const stages[][4] = {{"train.steps=3", "train.batch=4", "trai
                                         {"train.steps=3", "train.batch=4", "train.stage=joint", NULL}};
 enum { STAGES = sizeof stages / sizeof *stages };
 
+/* In float32. */
+static lt_status open_own(lt_comm *comm, lt_device **device) {
+    char spec[LT_COMM_DEVICE];
+    snprintf(spec, sizeof spec, "%s", device_name);
+    if (comm) lt_comm_device(comm, device_name, spec);
+    return lt_device_open_as(spec, "f32", NULL, device);
+}
+
 static lt_status train_into(const char *name, const char *const *overrides, const char *init, lt_comm *comm) {
     char out[LT_PATH_MAX], from[LT_PATH_MAX];
     lt_device *device;
     lt_config *config = test_config(overrides);
     LT_TRY(lt_path_join(out, test_folder, name));
     if (init) LT_TRY(lt_path_join(from, test_folder, init));
-    LT_TRY(lt_device_open("cpu", &device));
+    LT_TRY(open_own(comm, &device));
     lt_run_options options = {.config = config,
                               .data = test_data,
                               .out = out,
                               .init = init ? from : NULL,
+                              .force = true,
                               .device = device,
                               .comm = comm};
     lt_status status = lt_run_train(&options);
@@ -35,12 +46,36 @@ static lt_status train_stage(const char *prefix, int stage, lt_comm *comm) {
     return train_into(name, stages[stage], stage ? "base" : NULL, comm);
 }
 
+/* Gradients go from GPU to GPU where the build has NCCL; the message says if not. */
+static lt_status join(lt_comm **comm) {
+    lt_device *device;
+    LT_TRY(lt_comm_open(comm));
+    LT_TRY(open_own(*comm, &device));
+    lt_status status = lt_comm_attach(*comm, device, "auto");
+    lt_device_close(device);
+    return status;
+}
+
+/* Each rank has chosen an algorithm of its own for a product: after training rank 0's is there. */
+static void choose(const lt_comm *comm) {
+    lt_choice own = {.key = {1, 2, 3}, .algorithm = {7 + (uint64_t)lt_comm_rank(comm)}};
+    lt_choices_put(&own);
+}
+static lt_status check_choice(void) {
+    const lt_choice *found = lt_choices_find((int64_t[LT_CHOICE_KEY]){1, 2, 3});
+    LT_CHECK(found && found->algorithm[0] == 7, LT_FAILED, "ranks do not use the choices of rank 0");
+    return LT_OK;
+}
+
 static int be_a_rank(const char *folder) {
     lt_comm *comm;
+    unsetenv("CUDA_LAUNCH_BLOCKING"); /* sums beside other work are what is tested */
     snprintf(test_folder, sizeof test_folder, "%s", folder);
     snprintf(test_data, sizeof test_data, "%s/data.h5", folder);
-    lt_status status = lt_comm_open(&comm);
+    lt_status status = join(&comm);
+    if (status == LT_OK) choose(comm);
     for (int stage = 0; stage < STAGES && status == LT_OK; stage++) status = train_stage("two", stage, comm);
+    if (status == LT_OK) status = check_choice();
     if (status != LT_OK) fprintf(stderr, "rank: %s\n", lt_error());
     lt_comm_close(comm);
     return status;
@@ -89,36 +124,71 @@ static bool run_two(void) {
     }
     setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 1);
     setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 1);
-    snprintf(command, sizeof command, "mpirun --oversubscribe -n 2 '%s' --rank '%s'", program, test_folder);
+    snprintf(command, sizeof command, "mpirun --oversubscribe -n 2 '%s' --rank '%s' %s", program, test_folder,
+             device_name);
     CHECK(system(command) == 0);
     return true;
 }
 
+static void path_of(const char *prefix, int stage, char out[LT_PATH_MAX]) {
+    snprintf(out, LT_PATH_MAX, "%s/%s%d", test_folder, prefix, stage);
+}
+
+static void compare_stage(int stage, lt_device *host) {
+    char one[LT_PATH_MAX], two[LT_PATH_MAX];
+    path_of("one", stage, one);
+    path_of("two", stage, two);
+    CHECK_OK(train_stage("one", stage, NULL));
+    lt_model *a = open_values(one, host), *b = open_values(two, host);
+    CHECK_NEAR(difference(a, b), 0, 1e-6);
+    CHECK_NEAR(last_number(one, "\"loss\": "), last_number(two, "\"loss\": "), 1e-6);
+    if (stage == 0) CHECK_NEAR(last_number(one, "\"val_loss\": "), last_number(two, "\"val_loss\": "), 1e-6);
+    lt_model_close(a);
+    lt_model_close(b);
+}
+
+/* The same once more gives the same bits. */
+static void run_two_again(lt_device *host) {
+    lt_model *first[STAGES];
+    char two[LT_PATH_MAX];
+    for (int stage = 0; stage < STAGES; stage++)
+        path_of("two", stage, two), first[stage] = open_values(two, host);
+    CHECK(run_two());
+    for (int stage = 0; stage < STAGES; stage++) {
+        path_of("two", stage, two);
+        lt_model *second = open_values(two, host);
+        CHECK(difference(first[stage], second) == 0);
+        lt_model_close(first[stage]);
+        lt_model_close(second);
+    }
+}
+
 static void two_processes_equal_one_at_the_same_batch(void) {
-    lt_device *device;
+    lt_device *host;
     CHECK_OK(train_into("base", base, NULL, NULL));
     if (!run_two()) return;
-    CHECK_OK(lt_device_open("cpu", &device));
-    for (int stage = 0; stage < STAGES; stage++) {
-        char one[LT_PATH_MAX], two[LT_PATH_MAX];
-        snprintf(one, sizeof one, "%s/one%d", test_folder, stage);
-        snprintf(two, sizeof two, "%s/two%d", test_folder, stage);
-        CHECK_OK(train_stage("one", stage, NULL));
-        lt_model *a = open_values(one, device), *b = open_values(two, device);
-        CHECK_NEAR(difference(a, b), 0, 1e-6);
-        CHECK_NEAR(last_number(one, "\"loss\": "), last_number(two, "\"loss\": "), 1e-6);
-        if (stage == 0)
-            CHECK_NEAR(last_number(one, "\"val_loss\": "), last_number(two, "\"val_loss\": "), 1e-6);
-        lt_model_close(a);
-        lt_model_close(b);
+    CHECK_OK(lt_device_open("cpu", &host));
+    for (int stage = 0; stage < STAGES; stage++) compare_stage(stage, host);
+    run_two_again(host);
+    lt_device_close(host);
+}
+
+static void two_gpus_equal_one_at_the_same_batch(void) {
+    lt_device *second;
+    if (lt_device_open("cuda:1", &second) != LT_OK) {
+        printf("skipped: no second GPU\n");
+        return;
     }
-    lt_device_close(device);
+    lt_device_close(second);
+    device_name = "cuda";
+    two_processes_equal_one_at_the_same_batch();
 }
 
 int main(int argc, char **argv) {
     program = argv[0];
     lt_set_threads(1);
-    if (argc == 3 && strcmp(argv[1], "--rank") == 0) {
+    if (argc == 4 && strcmp(argv[1], "--rank") == 0) {
+        device_name = argv[3];
         lt_model_register_keys();
         lt_train_register_keys();
         return be_a_rank(argv[2]);
@@ -126,6 +196,7 @@ int main(int argc, char **argv) {
     test_begin();
 #ifdef LT_WITH_MPI
     RUN(two_processes_equal_one_at_the_same_batch);
+    RUN(two_gpus_equal_one_at_the_same_batch);
 #else
     printf("skipped: this build has no MPI\n");
     test_passed++;

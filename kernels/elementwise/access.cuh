@@ -37,5 +37,20 @@ __device__ __forceinline__ void lt_unpack(const uint4 &raw, float (&out)[lt_pack
     }
 }
 
+/* Rounded as lt_store does. */
+template <typename T> __device__ __forceinline__ uint4 lt_repack(const float (&in)[lt_pack_of<T>]) {
+    unsigned words[4];
+#    pragma unroll
+    for (int i = 0; i < 4; i++) {
+        if constexpr (sizeof(T) == 2)
+            asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(words[i]) : "f"(in[2 * i + 1]), "f"(in[2 * i]));
+        else words[i] = __float_as_uint(in[i]);
+    }
+    return make_uint4(words[0], words[1], words[2], words[3]);
+}
+template <typename T> __device__ __forceinline__ void lt_store_raw(void *data, int64_t offset, uint4 raw) {
+    *reinterpret_cast<uint4 *>((T *)data + offset) = raw;
+}
+
 #endif
 #endif

@@ -11,32 +11,82 @@ typedef struct norm_args {
     int64_t x_ld, y_ld, shift_ld, scale_ld;
     int64_t rows, group_rows, columns;
     float eps;
+    /* A branch to add first: what is normalised is sum = x + gate * h. Rows as x has them. */
+    const void *h;
+    void *sum;
+    const float *gate; /* NULL: 1 */
+    int64_t gate_ld;
 } norm_args;
 
 enum { ROWS_A_BLOCK = 4, LONG_ROW_THREADS = 256 };
 
-template <bool WARP, bool CENTRED, int K, int V>
-static __device__ __forceinline__ void moments(const float (&v)[K][V], int first, int step, int columns,
+template <typename T, bool WARP, bool CENTRED, int K>
+static __device__ __forceinline__ void moments(const uint4 (&raw)[K], int first, int step, int columns,
                                                float eps, float *mean, float *inverse) {
+    constexpr int V = lt_pack_of<T>;
     __shared__ float shared[2][32];
-    float sum[1] = {0}, squares[1] = {0};
+    float sum[1] = {0}, squares[1] = {0}, v[V];
     *mean = 0;
     if (CENTRED) {
 #pragma unroll
-        for (int k = 0; k < K; k++)
+        for (int k = 0; k < K; k++) {
+            lt_unpack<T>(raw[k], v);
 #pragma unroll
-            for (int i = 0; i < V; i++) sum[0] += v[k][i];
+            for (int i = 0; i < V; i++) sum[0] += v[i];
+        }
         sum_team<1, WARP>(sum, shared);
         *mean = sum[0] / (float)columns;
     }
 #pragma unroll
     for (int k = 0; k < K; k++)
         if (first + k * step < columns) {
+            lt_unpack<T>(raw[k], v);
 #pragma unroll
-            for (int i = 0; i < V; i++) squares[0] += (v[k][i] - *mean) * (v[k][i] - *mean);
+            for (int i = 0; i < V; i++) squares[0] += (v[i] - *mean) * (v[i] - *mean);
         }
     sum_team<1, WARP>(squares, shared + 1);
     *inverse = rsqrtf(squares[0] / (float)columns + eps);
+}
+
+/* x + gate * h, rounded as it is stored. */
+template <typename T, int V>
+static __device__ __forceinline__ void add_branch(float (&x)[V], const float (&h)[V], const float *gate) {
+    constexpr int F = V < 4 ? V : 4;
+#pragma unroll
+    for (int i = 0; i < V; i += F) {
+        float factor[F];
+        if (gate) lt_load_n<F>(gate + i, factor);
+#pragma unroll
+        for (int j = 0; j < F; j++) x[i + j] += (gate ? factor[j] : 1.0f) * h[i + j];
+    }
+}
+
+/* A thread's packs of a row of x; with BRANCH of the sum, which it stores. All loads before the first use. */
+template <typename T, int K, bool BRANCH>
+static __device__ __forceinline__ void load_packs(const norm_args &a, int64_t row, int first, int step,
+                                                  uint4 (&raw)[K]) {
+    constexpr int V = lt_pack_of<T>;
+    int64_t at = row * a.x_ld + first;
+    uint4 h[BRANCH ? K : 1];
+#pragma unroll
+    for (int k = 0; k < K; k++) {
+        raw[k] = {};
+        if (first + k * step >= a.columns) continue;
+        raw[k] = lt_load_raw<T>(a.x, at + k * step);
+        if constexpr (BRANCH) h[k] = lt_load_raw<T>(a.h, at + k * step);
+    }
+    if constexpr (BRANCH) {
+        const float *gate = a.gate ? a.gate + row / a.group_rows * a.gate_ld + first : NULL;
+#pragma unroll
+        for (int k = 0; k < K; k++) {
+            float x[V], branch[V];
+            if (first + k * step >= a.columns) continue;
+            lt_unpack<T>(raw[k], x), lt_unpack<T>(h[k], branch);
+            add_branch<T>(x, branch, gate ? gate + k * step : NULL);
+            raw[k] = lt_repack<T>(x);
+            lt_store_raw<T>(a.sum, at + k * step, raw[k]);
+        }
+    }
 }
 
 /* V elements of (x - mean) * inverse * (1 + scale) + shift; without scale there is no shift either. */
@@ -58,37 +108,47 @@ static __device__ __forceinline__ void modulate(float (&v)[V], float mean, float
     }
 }
 
-/* E elements of a row a thread, in packs of 16 bytes. */
-template <typename T, int E, bool WARP, bool CENTRED>
+/* E elements of a row a thread, in packs of 16 bytes, which stay packed: registers are what limits the rows in flight. */
+template <typename T, int E, bool WARP, bool CENTRED, bool BRANCH>
 static __global__ void __launch_bounds__(WARP ? 32 * ROWS_A_BLOCK : LONG_ROW_THREADS) norm_rows(norm_args a) {
     constexpr int V = lt_pack_of<T>, K = E / V, step = (WARP ? 32 : LONG_ROW_THREADS) * V;
     int64_t row = WARP ? (int64_t)blockIdx.x * ROWS_A_BLOCK + threadIdx.x / 32 : blockIdx.x;
     if (row >= a.rows) return; /* a whole warp; never where a row takes the block */
     int first = (WARP ? threadIdx.x % 32 : threadIdx.x) * V, columns = (int)a.columns;
-    const T *x = (const T *)a.x + row * a.x_ld;
-    T *y = (T *)a.y + row * a.y_ld;
-    float v[K][V] = {};
-#pragma unroll
-    for (int k = 0; k < K; k++)
-        if (first + k * step < columns) lt_load_n<V>(x + first + k * step, v[k]);
+    uint4 raw[K];
+    load_packs<T, K, BRANCH>(a, row, first, step, raw);
     float mean, inverse;
-    moments<WARP, CENTRED>(v, first, step, columns, a.eps, &mean, &inverse);
+    moments<T, WARP, CENTRED>(raw, first, step, columns, a.eps, &mean, &inverse);
     int64_t g = row / a.group_rows;
     const float *shift = a.shift + g * a.shift_ld, *scale = a.scale + g * a.scale_ld;
 #pragma unroll
     for (int k = 0; k < K; k++) {
         int c = first + k * step;
+        float v[V];
         if (c >= columns) break;
-        modulate<CENTRED>(v[k], mean, inverse, shift + c, a.scale ? scale + c : NULL);
-        lt_store_n<V>(y + c, v[k]);
+        lt_unpack<T>(raw[k], v);
+        modulate<CENTRED>(v, mean, inverse, shift + c, a.scale ? scale + c : NULL);
+        lt_store_raw<T>(a.y, row * a.y_ld + c, lt_repack<T>(v));
+    }
+}
+
+template <typename T>
+static __device__ __forceinline__ void add_branch_to_row(const norm_args &a, int64_t row) {
+    const float *gate = a.gate ? a.gate + row / a.group_rows * a.gate_ld : NULL;
+    for (int64_t c = threadIdx.x; c < a.columns; c += blockDim.x) {
+        int64_t at = row * a.x_ld + c;
+        float x[1] = {lt_load((const T *)a.x + at)}, h[1] = {lt_load((const T *)a.h + at)};
+        add_branch<T>(x, h, gate ? gate + c : NULL);
+        lt_store((T *)a.sum + at, x[0]);
     }
 }
 
 /* Any strides and any length; a block a row. */
-template <typename T, bool CENTRED> static __global__ void norm_plain_rows(norm_args a) {
+template <typename T, bool CENTRED, bool BRANCH> static __global__ void norm_plain_rows(norm_args a) {
     __shared__ float shared[2][32];
     int64_t row = blockIdx.x, g = row / a.group_rows;
-    const T *x = (const T *)a.x + row * a.x_ld;
+    if (BRANCH) add_branch_to_row<T>(a, row);
+    const T *x = (const T *)(BRANCH ? a.sum : a.x) + row * a.x_ld; /* each thread reads what it wrote */
     T *y = (T *)a.y + row * a.y_ld;
     const float *shift = a.shift + g * a.shift_ld, *scale = a.scale + g * a.scale_ld;
     float sum[1] = {0}, squares[1] = {0}, mean = 0;
@@ -110,46 +170,63 @@ template <typename T, bool CENTRED> static __global__ void norm_plain_rows(norm_
     }
 }
 
-template <typename T, int E, bool WARP, bool CENTRED>
+template <typename T, int E, bool WARP, bool CENTRED, bool BRANCH>
 static void launch_rows(const norm_args &a, cudaStream_t stream) {
     unsigned blocks = (unsigned)lt_ceil_div(a.rows, WARP ? ROWS_A_BLOCK : 1);
     unsigned threads = WARP ? 32 * ROWS_A_BLOCK : LONG_ROW_THREADS;
-    norm_rows<T, E, WARP, CENTRED><<<blocks, threads, 0, stream>>>(a);
+    norm_rows<T, E, WARP, CENTRED, BRANCH><<<blocks, threads, 0, stream>>>(a);
 }
 
-template <typename T, bool CENTRED> static lt_status run_rows(lt_ctx *ctx, const norm_args &a) {
+template <typename T, bool CENTRED, bool BRANCH> static lt_status run_rows(lt_ctx *ctx, const norm_args &a) {
     int64_t n = a.columns;
     if (a.rows == 0 || n == 0) return LT_OK;
     cudaStream_t stream = lt_cuda_stream(ctx);
     bool packs = lt_packs((const T *)a.x, n, a.x_ld) && lt_packs((const T *)a.y, n, a.y_ld) &&
-                 lt_packs(a.shift, n, a.shift_ld) && lt_packs(a.scale, n, a.scale_ld);
+                 lt_packs(a.shift, n, a.shift_ld) && lt_packs(a.scale, n, a.scale_ld) &&
+                 lt_packs((const T *)a.h, n, a.x_ld) && lt_packs((const T *)a.sum, n, a.x_ld) &&
+                 lt_packs(a.gate, n, a.gate_ld);
     if (!packs || n > 72 * LONG_ROW_THREADS)
-        norm_plain_rows<T, CENTRED><<<(unsigned)a.rows, threads_for(n, 256), 0, stream>>>(a);
-    else if (n <= 8 * 32) launch_rows<T, 8, true, CENTRED>(a, stream);
-    else if (n <= 24 * 32) launch_rows<T, 24, true, CENTRED>(a, stream);
-    else if (n <= 72 * 32) launch_rows<T, 72, true, CENTRED>(a, stream);
-    else if (n <= 24 * LONG_ROW_THREADS) launch_rows<T, 24, false, CENTRED>(a, stream);
-    else launch_rows<T, 72, false, CENTRED>(a, stream);
+        norm_plain_rows<T, CENTRED, BRANCH><<<(unsigned)a.rows, threads_for(n, 256), 0, stream>>>(a);
+    else if (n <= 8 * 32) launch_rows<T, 8, true, CENTRED, BRANCH>(a, stream);
+    else if (n <= 24 * 32) launch_rows<T, 24, true, CENTRED, BRANCH>(a, stream);
+    else if (n <= 72 * 32) launch_rows<T, 72, true, CENTRED, BRANCH>(a, stream);
+    else if (n <= 24 * LONG_ROW_THREADS) launch_rows<T, 24, false, CENTRED, BRANCH>(a, stream);
+    else launch_rows<T, 72, false, CENTRED, BRANCH>(a, stream);
     return lt_cuda_launched();
+}
+
+/* Layer norm of x [G, T, C]. */
+static norm_args layer_norm_args(const lt_tensor *x, const lt_tensor *shift, const lt_tensor *scale,
+                                 const lt_tensor *y, double eps) {
+    const int64_t *s = x->shape;
+    return {x->data,
+            y->data,
+            (const float *)shift->data,
+            (const float *)scale->data,
+            s[2],
+            s[2],
+            row_stride(shift),
+            row_stride(scale),
+            s[0] * s[1],
+            s[1],
+            s[2],
+            (float)eps};
 }
 
 extern "C" lt_status lt_norm_modulate_cuda(lt_ctx *ctx, const void *args, void *workspace) {
     (void)workspace;
     const lt_norm_modulate_args *a = (const lt_norm_modulate_args *)args;
-    const int64_t *s = a->x.shape;
-    norm_args n = {a->x.data,
-                   a->y.data,
-                   (const float *)a->shift.data,
-                   (const float *)a->scale.data,
-                   s[2],
-                   s[2],
-                   row_stride(&a->shift),
-                   row_stride(&a->scale),
-                   s[0] * s[1],
-                   s[1],
-                   s[2],
-                   (float)a->eps};
-    LT_CUDA_BY_DTYPE(a->x.dtype, T, return (run_rows<T, true>(ctx, n)));
+    norm_args n = layer_norm_args(&a->x, &a->shift, &a->scale, &a->y, a->eps);
+    LT_CUDA_BY_DTYPE(a->x.dtype, T, return (run_rows<T, true, false>(ctx, n)));
+}
+
+extern "C" lt_status lt_gated_residual_norm_cuda(lt_ctx *ctx, const void *args, void *workspace) {
+    (void)workspace;
+    const lt_gated_residual_norm_args *a = (const lt_gated_residual_norm_args *)args;
+    norm_args n = layer_norm_args(&a->x, &a->shift, &a->scale, &a->y, a->eps);
+    n.h = a->h.data, n.sum = a->sum.data;
+    n.gate = (const float *)a->gate.data, n.gate_ld = row_stride(&a->gate);
+    LT_CUDA_BY_DTYPE(a->x.dtype, T, return (run_rows<T, true, true>(ctx, n)));
 }
 
 extern "C" lt_status lt_rms_norm_cuda(lt_ctx *ctx, const void *args, void *workspace) {
@@ -159,5 +236,5 @@ extern "C" lt_status lt_rms_norm_cuda(lt_ctx *ctx, const void *args, void *works
     norm_args n = {a->x.data, a->y.data, NULL,      (const float *)a->weight.data,
                    x.ld,      y.ld,      0,         0, /* one group: all rows share the weight */
                    x.rows,    x.rows,    x.columns, (float)a->eps};
-    LT_CUDA_BY_DTYPE(a->x.dtype, T, return (run_rows<T, false>(ctx, n)));
+    LT_CUDA_BY_DTYPE(a->x.dtype, T, return (run_rows<T, false, false>(ctx, n)));
 }

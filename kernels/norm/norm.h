@@ -30,6 +30,18 @@ typedef struct lt_norm_modulate_backward_args {
 } lt_norm_modulate_backward_args;
 lt_status lt_norm_modulate_backward(lt_ctx *ctx, const lt_norm_modulate_backward_args *args);
 
+/* sum = x + gate * h (lt_gated_residual_forward), y = the layer norm of that: both at once, with the bits that the two ops give, for
+ * passes that nothing looks back at; it saves reading the sum. */
+typedef struct lt_gated_residual_norm_args {
+    lt_tensor x, h;         /* [G, T, C] contiguous */
+    lt_tensor gate;         /* [G, C], rows may be strided; empty: 1 */
+    lt_tensor sum;          /* [G, T, C] contiguous; may be x */
+    lt_tensor shift, scale; /* as above */
+    lt_tensor y;            /* [G, T, C] contiguous; may be h */
+    double eps;
+} lt_gated_residual_norm_args;
+lt_status lt_gated_residual_norm_forward(lt_ctx *ctx, const lt_gated_residual_norm_args *args);
+
 /* y = x / sqrt(mean(x^2) + eps) * weight, over the last dimension (all heads together). */
 typedef struct lt_rms_norm_args {
     lt_tensor x;      /* [..., C], rows may be strided */

@@ -59,6 +59,25 @@ lt_status lt_norm_modulate_backward_describe(const lt_ctx *ctx, const void *args
     return LT_OK;
 }
 
+lt_status lt_gated_residual_norm_describe(const lt_ctx *ctx, const void *args, lt_cost *cost) {
+    const lt_gated_residual_norm_args *a = args;
+    const char *op = "gated_residual_norm";
+    lt_dtype dtype = lt_ctx_dtype(ctx), sum_dtype = lt_ctx_sum_dtype(ctx);
+    LT_TRY(LT_EXPECT_DENSE(op, "x", &a->x, dtype, false, -1, -1, -1));
+    LT_TRY(lt_expect_dense(op, "h", &a->h, dtype, false, 3, a->x.shape));
+    LT_TRY(lt_expect_dense(op, "sum", &a->sum, dtype, false, 3, a->x.shape));
+    LT_TRY(lt_expect_dense(op, "y", &a->y, dtype, false, 3, a->x.shape));
+    int64_t groups = a->x.shape[0], channels = a->x.shape[2];
+    LT_TRY(LT_EXPECT(op, "gate", &a->gate, sum_dtype, true, groups, channels));
+    LT_TRY(lt_expect_rows(op, "gate", &a->gate, 1));
+    LT_TRY(expect_pair(op, (const char *[]){"shift", "scale"}, &a->shift, &a->scale, sum_dtype, groups,
+                       channels));
+    double elements = (double)lt_numel(&a->x);
+    cost->flops = 10 * elements;
+    cost->bytes = 4 * elements * (double)lt_dtype_size(dtype);
+    return LT_OK;
+}
+
 lt_status lt_rms_norm_describe(const lt_ctx *ctx, const void *args, lt_cost *cost) {
     const lt_rms_norm_args *a = args;
     lt_dtype dtype = dtype_of(ctx, &a->x), sum_dtype = lt_ctx_sum_dtype(ctx);
@@ -95,6 +114,9 @@ lt_status lt_norm_modulate_forward(lt_ctx *ctx, const lt_norm_modulate_args *arg
 }
 lt_status lt_norm_modulate_backward(lt_ctx *ctx, const lt_norm_modulate_backward_args *args) {
     return lt_op_run(ctx, LT_OP_NORM_MODULATE_BACKWARD, args);
+}
+lt_status lt_gated_residual_norm_forward(lt_ctx *ctx, const lt_gated_residual_norm_args *args) {
+    return lt_op_run(ctx, LT_OP_GATED_RESIDUAL_NORM, args);
 }
 lt_status lt_rms_norm_forward(lt_ctx *ctx, const lt_rms_norm_args *args) {
     return lt_op_run(ctx, LT_OP_RMS_NORM, args);

@@ -1,4 +1,5 @@
 #include "kernels/check.h"
+#include "kernels/elementwise/elementwise.h"
 #include "kernels/norm/norm.h"
 #include "tests/harness.h"
 
@@ -72,6 +73,50 @@ static void norm_modulate_gradients_are_the_derivatives(void) {
         lt_check_gradient(&c, "dscale", LT_OP_NORM_MODULATE, &f, 1, &f.y, &g.dy, f.scale, &g.dscale);
     }
     CHECK_OK(lt_check_end(&c));
+}
+
+/* Gate and modulation come as rows of six; `in_place`: the sum goes where x was and y where h was. */
+static void add_and_norm(norm_case n, bool in_place) {
+    lt_check c;
+    for (lt_check_begin(&c, (uint64_t)(n.rows + n.channels)), c.bf16 = true; lt_check_next(&c);) {
+        int G = n.groups, T = n.rows, C = n.channels;
+        lt_check_role in = in_place ? LT_CHECK_BOTH : LT_CHECK_INPUT;
+        lt_tensor x = lt_check_operand_new(&c, in, false, LT_DIMS(G, T, C)), table = LT_IN_SUM(&c, G, 6, C),
+                  h = lt_check_operand_new(&c, in, false, LT_DIMS(G, T, C));
+        lt_tensor two[2] = {LT_OUT(&c, G, T, C), LT_OUT(&c, G, T, C)};
+        lt_check_affine(
+            &x, 0.5, 1); /* no larger: the norm takes the mean out of a sum that bf16 has rounded with it */
+        lt_gated_residual_norm_args f = {.x = x, .h = h, .sum = x, .y = h, .eps = 1e-6};
+        if (!in_place) f.sum = LT_OUT(&c, G, T, C), f.y = LT_OUT(&c, G, T, C);
+        lt_gated_residual_args add = {.x = x, .h = h, .y = two[0]};
+        lt_norm_modulate_args norm = {.x = two[0], .y = two[1], .eps = 1e-6};
+        if (n.modulated) {
+            f.gate = add.gate = lt_select(table, 1, 5);
+            f.shift = norm.shift = lt_select(table, 1, 3), f.scale = norm.scale = lt_select(table, 1, 4);
+        }
+        LT_CHECK_RUN(&c, lt_gated_residual_forward(&c.ctx, &add));
+        LT_CHECK_RUN(&c, lt_norm_modulate_forward(&c.ctx, &norm));
+        LT_CHECK_RUN(&c, lt_gated_residual_norm_forward(&c.ctx, &f));
+        for (int64_t i = 0; i < lt_numel(&x); i++) {
+            CHECK(lt_check_get(&f.sum, i) == lt_check_get(&two[0], i));
+            CHECK(lt_check_get(&f.y, i) == lt_check_get(&two[1], i));
+        }
+    }
+    CHECK_OK(lt_check_end(&c));
+}
+
+static void gated_residual_norm_has_the_bits_of_the_two_ops(void) {
+    for (int in_place = 0; in_place < 2; in_place++) {
+        add_and_norm((norm_case){1, 1, 128, false, true}, in_place);
+        add_and_norm((norm_case){3, 63, 60, false, true}, in_place);
+        add_and_norm((norm_case){2, 70, 256, false, false}, in_place);
+        add_and_norm((norm_case){2, 19, 760, false, true}, in_place);
+        add_and_norm((norm_case){2, 37, 2240, false, true}, in_place);
+        add_and_norm((norm_case){1, 9, 4100, false, true}, in_place);
+        add_and_norm((norm_case){1, 9, 6152, false, false}, in_place);
+        add_and_norm((norm_case){1, 5, 18440, false, true}, in_place);
+        add_and_norm((norm_case){2, 0, 16, false, true}, in_place);
+    }
 }
 
 /* q is a third of packed q, k, v that starts `at` elements in; its gradient goes to another third of theirs. */
@@ -195,6 +240,11 @@ static void wrong_shapes_are_named(void) {
     CHECK_FAILS(lt_norm_modulate_forward(&c.ctx, &f), LT_FAILED, "shift and scale");
     f.scale = mod, f.y = lt_slice(y, 2, 0, 7);
     CHECK_FAILS(lt_norm_modulate_forward(&c.ctx, &f), LT_FAILED, "operand y");
+    lt_gated_residual_norm_args s = {
+        .x = x, .h = y, .gate = small, .sum = x, .shift = mod, .scale = mod, .y = y};
+    CHECK_FAILS(lt_gated_residual_norm_forward(&c.ctx, &s), LT_FAILED, "operand gate is f64[2,7]");
+    s.gate = mod, s.shift = (lt_tensor){0};
+    CHECK_FAILS(lt_gated_residual_norm_forward(&c.ctx, &s), LT_FAILED, "shift and scale");
     lt_rms_norm_args r = {.x = x, .weight = lt_select(small, 0, 0), .y = y, .eps = 1e-6};
     CHECK_FAILS(lt_rms_norm_forward(&c.ctx, &r), LT_FAILED, "op rms_norm: operand x");
     CHECK_OK(lt_check_end(&c));
@@ -222,6 +272,7 @@ int main(int argc, char **argv) {
     RUN(norm_modulate_equals_naive_at_ragged_sizes);
     RUN(norm_modulate_equals_naive_at_all_widths);
     RUN(norm_modulate_gradients_are_the_derivatives);
+    RUN(gated_residual_norm_has_the_bits_of_the_two_ops);
     RUN(rms_norm_equals_naive_on_rows_of_a_packed_tensor);
     RUN(rms_norm_equals_naive_at_all_widths_and_alignments);
     RUN(rms_norm_works_in_place);

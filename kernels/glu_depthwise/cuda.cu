@@ -1,6 +1,10 @@
+/* A warp holds 32 * V channels of u and the same channels of g at a few neighbouring positions, and walks with them through a frame.
+ * No warp waits for another: SiLU of the two positions beside its own is computed twice, which costs less than to exchange it. */
 #include "kernels/glu_depthwise/cuda_walk.cuh"
 
 namespace {
+
+enum { C = LT_GLU_CUDA_FORWARD, WARPS = LT_GLU_CUDA_FORWARD_WARPS, AHEAD = 2 };
 
 template <typename T> struct forward_args {
     lt_glu_cut cut;
@@ -10,74 +14,115 @@ template <typename T> struct forward_args {
     T *y;
 };
 
-/* One frame. Row r of h lies with r modulo 3, as does the x that was asked for. */
-template <typename T, int V, int C, int W>
-__device__ __forceinline__ void run_frame(const forward_args<T> &a, const lt_glu_place<V, C> &p,
-                                          const lt_glu_weights<V> &w, int64_t frame,
-                                          lt_glu_edges<V, W> *edges, int &parity) {
-    const lt_glu_cut &cut = a.cut;
-    int64_t at = frame * cut.walk * cut.span * a.half + p.first * cut.span_step; /* in y, without channels */
-    lt_glu_rows<T, V, C> x = {a.x + 2 * at + (p.gate ? a.half : 0) + p.channel, 2 * cut.walk_step,
-                              2 * cut.span_step, cut.walk};
-    T *y = a.y + at + p.channel - cut.walk_step; /* of the row before */
-    float h[3][C][V] = {};
+/* Of both halves, at the thread's positions and one beyond on either side. */
+template <typename T, int V> struct raw_row { lt_glu_raw<T, V> at[C + 2][2]; };
+
+/* One thread's part of one frame. With row r of SiLU(x), h of row r - 1 is whole. */
+template <typename T, int V> struct frame_walk {
+    const T *x;               /* the next row to load, one position before the thread's first */
+    T *y;                     /* the row that the next h belongs to */
+    int64_t half, walk, span; /* walk and span: elements of y between neighbours */
+    int rows;                 /* not loaded yet */
+    bool there[C + 2];        /* in the frame */
+    raw_row<T, V> asked[AHEAD];
+    float before[C][2][V], here[C][2][V]; /* h of the last row and the one after, as far as they have come */
+
+    __device__ __forceinline__ frame_walk(const forward_args<T> &a, int64_t channel, int64_t frame,
+                                          int first) {
+        const lt_glu_cut &cut = a.cut;
+        half = a.half, walk = cut.walk_step, span = cut.span_step, rows = cut.walk;
+        int64_t at = frame * cut.walk * cut.span * half + first * span;
+        x = a.x + 2 * (at - span) + channel;
+        y = a.y + at + channel - walk;
 #pragma unroll
-    for (int i = 0; i < 3; i++) x.ask(p.there, x.asked[i]);
+        for (int j = 0; j < C + 2; j++) there[j] = channel < half && first + j > 0 && first + j <= cut.span;
+#pragma unroll
+        for (int i = 0; i < AHEAD; i++) {
+            asked[i] = {};
+            for (int j = 0; j < C + 2; j++) load(asked[i], j);
+            advance();
+        }
+    }
+
+    /* What lies outside the frame keeps the zero that it began with. */
+    __device__ __forceinline__ void load(raw_row<T, V> &row, int j) const {
+        const T *from = x + 2 * j * span;
+        if (!there[j] || rows <= 0) return;
+        row.at[j][0] = *reinterpret_cast<const lt_glu_raw<T, V> *>(from);
+        row.at[j][1] = *reinterpret_cast<const lt_glu_raw<T, V> *>(from + half);
+    }
+    __device__ __forceinline__ void advance() { x += 2 * walk, rows--; }
+
+    __device__ __forceinline__ void store(int c, const float (&h)[2][V], bool wanted) const {
+        float out[V];
+#pragma unroll
+        for (int v = 0; v < V; v++) out[v] = h[0][v] * lt_glu_silu<T>(h[1][v]);
+        lt_glu_raw<T, V> packed;
+        packed.pack(out);
+        if (wanted && there[c + 1]) *lt_glu_at<T, V>(y + c * span) = packed;
+    }
+
+    /* A row enters; `first` is the frame's, which finishes none. */
+    __device__ __forceinline__ void step(const lt_glu_weights_pair<V> &w, raw_row<T, V> &row, bool first) {
+        float s[C + 2][2][V];
+#pragma unroll
+        for (int j = 0; j < C + 2; j++) {
+#pragma unroll
+            for (int i = 0; i < 2; i++) lt_glu_silu_of<T, V>(row.at[j][i], s[j][i]);
+            load(row, j);
+            if (j < 2) continue;
+            const int c = j - 2;
+            float whole[2][V];
+#pragma unroll
+            for (int i = 0; i < 2; i++)
+#pragma unroll
+                for (int v = 0; v < V; v++) {
+                    const lt_glu_weights<V> &t = w.of[i];
+                    float sums[3] = {before[c][i][v], here[c][i][v], t.bias[v]};
+#pragma unroll
+                    for (int k = 0; k < 9; k++)
+                        sums[2 - k / 3] = fmaf(t.tap[k / 3][k % 3][v], s[c + k % 3][i][v], sums[2 - k / 3]);
+                    whole[i][v] = sums[0], before[c][i][v] = sums[1], here[c][i][v] = sums[2];
+                }
+            store(c, whole, !first);
+        }
+        advance();
+        y += walk;
+    }
+};
+
+template <typename T, int V>
+__device__ __forceinline__ void run_frame(const forward_args<T> &a, const lt_glu_weights_pair<V> &w,
+                                          int64_t channel, int64_t frame, int first) {
+    frame_walk<T, V> walk(a, channel, frame, first);
 #pragma unroll
     for (int c = 0; c < C; c++)
 #pragma unroll
-        for (int v = 0; v < V; v++) h[0][c][v] = w.bias[v];
-
-    for (int first = 0; first <= cut.walk; first += 3)
+        for (int i = 0; i < 2; i++)
 #pragma unroll
-        for (int k = 0; k < 3; k++) {
-            int row = first + k; /* the one past the last is zero and finishes the last */
-            if (row > cut.walk) break;
-            float s[C][V], wide[C + 2][V];
+            for (int v = 0; v < V; v++) walk.before[c][i][v] = 0, walk.here[c][i][v] = w.of[i].bias[v];
+    for (int at = 0; at < a.cut.walk; at += AHEAD)
 #pragma unroll
-            for (int c = 0; c < C; c++) {
-                x.asked[k][c].unpack(s[c]);
+        for (int i = 0; i < AHEAD; i++)
+            if (at + i < a.cut.walk) walk.step(w, walk.asked[i], at + i == 0);
 #pragma unroll
-                for (int v = 0; v < V; v++) s[c][v] = lt_glu_silu<T>(s[c][v]);
-            }
-            x.ask(p.there, x.asked[k]);
-            /* Two buffers: what is read below is written again only behind the next barrier. */
-            lt_glu_publish(edges + parity, p, s);
-            __syncthreads();
-            lt_glu_widen(edges + parity, p, s, wide);
-            parity ^= 1;
-            float(&done)[C][V] = h[(k + 2) % 3];
-            lt_glu_convolve(w, wide, done, h[k], h[(k + 1) % 3]);
-#pragma unroll
-            for (int c = 0; c < C; c++) {
-                float out[V];
-                lt_glu_raw<T, V> packed;
-#pragma unroll
-                for (int v = 0; v < V; v++)
-                    out[v] = done[c][v] * __shfl_xor_sync(~0u, lt_glu_silu<T>(done[c][v]), 16);
-                packed.pack(out);
-                if (row > 0 && !p.gate && p.mine[c]) *lt_glu_at<T, V>(y + c * cut.span_step) = packed;
-            }
-            y += cut.walk_step;
-        }
+    for (int c = 0; c < C; c++) walk.store(c, walk.before[c], true);
 }
 
-/* Blocks: x = slabs of 16 V channels, side by side in memory, of one tile after the other; y = frames. */
+/* Blocks: slabs of 32 V channels, side by side in memory, of one group of tiles after the other. */
 template <typename T, int V>
-__global__ void __launch_bounds__(LT_GLU_CUDA_FORWARD_WARPS * 32, 2) glu_forward(const forward_args<T> a) {
-    __shared__ lt_glu_edges<V, LT_GLU_CUDA_FORWARD_WARPS> edges[2];
-    int64_t slabs = (a.half + 16 * V - 1) / (16 * V);
-    lt_glu_place<V, LT_GLU_CUDA_FORWARD> p(a.cut, a.half, blockIdx.x % slabs, (int)(blockIdx.x / slabs));
-    lt_glu_weights<V> w(a.cut, a.w, a.b, 2 * a.half, p.channel + (p.gate ? a.half : 0), p.active);
-    int parity = 0;
-    for (int64_t frame = blockIdx.y; frame < a.frames; frame += gridDim.y)
-        run_frame(a, p, w, frame, edges, parity);
+__global__ void __launch_bounds__(WARPS * 32, 4) glu_forward(const forward_args<T> a) {
+    int64_t slabs = (a.half + 32 * V - 1) / (32 * V), tiles = a.frames * a.cut.tiles;
+    int64_t tile = blockIdx.x / slabs * WARPS + (threadIdx.x >> 5);
+    int64_t channel = (blockIdx.x % slabs * 32 + (threadIdx.x & 31)) * V;
+    if (tile >= tiles) return;
+    lt_glu_weights_pair<V> w(a.cut, a.w, a.b, a.half, channel);
+    run_frame(a, w, channel, tile / a.cut.tiles, (int)(tile % a.cut.tiles) * C);
 }
 
 template <typename T, int V> void launch(const forward_args<T> &a, cudaStream_t stream) {
-    dim3 grid((unsigned)(lt_ceil_div(a.half, 16 * V) * a.cut.tiles),
-              (unsigned)(a.frames < 65535 ? a.frames : 65535));
-    glu_forward<T, V><<<grid, a.cut.warps * 32, 0, stream>>>(a);
+    int64_t groups = lt_ceil_div(a.frames * a.cut.tiles, WARPS);
+    glu_forward<T, V><<<(unsigned)(groups * lt_ceil_div(a.half, 32 * V)), WARPS * 32, 0, stream>>>(a);
 }
 
 template <typename T> lt_status run(const lt_ctx *ctx, const lt_glu_depthwise_args *args) {
@@ -89,7 +134,8 @@ template <typename T> lt_status run(const lt_ctx *ctx, const lt_glu_depthwise_ar
     a.w = (const float *)args->w.data, a.b = (const float *)args->b.data;
     if (s.frames * a.cut.tiles == 0 || a.cut.walk == 0) return LT_OK;
     const void *operands[] = {a.x, a.y};
-    if (lt_glu_pairs<T>(s.half, operands, 2)) launch<T, 2>(a, lt_cuda_stream(ctx));
+    constexpr int most = 4 / (int)sizeof(T); /* channels in four bytes */
+    if (lt_glu_pairs<T>(s.half, operands, 2)) launch<T, most>(a, lt_cuda_stream(ctx));
     else launch<T, 1>(a, lt_cuda_stream(ctx));
     return lt_cuda_launched();
 }

@@ -1,199 +1,199 @@
-#include "kernels/glu_depthwise/cuda_walk.cuh"
+/* A warp holds 32 channels of u and the same of g at C neighbouring positions, and walks with them through a frame, as forward.
+ * Nothing is exchanged: dL/dh of the positions beside its own is computed twice, so SiLU of two positions on either side as well. */
+#include "kernels/glu_depthwise/cuda_rows.cuh"
 
 namespace {
 
-enum { C = LT_GLU_CUDA_BACKWARD, W = LT_GLU_CUDA_BACKWARD_WARPS };
+enum { C = LT_GLU_CUDA_BACKWARD, WARPS = LT_GLU_CUDA_BACKWARD_WARPS, BLOCKS = LT_GLU_CUDA_BACKWARD_BLOCKS };
+enum { AHEAD = 2 }; /* loads from shared memory under way */
 
 template <typename T> struct backward_args {
     lt_glu_cut cut;
-    int64_t frames, half;
-    int chunks;
+    lt_glu_strides strides;
+    int64_t half;
+    unsigned tiles, chunks; /* of all frames; blocks of a slab that share them */
     const T *dy, *x;
     const float *w, *b;
     T *dx;       /* or NULL */
-    float *sums; /* [chunks * tiles][10][2R], or NULL */
+    float *sums; /* [chunks][10][2R], or NULL */
     bool accumulate_dx;
 };
 
-template <int V> struct exchange { lt_glu_edges<V, W> silu, dh; };
+/* Of one warp. What belongs to a row lies with its number modulo 3. */
+template <typename T> struct warp_memory {
+    lt_glu_arrived<T, C> rows[3];
+    lt_pack<float, 2> silu[3][C][2][32]; /* with its derivative */
+    alignas(16) T dx[C][2][32];
+};
 
 /* Gradients of the taps by [walk][span], and of the bias, over all that a thread has seen. */
-template <int V> struct weight_sums {
-    float tap[3][3][V] = {}, bias[V] = {};
+struct weight_sums {
+    float tap[3][3] = {}, bias = 0;
 };
 
-/* One thread's part of one frame. Rows arrive one by one; with row r come h and dh of row r - 1, then dx of row r - 2. What
- * belongs to a row lies with its number modulo 3, so K = r % 3 makes all indices constants. */
-template <typename T, int V, bool tiled> struct frame_walk {
-    const backward_args<T> &a;
-    const lt_glu_place<V, C> &p;
-    const lt_glu_weights<V> &w;
-    exchange<V> &shared;
-    lt_glu_rows<T, V, C> x, dy;
-    T *dx; /* row r - 2 */
-    float silu[3][C][V] = {}, h[3][C][V] = {}, ds[3][C][V] = {};
-    lt_glu_raw<T, V> slope[3][C] = {}; /* SiLU'(x), as precise as an activation */
+/* One thread's part of one tile of a frame. Rows arrive one by one; with row r come h and dh of row r - 1, then dx of row r - 2.
+ * K = r % 3 makes all indices constants. */
+template <typename T, bool whole> struct tile_walk {
+    warp_memory<T> &memory;
+    const lt_glu_weights_pair<1> &w;
+    weight_sums (&sums)[2];
+    lt_glu_feed<T, C, whole> feed;
+    lt_glu_drain<T, C, whole> drain;
+    int lane, rows;
+    bool accumulate;
+    /* h of the last row and the one after, as far as they have come */
+    float before[C + 2][2], here[C + 2][2];
+    float dh[3][C + 2][2] = {};
 
-    __device__ __forceinline__ frame_walk(const backward_args<T> &args, const lt_glu_place<V, C> &place,
-                                          const lt_glu_weights<V> &weights, exchange<V> &exchanged,
-                                          int64_t frame)
-        : a(args), p(place), w(weights), shared(exchanged) {
-        const lt_glu_cut &cut = a.cut;
-        int64_t at = frame * cut.walk * cut.span * a.half + p.first * cut.span_step;
-        int64_t at_x = 2 * at + (p.gate ? a.half : 0) + p.channel;
-        x = {a.x + at_x, 2 * cut.walk_step, 2 * cut.span_step, cut.walk};
-        dy = {a.dy + at + p.channel, cut.walk_step, cut.span_step, cut.walk};
-        dx = a.dx + at_x - 4 * cut.walk_step;
+    /* `at`: of the first position in dy and the warp's first channel. */
+    __device__ __forceinline__ tile_walk(const backward_args<T> &a, warp_memory<T> &own,
+                                         const lt_glu_weights_pair<1> &weights, weight_sums (&gradients)[2],
+                                         int64_t at, int first, int64_t channel, int in_warp)
+        : memory(own), w(weights), sums(gradients),
+          feed(a.cut, a.strides, a.half, a.x, a.dy, at, first, channel, in_warp),
+          drain(a.cut, a.strides, a.half, a.dx, at, first, channel, in_warp), lane(in_warp), rows(a.cut.walk),
+          accumulate(a.accumulate_dx) {
+        lt_glu_copies_wait<0>(); /* until all lanes have left the last tile */
+        feed.row(memory.rows[0], 0, rows);
+        feed.row(memory.rows[1], 1, rows);
 #pragma unroll
-        for (int i = 0; i < 3; i++) x.ask(p.there, x.asked[i]);
+        for (int c = 0; c < C + 2; c++)
 #pragma unroll
-        for (int i = 0; i < 2; i++) dy.ask(p.there, dy.asked[i]);
+            for (int i = 0; i < 2; i++) before[c][i] = 0, here[c][i] = w.of[i].bias[0];
 #pragma unroll
-        for (int c = 0; c < C; c++)
-#pragma unroll
-            for (int v = 0; v < V; v++) h[0][c][v] = w.bias[v];
+        for (int n = 0; n < 2 * C; n++) /* rows before the first, which add nothing to the sums */
+            memory.silu[1][n / 2][n % 2][lane] = memory.silu[2][n / 2][n % 2][lane] = {{0, 0}};
     }
 
-    /* SiLU of row r enters h of the rows around it; h of row r - 1 is then whole. */
+    __device__ __forceinline__ float silu(T raw, int slot, int c, int i) {
+        float x = lt_load(&raw), slope;
+        if (c < 0 || c >= C) return lt_glu_silu<T>(x);
+        float y = lt_glu_silu<T>(x, slope);
+        memory.silu[slot][c][i][lane] = {{y, slope}};
+        return y;
+    }
+
+    /* SiLU of row r enters h of the rows around it. h of row r - 1 is then whole and gives dh: dy SiLU(g) for u, dy u SiLU'(g)
+     * for g; zero outside the frame, where dy is. Loads run ahead, because the compiler keeps them behind the stores before. */
     template <int K> __device__ __forceinline__ void enter_row() {
-        float wide[C + 2][V];
+        const lt_glu_arrived<T, C> &row = memory.rows[K];
+        T x[C + 4][2], dy[C + 2];
+        float s[C + 4][2];
 #pragma unroll
-        for (int c = 0; c < C; c++) {
-            float derivative[V];
-            x.asked[K][c].unpack(silu[K][c]);
+        for (int j = -AHEAD; j < C + 4; j++) {
+            if (j + AHEAD < C + 4)
+                x[j + AHEAD][0] = row.x[j + AHEAD][0][lane], x[j + AHEAD][1] = row.x[j + AHEAD][1][lane];
+            if (j + AHEAD >= 2 && j + AHEAD < C + 4) dy[j + AHEAD - 2] = row.dy[j + AHEAD - 2][lane];
+            if (j < 0) continue;
 #pragma unroll
-            for (int v = 0; v < V; v++) silu[K][c][v] = lt_glu_silu<T>(silu[K][c][v], derivative[v]);
-            slope[K][c].pack(derivative);
-        }
-        x.ask(p.there, x.asked[K]);
-        lt_glu_publish(&shared.silu, p, silu[K]);
-        __syncthreads();
-        lt_glu_widen(&shared.silu, p, silu[K], wide);
-        lt_glu_convolve(w, wide, h[(K + 2) % 3], h[K], h[(K + 1) % 3]);
-        /* From here on it counts towards dw only, where each position belongs to one tile. */
-        if (tiled)
+            for (int i = 0; i < 2; i++) s[j][i] = silu(x[j][i], K, j - 2, i);
+            if (j < 2) continue;
+            const int c = j - 2;
+            float h[2], slope;
 #pragma unroll
-            for (int c = 0; c < C; c++)
+            for (int i = 0; i < 2; i++) {
+                const lt_glu_weights<1> &t = w.of[i];
+                float of[3] = {before[c][i], here[c][i], t.bias[0]};
 #pragma unroll
-                for (int v = 0; v < V; v++) silu[K][c][v] = p.mine[c] ? silu[K][c][v] : 0;
-    }
-
-    /* dh of row r - 1: dy SiLU(g) for u, dy u SiLU'(g) for g; zero outside the frame, where dy is. */
-    template <int K> __device__ __forceinline__ void gate(float (&dh)[C][V]) {
-        constexpr int before = (K + 2) % 3;
-#pragma unroll
-        for (int c = 0; c < C; c++) {
-            float d[V];
-            dy.asked[before][c].unpack(d);
-#pragma unroll
-            for (int v = 0; v < V; v++) {
-                float own = h[before][c][v], other = __shfl_xor_sync(~0u, own, 16), slope_g;
-                float silu_g = lt_glu_silu<T>(p.gate ? own : other, slope_g);
-                dh[c][v] = d[v] * (p.gate ? other * slope_g : silu_g);
+                for (int k = 0; k < 9; k++)
+                    of[2 - k / 3] = fmaf(t.tap[k / 3][k % 3][0], s[c + k % 3][i], of[2 - k / 3]);
+                h[i] = of[0], before[c][i] = of[1], here[c][i] = of[2];
             }
+            float d = lt_load(&dy[c]), gate = lt_glu_silu<T>(h[1], slope);
+            dh[(K + 2) % 3][c][0] = d * gate;
+            dh[(K + 2) % 3][c][1] = d * h[0] * slope;
         }
-        dy.ask(p.there, dy.asked[before]);
     }
 
-    /* dh of row r - 1 enters ds of the rows around it, and with their SiLU the taps; ds of row r - 2 is then whole. */
-    template <int K> __device__ __forceinline__ void spread(const float (&dh)[C][V], weight_sums<V> &sums) {
-        float wide[C + 2][V];
-        lt_glu_publish(&shared.dh, p, dh);
-        __syncthreads();
-        lt_glu_widen(&shared.dh, p, dh, wide);
+    /* Row r - 2 and dh of the rows around it give its dx, and what it adds to the taps. */
+    template <int K> __device__ __forceinline__ void leave_row() {
+        lt_pack<float, 2> kept[2 * C];
 #pragma unroll
-        for (int c = 0; c < C; c++)
+        for (int n = -AHEAD; n < 2 * C; n++) {
+            if (n + AHEAD < 2 * C)
+                kept[n + AHEAD] = memory.silu[(K + 1) % 3][(n + AHEAD) / 2][(n + AHEAD) % 2][lane];
+            if (n < 0) continue;
+            const int c = n / 2, i = n % 2;
+            float ds = 0;
 #pragma unroll
-            for (int v = 0; v < V; v++) {
-                sums.bias[v] += !tiled || p.mine[c] ? dh[c][v] : 0;
-                ds[K][c][v] = 0;
-#pragma unroll
-                for (int k = 0; k < 9; k++) {
-                    int tap = k / 3, at = (K + 1 + tap) % 3; /* row r - 2 + tap */
-                    float d = wide[c + 2 - k % 3][v];
-                    ds[at][c][v] = fmaf(w.tap[tap][k % 3][v], d, ds[at][c][v]);
-                    sums.tap[tap][k % 3][v] = fmaf(silu[at][c][v], d, sums.tap[tap][k % 3][v]);
-                }
+            for (int k = 0; k < 9; k++) {
+                float d = dh[(K + 2 + 2 * (k / 3)) % 3][c + 2 - k % 3][i], tap = w.of[i].tap[k / 3][k % 3][0];
+                ds = k == 0 ? tap * d : fmaf(tap, d, ds);
+                sums[i].tap[k / 3][k % 3] = fmaf(kept[n].v[0], d, sums[i].tap[k / 3][k % 3]);
             }
-    }
-
-    template <int K> __device__ __forceinline__ void leave_row(int row) {
-        constexpr int done = (K + 1) % 3;
-#pragma unroll
-        for (int c = 0; c < C; c++) {
-            float out[V], old[V], factor[V];
-            auto *to = lt_glu_at<T, V>(dx + c * x.span);
-            bool writes = row >= 2 && p.mine[c];
-            lt_glu_raw<T, V> held = {};
-            if (a.accumulate_dx && writes) held = *to;
-            held.unpack(old);
-            slope[done][c].unpack(factor);
-#pragma unroll
-            for (int v = 0; v < V; v++) out[v] = fmaf(ds[done][c][v], factor[v], old[v]);
-            held.pack(out);
-            if (writes) *to = held;
+            sums[i].bias += dh[(K + 2) % 3][c + 1][i];
+            lt_store(&memory.dx[c][i][lane], ds * kept[n].v[1]);
         }
-        dx += x.walk;
     }
 
-    /* The two rows past the last are zero and finish the last. */
-    template <int K> __device__ __forceinline__ void step(int row, weight_sums<V> &sums) {
-        if (row >= a.cut.walk + 2) return;
-        float dh[C][V];
+    /* The rows past the last are zero; two of them finish the last. */
+    template <int K> __device__ __forceinline__ void step(int row) {
+        lt_glu_copies_wait<1>();
+        feed.row(memory.rows[(K + 2) % 3], row + 2, rows);
         enter_row<K>();
-        gate<K>(dh);
-        spread<K>(dh, sums);
-        if (a.dx) leave_row<K>(row);
+        leave_row<K>();
+        __syncwarp();
+        if (row >= 2 && row < rows + 2) drain.row(memory.dx, accumulate);
     }
 };
 
-/* Sums of the block's threads, warp after warp, to row `part` of the workspace. */
-template <typename T, int V>
-__device__ void write_sums(const backward_args<T> &a, const lt_glu_place<V, C> &p, const weight_sums<V> &sums,
-                           int64_t part, float (*shared)[32 * V]) {
-    int warps = blockDim.x >> 5;
+/* Sums of the block's warps, one after the other, to row `chunk` of the workspace. */
+template <typename T>
+__device__ void write_sums(const backward_args<T> &a, const weight_sums (&sums)[2], int64_t chunk,
+                           int64_t channel, float *shared) {
+    int warp = threadIdx.x >> 5, lane = threadIdx.x & 31;
+    enum { N = 2 * LT_GLU_CUDA_SUMS * 32 };
+    lt_glu_copies_wait<0>(); /* of rows past the last, into the memory that serves again */
+    __syncthreads();
 #pragma unroll
-    for (int k = 0; k < LT_GLU_CUDA_SUMS; k++) {
-        __syncthreads();
+    for (int i = 0; i < 2; i++)
 #pragma unroll
-        for (int v = 0; v < V; v++)
-            shared[p.warp][p.lane * V + v] = k < 9 ? sums.tap[k / 3][k % 3][v] : sums.bias[v];
-        __syncthreads();
-        if (p.warp > 0 || !p.active) continue;
+        for (int k = 0; k < LT_GLU_CUDA_SUMS; k++)
+            shared[warp * N + (i * LT_GLU_CUDA_SUMS + k) * 32 + lane] =
+                k < 9 ? sums[i].tap[k / 3][k % 3] : sums[i].bias;
+    __syncthreads();
+    for (int at = threadIdx.x; at < N; at += WARPS * 32) {
+        int i = at / 32 / LT_GLU_CUDA_SUMS, k = at / 32 % LT_GLU_CUDA_SUMS;
         int tap = k < 9 ? k / 3 * a.cut.walk_taps + k % 3 * a.cut.span_taps : 9;
-        float *out =
-            a.sums + (part * LT_GLU_CUDA_SUMS + tap) * 2 * a.half + (p.gate ? a.half : 0) + p.channel;
-#pragma unroll
-        for (int v = 0; v < V; v++) {
-            float sum = 0;
-#pragma unroll 1
-            for (int i = 0; i < warps; i++) sum += shared[i][p.lane * V + v];
-            out[v] = sum;
-        }
+        float sum = 0;
+        for (int other = 0; other < WARPS; other++) sum += shared[other * N + at];
+        if (channel + at % 32 < a.half)
+            a.sums[(chunk * LT_GLU_CUDA_SUMS + tap) * 2 * a.half + i * a.half + channel + at % 32] = sum;
     }
 }
 
-/* Blocks: x = slabs of 16 V channels, side by side in memory, of one tile after the other; y = chunks of frames. */
-template <typename T, int V, bool tiled>
-__global__ void __launch_bounds__(W * 32, 1) glu_backward(const backward_args<T> a) {
-    __shared__ exchange<V> shared;
-    int64_t slabs = (a.half + 16 * V - 1) / (16 * V);
-    int tile = (int)(blockIdx.x / slabs);
-    lt_glu_place<V, C> p(a.cut, a.half, blockIdx.x % slabs, tile);
-    lt_glu_weights<V> w(a.cut, a.w, a.b, 2 * a.half, p.channel + (p.gate ? a.half : 0), p.active);
-    weight_sums<V> sums;
-    int64_t from = a.frames * blockIdx.y / a.chunks, to = a.frames * (blockIdx.y + 1) / a.chunks;
-    for (int64_t frame = from; frame < to; frame++) {
-        frame_walk<T, V, tiled> walk(a, p, w, shared, frame);
+/* Chunks differ by one group at most. */
+__device__ __forceinline__ unsigned chunk_begin(unsigned groups, unsigned chunk, unsigned chunks) {
+    unsigned longer = groups % chunks;
+    return groups / chunks * chunk + (chunk < longer ? chunk : longer);
+}
+
+/* Blocks: slabs of 32 channels, side by side in memory, of one chunk of tiles after the other. */
+template <typename T, bool whole>
+__global__ void __launch_bounds__(WARPS * 32, BLOCKS) glu_backward(const backward_args<T> a) {
+    __shared__ warp_memory<T> memory[WARPS];
+    static_assert(sizeof memory[0] >= 2 * LT_GLU_CUDA_SUMS * 32 * sizeof(float), "the sums fit");
+    int warp = threadIdx.x >> 5, lane = threadIdx.x & 31;
+    unsigned slabs = (unsigned)((a.half + 31) / 32), chunk = blockIdx.x / slabs;
+    int64_t channel = blockIdx.x % slabs * 32;
+    lt_glu_weights_pair<1> w(a.cut, a.w, a.b, a.half, channel + lane);
+    weight_sums sums[2];
+    unsigned groups = (a.tiles + WARPS - 1) / WARPS;
+    unsigned tile = chunk_begin(groups, chunk, a.chunks) * WARPS + warp;
+    unsigned end = chunk_begin(groups, chunk + 1, a.chunks) * WARPS;
+    for (; tile < end && tile < a.tiles; tile += WARPS) {
+        unsigned frame = tile / a.cut.tiles;
+        int first = (int)(tile - frame * a.cut.tiles) * C;
+        int64_t at = (int64_t)frame * a.cut.walk * a.cut.span * a.half + first * a.cut.span_step;
+        tile_walk<T, whole> walk(a, memory[warp], w, sums, at, first, channel, lane);
+#pragma unroll 1
         for (int row = 0; row < a.cut.walk + 2; row += 3) {
-            walk.template step<0>(row, sums);
-            walk.template step<1>(row + 1, sums);
-            walk.template step<2>(row + 2, sums);
+            walk.template step<0>(row);
+            walk.template step<1>(row + 1);
+            walk.template step<2>(row + 2);
         }
     }
-    if (a.sums)
-        write_sums<T, V>(a, p, sums, blockIdx.y * (int64_t)a.cut.tiles + tile,
-                         reinterpret_cast<float(*)[32 * V]>(&shared));
+    if (a.sums) write_sums<T>(a, sums, chunk, channel, reinterpret_cast<float *>(memory));
 }
 
 /* Adds the partial sums in their order, then writes [9][2R] to dw and [2R] to db. */
@@ -208,10 +208,21 @@ __global__ void fold_sums(int64_t parts, int64_t channels, const float *sums, fl
     }
 }
 
-template <typename T, int V> void launch(const backward_args<T> &a, cudaStream_t stream) {
-    dim3 grid((unsigned)(lt_ceil_div(a.half, 16 * V) * a.cut.tiles), (unsigned)a.chunks);
-    if (a.cut.tiles > 1) glu_backward<T, V, true><<<grid, a.cut.warps * 32, 0, stream>>>(a);
-    else glu_backward<T, V, false><<<grid, a.cut.warps * 32, 0, stream>>>(a);
+/* Whether every line of 32 channels starts and ends with a piece of 16 bytes. */
+template <typename T> bool in_whole_pieces(const backward_args<T> &a) {
+    uintptr_t bits = (uintptr_t)a.half * sizeof(T) | (uintptr_t)a.x | (uintptr_t)a.dy | (uintptr_t)a.dx;
+    return bits % 16 == 0;
+}
+
+template <typename T, bool whole> lt_status launch(backward_args<T> &a, cudaStream_t stream) {
+    unsigned blocks = (unsigned)(lt_ceil_div(a.half, 32) * a.chunks);
+    /* As many blocks as registers allow: their rows lie in shared memory, the first-level cache serves none. */
+    LT_TRY(lt_cuda_check(cudaFuncSetAttribute((const void *)glu_backward<T, whole>,
+                                              cudaFuncAttributePreferredSharedMemoryCarveout,
+                                              cudaSharedmemCarveoutMaxShared)));
+    a.strides = lt_glu_strides::of<T, whole>(a.cut, a.half);
+    glu_backward<T, whole><<<blocks, WARPS * 32, 0, stream>>>(a);
+    return lt_cuda_launched();
 }
 
 template <typename T>
@@ -220,24 +231,19 @@ lt_status run(const lt_ctx *ctx, const lt_glu_depthwise_backward_args *args, voi
     bool wants_weights = !lt_is_empty(&args->dw);
     backward_args<T> a;
     a.cut = lt_glu_cut_backward(s);
-    a.frames = s.frames, a.half = s.half;
-    a.chunks = (int)lt_glu_cuda_chunks(s);
+    a.half = s.half;
+    a.tiles = (unsigned)(s.frames * a.cut.tiles), a.chunks = (unsigned)lt_glu_cuda_partials(s);
     a.dy = (const T *)args->dy.data, a.x = (const T *)args->x.data, a.dx = (T *)args->dx.data;
     a.w = (const float *)args->w.data, a.b = (const float *)args->b.data;
     a.sums = wants_weights ? (float *)workspace : NULL;
     a.accumulate_dx = args->accumulate_dx;
-    int64_t partials = lt_glu_cuda_partials(s);
-    const void *operands[] = {a.dy, a.x, a.dx};
-    if (partials > 0 && (wants_weights || a.dx)) {
-        /* Two float channels do not fit in a thread's registers. */
-        constexpr int most = sizeof(T) == 2 ? 2 : 1;
-        if (lt_glu_pairs<T>(s.half, operands, 3)) launch<T, most>(a, lt_cuda_stream(ctx));
-        else launch<T, 1>(a, lt_cuda_stream(ctx));
-        LT_TRY(lt_cuda_launched());
+    if (a.chunks > 0 && (wants_weights || a.dx)) {
+        if (in_whole_pieces(a)) LT_TRY((launch<T, true>(a, lt_cuda_stream(ctx))));
+        else LT_TRY((launch<T, false>(a, lt_cuda_stream(ctx))));
     }
     if (!wants_weights) return LT_OK;
     fold_sums<<<lt_grid(LT_GLU_CUDA_SUMS * 2 * s.half, 256), 256, 0, lt_cuda_stream(ctx)>>>(
-        partials, 2 * s.half, a.sums, (float *)args->dw.data, (float *)args->db.data, args->accumulate_dw);
+        a.chunks, 2 * s.half, a.sums, (float *)args->dw.data, (float *)args->db.data, args->accumulate_dw);
     return lt_cuda_launched();
 }
 

@@ -1,9 +1,4 @@
-/* Inside kernels/glu_depthwise: what the forward and backward kernels share.
- *
- * A warp holds 16 * V channels of u in its lower lanes and the same channels of g in its upper ones, so that u and g meet by a
- * shuffle; warps divide the span, C positions each. Rows of the walk arrive one by one. SiLU is taken once per element; what
- * a warp needs of the two positions beside its own comes through shared memory.
- */
+/* Inside kernels/glu_depthwise: SiLU and weights for the forward and backward kernels, and elements as forward loads them. */
 #ifndef LT_KERNELS_GLU_DEPTHWISE_CUDA_WALK_CUH
 #define LT_KERNELS_GLU_DEPTHWISE_CUDA_WALK_CUH
 
@@ -16,11 +11,6 @@ template <> struct lt_glu_raw<float, 1> {
     float bits;
     __device__ void unpack(float (&out)[1]) const { out[0] = bits; }
     __device__ void pack(const float (&in)[1]) { bits = in[0]; }
-};
-template <> struct lt_glu_raw<float, 2> {
-    float2 bits;
-    __device__ void unpack(float (&out)[2]) const { out[0] = bits.x, out[1] = bits.y; }
-    __device__ void pack(const float (&in)[2]) { bits = make_float2(in[0], in[1]); }
 };
 template <> struct lt_glu_raw<lt_bf16, 1> {
     unsigned short bits;
@@ -41,94 +31,51 @@ template <typename T, int V> __device__ __forceinline__ lt_glu_raw<T, V> *lt_glu
     return reinterpret_cast<lt_glu_raw<T, V> *>(p);
 }
 
-/* Rows of C positions on their way from memory, three ahead; row r lands in asked[r % 3]. */
-template <typename T, int V, int C> struct lt_glu_rows {
-    const T *next;
-    int64_t walk, span; /* elements between neighbours along the axes */
-    int left;           /* rows not asked for */
-    lt_glu_raw<T, V> asked[3][C];
-
-    __device__ __forceinline__ void ask(const bool (&there)[C], lt_glu_raw<T, V> (&row)[C]) {
-#pragma unroll
-        for (int c = 0; c < C; c++) {
-            row[c] = {};
-            if (there[c] && left > 0) row[c] = *reinterpret_cast<const lt_glu_raw<T, V> *>(next + c * span);
-        }
-        next += walk;
-        left--;
-    }
-};
-
-/* In bf16 approximations of the hardware serve. SiLU alone takes one, tanh, good to 2^-11: SiLU(x) = (x + x tanh(x / 2)) / 2.
- * Its derivative would multiply that error by x, and takes an exponential and a reciprocal. */
+/* In bf16 one approximation of the hardware serves: SiLU(x) = (x + x tanh(x / 2)) / 2 with a tanh good to 2^-11. */
 template <typename T> __device__ __forceinline__ float lt_glu_silu(float x);
 template <> __device__ __forceinline__ float lt_glu_silu<float>(float x) { return x * lt_sigmoid(x); }
+__device__ __forceinline__ float lt_glu_tanh(float x) {
+    float tanh;
+    asm("tanh.approx.f32 %0, %1;" : "=f"(tanh) : "f"(x));
+    return tanh;
+}
 template <> __device__ __forceinline__ float lt_glu_silu<lt_bf16>(float x) {
-    float half = 0.5f * x, tanh;
-    asm("tanh.approx.f32 %0, %1;" : "=f"(tanh) : "f"(half));
-    return fmaf(half, tanh, half);
+    float half = 0.5f * x;
+    return fmaf(half, lt_glu_tanh(half), half);
 }
 
-template <typename T> __device__ __forceinline__ float lt_glu_sigmoid(float x);
-template <> __device__ __forceinline__ float lt_glu_sigmoid<float>(float x) { return lt_sigmoid(x); }
-template <> __device__ __forceinline__ float lt_glu_sigmoid<lt_bf16>(float x) {
-    float exponential, sigmoid;
-    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(exponential) : "f"(-1.4426950408889634f * x));
-    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(sigmoid) : "f"(1 + exponential));
-    return sigmoid;
+/* SiLU of what lies in memory. */
+template <typename T, int V>
+__device__ __forceinline__ void lt_glu_silu_of(const lt_glu_raw<T, V> &raw, float (&out)[V]) {
+    raw.unpack(out);
+#pragma unroll
+    for (int v = 0; v < V; v++) out[v] = lt_glu_silu<T>(out[v]);
 }
-/* SiLU and its derivative. */
-template <typename T> __device__ __forceinline__ float lt_glu_silu(float x, float &slope) {
-    float sigmoid = lt_glu_sigmoid<T>(x), y = x * sigmoid;
+/* Two bf16 are halved at once. */
+template <>
+__device__ __forceinline__ void lt_glu_silu_of<lt_bf16, 2>(const lt_glu_raw<lt_bf16, 2> &raw,
+                                                           float (&out)[2]) {
+    lt_glu_raw<lt_bf16, 2> half;
+    asm("fma.rn.bf16x2 %0, %1, %2, %3;" /* mul wants sm_90 */
+        : "=r"(half.bits)
+        : "r"(raw.bits), "r"(0x3f003f00u), "r"(0x80008000u)); /* 0.5, -0 */
+    half.unpack(out);
+#pragma unroll
+    for (int v = 0; v < 2; v++) out[v] = fmaf(out[v], lt_glu_tanh(out[v]), out[v]);
+}
+
+/* SiLU and its derivative. In bf16 the error of tanh comes into the derivative x / 4 fold, below its rounding to bf16 up to
+ * |x| = 8; where tanh is 1 it vanishes. */
+template <typename T> __device__ __forceinline__ float lt_glu_silu(float x, float &slope);
+template <> __device__ __forceinline__ float lt_glu_silu<float>(float x, float &slope) {
+    float sigmoid = lt_sigmoid(x), y = x * sigmoid;
     slope = fmaf(y, 1 - sigmoid, sigmoid);
     return y;
 }
-
-/* What a thread owns: V channels of one half at C positions of the span. */
-template <int V, int C> struct lt_glu_place {
-    int warp, lane;
-    bool gate, active;      /* its half is g; its channels exist */
-    int64_t channel;        /* within the half */
-    int first;              /* position; may lie in a halo, even outside the frame */
-    bool there[C], mine[C]; /* in the frame; for this block to write */
-
-    __device__ lt_glu_place(const lt_glu_cut &cut, int64_t half, int64_t slab, int tile) {
-        warp = threadIdx.x >> 5, lane = threadIdx.x & 31;
-        gate = lane >= 16;
-        channel = (slab * 16 + (lane & 15)) * V;
-        active = channel < half;
-        first = tile * cut.tile - cut.halo + warp * C;
-#pragma unroll
-        for (int c = 0; c < C; c++) {
-            int at = first + c, own = at - tile * cut.tile;
-            there[c] = active && at >= 0 && at < cut.span;
-            mine[c] = there[c] && own >= 0 && own < cut.tile;
-        }
-    }
-};
-
-/* The first and last position of each of W warps, for its neighbours. */
-template <int V, int W> struct lt_glu_edges { lt_pack<float, V> at[W][2][32]; };
-
-template <int C, int V, int W>
-__device__ __forceinline__ void lt_glu_publish(lt_glu_edges<V, W> *edges, const lt_glu_place<V, C> &p,
-                                               const float (&x)[C][V]) {
-    lt_store_n<V>(edges->at[p.warp][0][p.lane].v, x[0]);
-    lt_store_n<V>(edges->at[p.warp][1][p.lane].v, x[C - 1]);
-}
-
-/* x with its neighbours: out[0] and out[C + 1] come from the warps beside, and are zero at the ends. */
-template <int C, int V, int W>
-__device__ __forceinline__ void lt_glu_widen(const lt_glu_edges<V, W> *edges, const lt_glu_place<V, C> &p,
-                                             const float (&x)[C][V], float (&out)[C + 2][V]) {
-#pragma unroll
-    for (int v = 0; v < V; v++) {
-        out[0][v] = out[C + 1][v] = 0;
-#pragma unroll
-        for (int c = 0; c < C; c++) out[c + 1][v] = x[c][v];
-    }
-    if (p.warp > 0) lt_load_n<V>(edges->at[p.warp - 1][1][p.lane].v, out[0]);
-    if (p.warp + 1 < (int)(blockDim.x >> 5)) lt_load_n<V>(edges->at[p.warp + 1][0][p.lane].v, out[C + 1]);
+template <> __device__ __forceinline__ float lt_glu_silu<lt_bf16>(float x, float &slope) {
+    float half = 0.5f * x, tanh = lt_glu_tanh(half), y = fmaf(half, tanh, half);
+    slope = fmaf(y, fmaf(-0.5f, tanh, 0.5f), fmaf(0.5f, tanh, 0.5f));
+    return y;
 }
 
 /* Taps by [walk][span], and the bias. */
@@ -149,24 +96,15 @@ template <int V> struct lt_glu_weights {
     }
 };
 
-/* Row r of SiLU(x), with its neighbours, goes into h of the rows before, at and after it; the last begins here. */
-template <int C, int V>
-__device__ __forceinline__ void lt_glu_convolve(const lt_glu_weights<V> &w, const float (&x)[C + 2][V],
-                                                float (&before)[C][V], float (&here)[C][V],
-                                                float (&after)[C][V]) {
-#pragma unroll
-    for (int c = 0; c < C; c++)
-#pragma unroll
-        for (int v = 0; v < V; v++) {
-            after[c][v] = w.bias[v];
-#pragma unroll
-            for (int k = 0; k < 3; k++) {
-                before[c][v] = fmaf(w.tap[2][k][v], x[c + k][v], before[c][v]);
-                here[c][v] = fmaf(w.tap[1][k][v], x[c + k][v], here[c][v]);
-                after[c][v] = fmaf(w.tap[0][k][v], x[c + k][v], after[c][v]);
-            }
-        }
-}
+/* Of u and of g. */
+template <int V> struct lt_glu_weights_pair {
+    lt_glu_weights<V> of[2];
+
+    __device__ lt_glu_weights_pair(const lt_glu_cut &cut, const float *w, const float *b, int64_t half,
+                                   int64_t channel)
+        : of{{cut, w, b, 2 * half, channel, channel < half},
+             {cut, w, b, 2 * half, channel + half, channel < half}} {}
+};
 
 /* Two channels at a time need halves of even size and aligned operands. */
 template <typename T> static bool lt_glu_pairs(int64_t half, const void *const *operands, int count) {

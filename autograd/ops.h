@@ -35,6 +35,11 @@ lt_status lt_ag_add_broadcast(lt_tape *tape, lt_var *a, lt_var *b, lt_var **out)
  * that var (of the same shape, not x). The gradient buffer of the result becomes x's. */
 lt_status lt_ag_gated_residual(lt_tape *tape, lt_var *x, lt_var *h, lt_var *gate, lt_var **out);
 
+/* lt_ag_gated_residual to *sum, then lt_ag_norm_modulate of that to *normed; in one kernel where no gradient is wanted. Either may
+ * come as a var to write into (*normed only there). */
+lt_status lt_ag_gated_residual_norm(lt_tape *tape, lt_var *x, lt_var *h, lt_var *gate, lt_var *shift,
+                                    lt_var *scale, double eps, lt_var **sum, lt_var **normed);
+
 /* A contiguous copy of a view; its gradient adds into the view's. */
 lt_status lt_ag_copy(lt_tape *tape, lt_var *x, lt_var **out);
 
@@ -46,12 +51,18 @@ lt_status lt_ag_copy_into(lt_tape *tape, lt_var *x, lt_tensor to, lt_var **out);
 lt_status lt_ag_attn_state(lt_tape *tape, lt_var *k, lt_var *v, const lt_rope *rope, lt_segment_box box,
                            lt_var **S, lt_var **z);
 
-/* Left fold of `count` states; the first `weighted` of them by `weights` [weighted, H] (NULL: all 1). The
- * result goes into out_S [H, D, D], out_z [H, D], memory the caller owns (all_S and all_z of
- * lt_ag_attn_output, or a slot). */
-lt_status lt_ag_attn_combine(lt_tape *tape, int count, lt_var *const *S, lt_var *const *z, int weighted,
-                             lt_var *weights, lt_tensor out_S, lt_tensor out_z, lt_var **sum_S,
-                             lt_var **sum_z);
+/* One combination for lt_ag_attn_combine: the left fold of `count` states, of which the first `weighted` have `weights`. */
+typedef struct lt_ag_sum {
+    int count, weighted;
+    lt_var **S, **z; /* [count]; copied */
+    lt_var *weights; /* [weighted, H], of this sum alone; NULL: all 1 */
+    lt_tensor out_S,
+        out_z; /* [H, D, D], [H, D]: memory of the caller (all_S and all_z of lt_ag_attn_output, or a slot) */
+    lt_var *sum_S, *sum_z; /* set: the result */
+} lt_ag_sum;
+
+/* All of them at once; none reads another's result. */
+lt_status lt_ag_attn_combine(lt_tape *tape, int count, lt_ag_sum *sums);
 
 /* q [G, T, H, D] and one state per block: vars S[g], z[g] whose values are the slices g of all_S [G, H, D, D]
  * and all_z [G, H, D] -> o [G, T, H, D], and r [G, H, D], through which no gradient flows. */

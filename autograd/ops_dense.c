@@ -32,9 +32,9 @@ lt_status lt_ag_linear(lt_tape *tape, lt_var *x, lt_var *w, lt_var *b, lt_var **
     memcpy(shape, x->value.shape, sizeof shape);
     shape[x->value.ndim - 1] = w->value.shape[0];
     LT_TRY(lt_tape_new(tape, x->value.dtype, wants, out, x->value.ndim, shape));
-    lt_linear_args args = {.x = x->value, .w = w->value, .y = (*out)->value};
+    lt_linear_args args = {.x = x->value, .w = w->value, .y = (*out)->value, .scale = w->scale};
     if (b) args.b = b->value;
-    LT_TRY(lt_linear_forward(tape->ctx, &args));
+    LT_TRY(LT_TAPE_RUN(tape, LINEAR, args));
     if (!wants) return LT_OK;
     linear_saved *s = lt_tape_saved(tape, sizeof *s);
     if (s) *s = (linear_saved){x, w, b, *out};
@@ -65,11 +65,27 @@ lt_status lt_ag_norm_modulate(lt_tape *tape, lt_var *x, lt_var *shift, lt_var *s
     LT_TRY(lt_tape_new(tape, x->value.dtype, wants, out, x->value.ndim, x->value.shape));
     lt_norm_modulate_args args = {.x = x->value, .y = (*out)->value, .eps = eps};
     if (shift) args.shift = shift->value, args.scale = scale->value;
-    LT_TRY(lt_norm_modulate_forward(tape->ctx, &args));
+    LT_TRY(LT_TAPE_RUN(tape, NORM_MODULATE, args));
     if (!wants) return LT_OK;
     norm_saved *s = lt_tape_saved(tape, sizeof *s);
     if (s) *s = (norm_saved){x, shift, scale, *out, eps};
     return lt_tape_push(tape, norm_backward, s);
+}
+
+lt_status lt_ag_gated_residual_norm(lt_tape *tape, lt_var *x, lt_var *h, lt_var *gate, lt_var *shift,
+                                    lt_var *scale, double eps, lt_var **sum, lt_var **normed) {
+    const lt_tensor *v = &x->value;
+    if (lt_tape_wants(tape, 5, (lt_var *[]){x, h, gate, shift, scale})) {
+        LT_TRY(lt_ag_gated_residual(tape, x, h, gate, sum));
+        return lt_ag_norm_modulate(tape, *sum, shift, scale, eps, normed);
+    }
+    if (!*sum) LT_TRY(lt_tape_new(tape, v->dtype, false, sum, v->ndim, v->shape));
+    if (!*normed) LT_TRY(lt_tape_new(tape, v->dtype, false, normed, v->ndim, v->shape));
+    lt_gated_residual_norm_args args = {.x = *v, .h = h->value, .sum = (*sum)->value, .eps = eps};
+    args.y = (*normed)->value;
+    if (gate) args.gate = gate->value;
+    if (shift) args.shift = shift->value, args.scale = scale->value;
+    return LT_TAPE_RUN(tape, GATED_RESIDUAL_NORM, args);
 }
 
 static lt_status rms_backward(lt_tape *tape, void *memory) {
@@ -87,7 +103,7 @@ lt_status lt_ag_rms_norm(lt_tape *tape, lt_var *x, lt_var *weight, double eps, l
     bool wants = lt_tape_wants(tape, 2, inputs);
     LT_TRY(lt_tape_new(tape, x->value.dtype, wants, out, x->value.ndim, x->value.shape));
     lt_rms_norm_args args = {.x = x->value, .weight = weight->value, .y = (*out)->value, .eps = eps};
-    LT_TRY(lt_rms_norm_forward(tape->ctx, &args));
+    LT_TRY(LT_TAPE_RUN(tape, RMS_NORM, args));
     if (!wants) return LT_OK;
     norm_saved *s = lt_tape_saved(tape, sizeof *s);
     if (s) *s = (norm_saved){.x = x, .scale = weight, .y = *out, .eps = eps};
@@ -112,7 +128,7 @@ lt_status lt_ag_embedding(lt_tape *tape, lt_tensor ids, lt_var *table, lt_var **
     const int64_t shape[] = {ids.shape[0], table->value.shape[1]};
     LT_TRY(lt_tape_new(tape, table->value.dtype, wants, out, 2, shape));
     lt_embedding_args args = {.ids = ids, .table = table->value, .y = (*out)->value};
-    LT_TRY(lt_embedding_forward(tape->ctx, &args));
+    LT_TRY(LT_TAPE_RUN(tape, EMBEDDING, args));
     if (!wants) return LT_OK;
     embedding_saved *s = lt_tape_saved(tape, sizeof *s);
     if (s) *s = (embedding_saved){ids, table, *out};
@@ -142,7 +158,7 @@ static lt_status run_patchify(lt_tape *tape, lt_var *from, lt_var *to, const int
                              .tokens = inverse ? from->value : to->value,
                              .patch = {patch[0], patch[1], patch[2]},
                              .inverse = inverse};
-    LT_TRY(lt_patchify(tape->ctx, &args));
+    LT_TRY(LT_TAPE_RUN(tape, PATCHIFY, args));
     if (!to->needs_grad) return LT_OK;
     patchify_saved *s = lt_tape_saved(tape, sizeof *s);
     if (s) *s = (patchify_saved){from, to, {patch[0], patch[1], patch[2]}, inverse};
@@ -181,7 +197,7 @@ static lt_status mse_backward(lt_tape *tape, void *memory) {
 
 lt_status lt_ag_mse_into(lt_tape *tape, lt_var *prediction, lt_tensor target, lt_var *loss) {
     lt_mse_args args = {.prediction = prediction->value, .target = target, .loss = loss->value};
-    LT_TRY(lt_mse_forward(tape->ctx, &args));
+    LT_TRY(LT_TAPE_RUN(tape, MSE, args));
     if (!lt_tape_wants(tape, 1, &prediction)) return LT_OK;
     mse_saved *s = lt_tape_saved(tape, sizeof *s);
     if (s) *s = (mse_saved){prediction, loss, target};

@@ -18,7 +18,7 @@ lt_status lt_ag_unary(lt_tape *tape, lt_unary kind, lt_var *x, lt_var **out) {
     bool wants = lt_tape_wants(tape, 1, &x);
     LT_TRY(lt_tape_new(tape, x->value.dtype, wants, out, x->value.ndim, x->value.shape));
     lt_unary_args args = {.kind = kind, .x = x->value, .y = (*out)->value};
-    LT_TRY(lt_unary_forward(tape->ctx, &args));
+    LT_TRY(LT_TAPE_RUN(tape, UNARY, args));
     if (!wants) return LT_OK;
     unary_saved *s = lt_tape_saved(tape, sizeof *s);
     if (s) *s = (unary_saved){x, *out, kind};
@@ -39,7 +39,7 @@ lt_status lt_ag_cast(lt_tape *tape, lt_var *x, lt_dtype dtype, lt_var **out) {
     if (x->value.dtype == dtype) return LT_OK;
     LT_TRY(lt_tape_new(tape, dtype, wants, out, x->value.ndim, x->value.shape));
     lt_copy_args args = {.x = x->value, .y = (*out)->value, .scale = 1};
-    LT_TRY(lt_copy(tape->ctx, &args));
+    LT_TRY(LT_TAPE_RUN(tape, COPY, args));
     if (!wants) return LT_OK;
     unary_saved *s = lt_tape_saved(tape, sizeof *s);
     if (s) *s = (unary_saved){x, *out, LT_SILU};
@@ -65,7 +65,7 @@ lt_status lt_ag_add_broadcast(lt_tape *tape, lt_var *a, lt_var *b, lt_var **out)
     const int64_t shape[] = {b->value.shape[0], a->value.shape[0], a->value.shape[1]};
     LT_TRY(lt_tape_new(tape, a->value.dtype, wants, out, 3, shape));
     lt_add_broadcast_args args = {.a = a->value, .b = b->value, .y = (*out)->value};
-    LT_TRY(lt_add_broadcast_forward(tape->ctx, &args));
+    LT_TRY(LT_TAPE_RUN(tape, ADD_BROADCAST, args));
     if (!wants) return LT_OK;
     binary_saved *s = lt_tape_saved(tape, sizeof *s);
     if (s) *s = (binary_saved){a, b, NULL, *out};
@@ -89,7 +89,7 @@ lt_status lt_ag_gated_residual(lt_tape *tape, lt_var *x, lt_var *h, lt_var *gate
     if (!*out) LT_TRY(lt_tape_new(tape, x->value.dtype, wants, out, x->value.ndim, x->value.shape));
     lt_gated_residual_args args = {.x = x->value, .h = h->value, .y = (*out)->value};
     if (gate) args.gate = gate->value;
-    LT_TRY(lt_gated_residual_forward(tape->ctx, &args));
+    LT_TRY(LT_TAPE_RUN(tape, GATED_RESIDUAL, args));
     if (!wants) return LT_OK;
     binary_saved *s = lt_tape_saved(tape, sizeof *s);
     if (s) *s = (binary_saved){x, h, gate, *out};
@@ -108,7 +108,7 @@ lt_status lt_ag_copy_into(lt_tape *tape, lt_var *x, lt_tensor to, lt_var **out) 
     bool wants = lt_tape_wants(tape, 1, &x);
     LT_TRY(lt_tape_var(tape, to, wants, out));
     lt_copy_args args = {.x = x->value, .y = to, .scale = 1};
-    LT_TRY(lt_copy(tape->ctx, &args));
+    LT_TRY(LT_TAPE_RUN(tape, COPY, args));
     if (!wants) return LT_OK;
     binary_saved *s = lt_tape_saved(tape, sizeof *s);
     if (s) *s = (binary_saved){.a = x, .y = *out};
@@ -116,7 +116,7 @@ lt_status lt_ag_copy_into(lt_tape *tape, lt_var *x, lt_tensor to, lt_var **out) 
 }
 
 lt_status lt_ag_copy(lt_tape *tape, lt_var *x, lt_var **out) {
-    lt_tensor to;
-    LT_TRY(lt_tensor_new(tape->step, x->value.dtype, &to, x->value.ndim, x->value.shape));
-    return lt_ag_copy_into(tape, x, to, out);
+    lt_var *to;
+    LT_TRY(lt_tape_new(tape, x->value.dtype, false, &to, x->value.ndim, x->value.shape));
+    return lt_ag_copy_into(tape, x, to->value, out);
 }

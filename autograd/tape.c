@@ -1,5 +1,5 @@
-/* Vars, gradient slots and the backward walk. Segments are in segment.c. */
-#include "autograd/tape.h"
+/* Vars, gradient slots and the backward walk. Segments, and values that are not kept, are in segment.c. */
+#include "autograd/tape_internal.h"
 
 #include "kernels/elementwise/elementwise.h"
 
@@ -10,12 +10,17 @@ void lt_tape_init(lt_tape *tape, lt_ctx *ctx, lt_arena *step) {
     tape->ctx = ctx;
     tape->step = step;
     tape->base_mark = lt_arena_mark(step);
+    tape->base_far = step->far;
 }
 
 void lt_tape_reset(lt_tape *tape) {
     lt_arena_release(tape->step, tape->base_mark);
+    tape->step->far = tape->base_far;
     lt_pool_reset(&tape->pool);
     tape->last = NULL;
+    tape->open = NULL;
+    tape->far = NULL;
+    tape->fate = LT_VALUE_KEPT;
 }
 
 void lt_tape_free(lt_tape *tape) {
@@ -37,7 +42,8 @@ lt_status lt_tape_var(lt_tape *tape, lt_tensor value, bool needs_grad, lt_var **
 lt_status lt_tape_new(lt_tape *tape, lt_dtype dtype, bool needs_grad, lt_var **out, int ndim,
                       const int64_t *shape) {
     lt_tensor value;
-    LT_TRY(lt_tensor_new(tape->step, dtype, &value, ndim, shape));
+    LT_TRY(tape->fate == LT_VALUE_KEPT ? lt_tensor_new(tape->step, dtype, &value, ndim, shape)
+                                       : lt_tape_new_far(tape, dtype, &value, ndim, shape));
     return lt_tape_var(tape, value, needs_grad, out);
 }
 
@@ -150,6 +156,18 @@ lt_status lt_tape_backward(lt_tape *tape) {
         LT_TRY(node->backward(tape, node->saved));
     }
     return LT_OK;
+}
+
+static lt_status mark_backward(lt_tape *tape, void *saved) {
+    return tape->passed ? tape->passed(tape->passed_user, *(const int *)saved) : LT_OK;
+}
+
+lt_status lt_tape_mark(lt_tape *tape, int mark) {
+    if (!tape->recording || !tape->passed) return LT_OK;
+    int *saved = lt_tape_saved(tape, sizeof *saved);
+    if (!saved) return LT_FAILED;
+    *saved = mark;
+    return lt_tape_push(tape, mark_backward, saved);
 }
 
 lt_status lt_tape_part(lt_tape *tape, lt_var *whole, lt_tensor view, lt_var **out) {

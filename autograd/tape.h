@@ -8,8 +8,11 @@
  * beforehand. A residual connection hands its gradient buffer on instead of copying it, so a residual stream
  * owns one.
  *
- * A segment (a transformer block) bounds memory: without recording its intermediate values are released when
- * it ends; with recomputation they are released too and computed again, bit for bit, in the backward pass.
+ * A segment (a transformer block) bounds memory: without recording its intermediate values are released when it ends. With
+ * recording each value is kept for the backward pass or computed again in it, as lt_tape_value says. Values that are not kept lie
+ * at the far end of the step arena, which the next segment overwrites. Before the segment is walked backward, the calls that
+ * computed them run again in order, on the same inputs, into the same addresses: bit for bit what was there, and nothing else of
+ * the segment runs twice. The last segment's values are still there when the backward pass comes to it.
  */
 #ifndef LT_AUTOGRAD_TAPE_H
 #define LT_AUTOGRAD_TAPE_H
@@ -23,7 +26,8 @@ extern "C" {
 typedef struct lt_var lt_var;
 struct lt_var {
     lt_tensor value;
-    lt_tensor grad; /* empty until written or assigned; same shape and strides as value */
+    lt_tensor grad;  /* empty until written or assigned; same shape and strides as value */
+    lt_tensor scale; /* of a weight in e4m3: one for each row; else empty */
     bool needs_grad;
     bool has_grad; /* grad holds a sum: the next writer adds to it */
     lt_var *base;  /* of a view: whose memory this is; else NULL */
@@ -39,13 +43,36 @@ typedef struct lt_node {
     void *saved;
 } lt_node;
 
+/* What the values of one label that are not kept have taken since lt_tape_init: memory, and what computing them again costs. */
+typedef struct lt_tape_tally {
+    int64_t bytes;
+    double flops, moved; /* moved: bytes read and written */
+} lt_tape_tally;
+
+/* What becomes of a value after the forward pass. */
+typedef enum lt_value_fate {
+    LT_VALUE_KEPT,
+    LT_VALUE_AGAIN, /* computed again before its segment is walked backward */
+    LT_VALUE_SPENT  /* no backward function reads it */
+} lt_value_fate;
+
+enum { LT_TAPE_LABELS = 32 };
+struct lt_segment_state;
+
 struct lt_tape {
     lt_ctx *ctx;
-    lt_arena *step;   /* values and gradients */
-    size_t base_mark; /* where the step arena stood at init */
-    lt_pool pool;     /* nodes and vars */
+    lt_arena *step;             /* values and gradients */
+    size_t base_mark, base_far; /* where the step arena stood at init */
+    lt_pool pool;               /* nodes and vars */
     lt_node *last;
     bool recording;
+    lt_status (*passed)(void *user, int mark); /* of lt_tape_mark; NULL: marks are not kept */
+    void *passed_user;
+    lt_value_fate fate; /* of values from now on */
+    int label;
+    struct lt_segment_state *open;      /* the outermost segment that runs now */
+    const struct lt_segment_state *far; /* whose values lie at the far end */
+    lt_tape_tally tally[LT_TAPE_LABELS];
 };
 
 /* The tape borrows ctx and arena. It starts empty and not recording. */
@@ -79,7 +106,18 @@ lt_status lt_tape_piece(lt_tape *tape, lt_var *whole, lt_tensor view, lt_var **o
 /* Stops the gradient: the same value, which needs none. */
 lt_status lt_tape_detach(lt_tape *tape, const lt_var *var, lt_var **out);
 
-/* For operations. True when a node should be pushed for these inputs (NULLs are skipped). */
+/* For models: the fate of the values of operations from now on, until the next call or the end of the outermost segment. Outside of
+ * segments, and where nothing is recorded, all values are kept. `label` is whose tally counts those that are computed again. */
+void lt_tape_value(lt_tape *tape, int label, lt_value_fate fate);
+/* Gives back what values of the present fate and label have taken since the arena's `far` was this; nothing reads them any more,
+ * here or when their calls run again. */
+lt_status lt_tape_forget(lt_tape *tape, size_t far);
+
+/* For operations. Runs the kernel `op`; where its result will be computed again, remembers the call with its arguments (`bytes` of
+ * them; what they point to must live as long as the step). */
+lt_status lt_tape_run(lt_tape *tape, lt_op_id op, const void *args, size_t bytes);
+#define LT_TAPE_RUN(tape, OP, args) lt_tape_run((tape), LT_OP_##OP, &(args), sizeof(args))
+/* True when a node should be pushed for these inputs (NULLs are skipped). */
 bool lt_tape_wants(const lt_tape *tape, int count, lt_var *const *inputs);
 /* Zeroed memory that lives as long as the node. */
 void *lt_tape_saved(lt_tape *tape, size_t bytes);
@@ -99,18 +137,22 @@ lt_status lt_tape_grad_move(lt_tape *tape, lt_var *from, lt_var *to);
 lt_status lt_tape_seed(lt_tape *tape, lt_var *var, lt_tensor grad);
 /* Walks all nodes backward, once. */
 lt_status lt_tape_backward(lt_tape *tape);
+/* A place between operations: the walk backward calls tape->passed, if that is set now, when all that is recorded from here
+ * on has gone backward. Gradients of parameters that nothing before uses are final then. */
+lt_status lt_tape_mark(lt_tape *tape, int mark);
 
 /* A segment: `run` reads its inputs from `user` and writes its results into `outputs`, whose memory exists
  * before. `inputs` lists every var from outside that may need a gradient (parameters excepted: their
  * gradients have memory). `carried` is the index of the input whose gradient arrives through residual
- * connections from outputs[0], or -1. */
+ * connections from outputs[0], or -1.
+ *
+ * A segment within a segment bounds the memory of gradients alone; values that are not kept belong to the outer one. */
 typedef lt_status (*lt_segment_fn)(lt_tape *tape, void *user);
 typedef struct lt_segment {
     lt_segment_fn run;
     void *user; /* must live until the tape is reset: lt_tape_saved */
     int input_count, output_count, carried;
     lt_var **inputs, **outputs;
-    bool recompute;
 } lt_segment;
 lt_status lt_tape_segment(lt_tape *tape, const lt_segment *segment);
 

@@ -91,6 +91,20 @@ static void norms_with_modulation(void) {
     check_function(norms_fn, 4, in);
 }
 
+/* One kernel where nothing is recorded, as for the differences; two where gradients are. */
+static lt_status add_and_norm_fn(lt_tape *t, lt_var **in, void *user, lt_var **out) {
+    lt_var *h, *sum = NULL, *normed = NULL;
+    (void)user;
+    LT_TRY(lt_ag_unary(t, LT_SILU, in[0], &h));
+    LT_TRY(lt_ag_gated_residual_norm(t, in[0], h, in[1], in[2], in[3], 1e-6, &sum, &normed));
+    *out = NULL;
+    return lt_ag_gated_residual(t, sum, normed, in[1], out);
+}
+static void add_and_norm(void) {
+    lt_tensor in[] = {RANDOM(2, 3, 6), RANDOM(2, 6), RANDOM(2, 6), RANDOM(2, 6)};
+    check_function(add_and_norm_fn, 4, in);
+}
+
 static lt_status unary_fn(lt_tape *t, lt_var **in, void *user, lt_var **out) {
     (void)user;
     *out = in[0];
@@ -102,28 +116,33 @@ static void unary(void) {
     check_function(unary_fn, 1, in);
 }
 
-/* Two blocks of a 2 x 2 x 3 grid: the second reads its own state and, weighted, both segments of the first. */
+/* Three readers on a 2 x 2 x 3 grid, block 1 in two streams: block 0 reads its own segments; block 1 reads those too,
+ * weighted in one stream, before its own. All sums are made in one call, so gradients of segments meet there. */
 static lt_status attention_fn(lt_tape *t, lt_var **in, void *user, lt_var **out) {
-    static const int64_t frames[] = {0, 2};
+    static const int64_t frames[] = {0, 2, 2};
     lt_rope rope = {2, 2, 3, 10000, frames};
     lt_segment_box box = {1, 2, 3};
-    lt_var *S[4], *z[4], *sum_S[2], *sum_z[2], *order_S[4], *order_z[4], *w;
+    enum { READERS = 3, SEGMENTS = 2 };
+    lt_var *S[READERS * SEGMENTS], *z[READERS * SEGMENTS], *sum_S[READERS], *sum_z[READERS];
     lt_tensor all_S, all_z, r;
     (void)user;
-    LT_TRY(LT_NEW(t->step, LT_F64, &all_S, 2, 2, 8, 8));
-    LT_TRY(LT_NEW(t->step, LT_F64, &all_z, 2, 2, 8));
+    LT_TRY(LT_NEW(t->step, LT_F64, &all_S, READERS, 2, 8, 8));
+    LT_TRY(LT_NEW(t->step, LT_F64, &all_z, READERS, 2, 8));
     LT_TRY(lt_ag_attn_state(t, in[1], in[2], &rope, box, S, z));
-    LT_TRY(lt_ag_unary(t, LT_SIGMOID2, in[3], &w));
-    LT_TRY(lt_ag_attn_combine(t, 2, S, z, 0, NULL, lt_select(all_S, 0, 0), lt_select(all_z, 0, 0), sum_S,
-                              sum_z));
-    for (int i = 0; i < 4; i++) order_S[i] = S[i], order_z[i] = z[i];
-    LT_TRY(lt_ag_attn_combine(t, 4, order_S, order_z, 2, w, lt_select(all_S, 0, 1), lt_select(all_z, 0, 1),
-                              sum_S + 1, sum_z + 1));
+    lt_var *last_S[] = {S[0], S[1], S[4], S[5]}, *last_z[] = {z[0], z[1], z[4], z[5]};
+    lt_ag_sum sums[READERS] = {{.count = 2, .S = S, .z = z},
+                               {.count = 4, .weighted = 2, .S = S, .z = z},
+                               {.count = 4, .weighted = 2, .S = last_S, .z = last_z}};
+    LT_TRY(lt_ag_unary(t, LT_SIGMOID2, in[3], &sums[1].weights));
+    for (int i = 0; i < READERS; i++)
+        sums[i].out_S = lt_select(all_S, 0, i), sums[i].out_z = lt_select(all_z, 0, i);
+    LT_TRY(lt_ag_attn_combine(t, READERS, sums));
+    for (int i = 0; i < READERS; i++) sum_S[i] = sums[i].sum_S, sum_z[i] = sums[i].sum_z;
     *out = NULL;
     return lt_ag_attn_output(t, in[0], sum_S, sum_z, all_S, all_z, &rope, out, &r);
 }
 static void attention_with_weighted_entries(void) {
-    lt_tensor in[] = {RANDOM(2, 12, 2, 8), RANDOM(2, 12, 2, 8), RANDOM(2, 12, 2, 8), RANDOM(2, 2)};
+    lt_tensor in[] = {RANDOM(3, 12, 2, 8), RANDOM(3, 12, 2, 8), RANDOM(3, 12, 2, 8), RANDOM(2, 2)};
     check_function(attention_fn, 4, in);
 }
 
@@ -179,32 +198,51 @@ static void embedding_and_loss(void) {
     check_function(loss_fn, 1, in);
 }
 
-/* A chain of segments around a residual stream, with and without recomputation. */
+/* A chain of segments around a residual stream: bit i of `kept` says whether value i of each stays for the backward pass. Each
+ * value fills the next one's input, so that those computed again depend on kept ones and the other way round. */
 typedef struct chain {
     lt_var *x, *w, *out;
-    lt_var *inputs[1];
+    lt_var *inputs[2];
+    int kept;
 } chain;
-static lt_status chain_step(lt_tape *t, void *user) {
+static lt_status chain_branch(lt_tape *t, void *user) {
     chain *c = user;
     lt_var *h;
+    lt_tape_value(t, 0, c->kept & 1 ? LT_VALUE_KEPT : LT_VALUE_AGAIN);
     LT_TRY(lt_ag_linear(t, c->x, c->w, NULL, &h));
+    lt_tape_value(t, 1, c->kept & 2 ? LT_VALUE_KEPT : LT_VALUE_AGAIN);
     LT_TRY(lt_ag_unary(t, LT_SILU, h, &h));
+    lt_tape_value(t, 2, c->kept & 4 ? LT_VALUE_KEPT : LT_VALUE_AGAIN);
+    LT_TRY(lt_ag_linear(t, h, c->w, NULL, &h));
+    lt_tape_value(t, 3, LT_VALUE_KEPT);
     return lt_ag_gated_residual(t, c->x, h, NULL, &c->out);
+}
+/* The branch is a segment within the segment. */
+static lt_status chain_step(lt_tape *t, void *user) {
+    chain *c = user;
+    lt_segment s = {.run = chain_branch,
+                    .user = c,
+                    .input_count = 2,
+                    .inputs = c->inputs,
+                    .output_count = 1,
+                    .outputs = &c->out,
+                    .carried = 0};
+    return lt_tape_segment(t, &s);
 }
 static lt_status chain_fn(lt_tape *t, lt_var **in, void *user, lt_var **out) {
     lt_var *x = in[0];
+    const int *kept = user;
     for (int i = 0; i < 4; i++) {
         chain *c = lt_tape_saved(t, sizeof *c);
-        *c = (chain){.x = x, .w = in[1], .inputs = {x}};
+        *c = (chain){.x = x, .w = in[1], .inputs = {x, in[1]}, .kept = kept[i]};
         LT_TRY(lt_tape_new(t, LT_F64, t->recording, &c->out, x->value.ndim, x->value.shape));
         lt_segment s = {.run = chain_step,
                         .user = c,
-                        .input_count = 1,
+                        .input_count = 2,
                         .inputs = c->inputs,
                         .output_count = 1,
                         .outputs = &c->out,
-                        .carried = 0,
-                        .recompute = *(bool *)user};
+                        .carried = 0};
         LT_TRY(lt_tape_segment(t, &s));
         x = c->out;
     }
@@ -212,15 +250,42 @@ static lt_status chain_fn(lt_tape *t, lt_var **in, void *user, lt_var **out) {
     return LT_OK;
 }
 static void segments(void) {
-    for (int recompute = 0; recompute < 2; recompute++) {
-        bool user = recompute;
+    static int kept[][4] = {{7, 7, 7, 7}, {0, 0, 0, 0}, {5, 2, 0, 7}, {0, 7, 1, 4}, {7, 6, 7, 3}};
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) {
         lt_tensor in[] = {RANDOM(2, 3, 4), RANDOM(4, 4)};
         double worst = INFINITY;
-        lt_gradcheck check = {.function = chain_fn, .user = &user, .tape = &tape, .count = 2, .inputs = in};
+        lt_gradcheck check = {.function = chain_fn, .user = kept[i], .tape = &tape, .count = 2, .inputs = in};
         CHECK_OK(lt_gradcheck_run(&check, &worst));
         CHECK_NEAR(worst, 0, BOUND);
         lt_arena_release(&inputs_arena, 0);
     }
+}
+
+/* Calls of the linear kernel in one forward and backward pass of the chain. */
+static int64_t linear_calls(int *kept) {
+    lt_tensor x = RANDOM(2, 3, 4), w = RANDOM(4, 4);
+    lt_var *in[2], *out = NULL;
+    lt_meter meter = {0};
+    lt_tape_reset(&tape);
+    tape.recording = true;
+    tape.ctx->meter = &meter;
+    CHECK_OK(lt_tape_var(&tape, x, true, &in[0]));
+    CHECK_OK(lt_tape_var(&tape, w, true, &in[1]));
+    CHECK_OK(chain_fn(&tape, in, kept, &out));
+    CHECK_OK(lt_tape_seed(&tape, out, x));
+    CHECK_OK(lt_tape_backward(&tape));
+    CHECK(tape.step->far == 0);
+    tape.ctx->meter = NULL;
+    lt_tape_reset(&tape);
+    return meter.op[LT_OP_LINEAR].calls;
+}
+
+static void only_what_is_not_kept_runs_again_and_never_the_last_segment(void) {
+    static int all[] = {7, 7, 7, 7}, none[] = {0, 0, 0, 0}, last[] = {7, 7, 7, 0}, one[] = {6, 7, 7, 7};
+    CHECK(linear_calls(all) == 8);
+    CHECK(linear_calls(none) == 8 + 6);
+    CHECK(linear_calls(last) == 8);
+    CHECK(linear_calls(one) == 8 + 1);
 }
 
 static void a_var_cannot_be_used_whole_and_in_parts(void) {
@@ -243,6 +308,7 @@ int main(int argc, char **argv) {
     RUN(linear);
     RUN(gradients_of_shared_values_add_up);
     RUN(norms_with_modulation);
+    RUN(add_and_norm);
     RUN(unary);
     RUN(attention_with_weighted_entries);
     RUN(cross_attention);
@@ -250,6 +316,7 @@ int main(int argc, char **argv) {
     RUN(patches);
     RUN(embedding_and_loss);
     RUN(segments);
+    RUN(only_what_is_not_kept_runs_again_and_never_the_last_segment);
     RUN(a_var_cannot_be_used_whole_and_in_parts);
     close_all();
     return test_end();

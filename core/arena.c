@@ -25,26 +25,64 @@ static lt_status arena_full(const lt_arena *arena, size_t bytes) {
     char asked[32], left[32], capacity[32];
     return lt_fail(LT_FAILED, "memory for %s: asked for %s (%zu bytes), %s left of %s", arena->role,
                    lt_format_bytes(bytes > INT64_MAX ? INT64_MAX : (int64_t)bytes, asked), bytes,
-                   lt_format_bytes((int64_t)(arena->capacity - arena->used), left),
+                   lt_format_bytes((int64_t)(arena->capacity - arena->used - arena->far), left),
                    lt_format_bytes((int64_t)arena->capacity, capacity));
+}
+
+static size_t rounded_up(size_t bytes) {
+    return (bytes + LT_ARENA_ALIGN - 1) / LT_ARENA_ALIGN * LT_ARENA_ALIGN;
+}
+
+static lt_status check_request(const lt_arena *arena, size_t bytes) {
+    LT_CHECK(arena->base, LT_FAILED, "allocation of %zu bytes from an arena that was not initialised", bytes);
+    LT_CHECK(bytes <= (size_t)INT64_MAX - LT_ARENA_ALIGN, LT_FAILED, "memory for %s: %zu bytes is not a size",
+             arena->role, bytes);
+    return LT_OK;
+}
+
+/* Both ends have grown; `block` is new. */
+static lt_status taken(lt_arena *arena, void *block, size_t bytes, void **out) {
+    if (arena->used + arena->far > arena->peak) arena->peak = arena->used + arena->far;
+    if (arena->poison) LT_TRY(lt_device_fill(arena->device, NULL, block, 0xFF, bytes));
+    *out = block;
+    return LT_OK;
 }
 
 /* Sizes are rounded up, so `used`, and with it every block, stays aligned. */
 lt_status lt_arena_alloc(lt_arena *arena, size_t bytes, void **out) {
     *out = NULL;
-    LT_CHECK(arena->base, LT_FAILED, "allocation of %zu bytes from an arena that was not initialised", bytes);
-    LT_CHECK(bytes <= (size_t)INT64_MAX - LT_ARENA_ALIGN, LT_FAILED, "memory for %s: %zu bytes is not a size",
-             arena->role, bytes);
-    size_t rounded = (bytes + LT_ARENA_ALIGN - 1) / LT_ARENA_ALIGN * LT_ARENA_ALIGN;
-    size_t left = arena->capacity - arena->used;
+    LT_TRY(check_request(arena, bytes));
+    size_t rounded = rounded_up(bytes), left = arena->capacity - arena->used - arena->far;
     if (bytes > left) return arena_full(arena, bytes);
     if (rounded > left)
         rounded = left; /* the last block of a slab whose size is no multiple of the alignment */
     void *block = arena->base + arena->used;
     arena->used += rounded;
-    if (arena->used > arena->peak) arena->peak = arena->used;
-    if (arena->poison) LT_TRY(lt_device_fill(arena->device, NULL, block, 0xFF, rounded));
-    *out = block;
+    return taken(arena, block, rounded, out);
+}
+
+/* Where the far end is: a multiple of the alignment, and on a null device, which has no end, within the arena's addresses. */
+static size_t far_end(const lt_arena *arena) {
+    const size_t planned = (size_t)1 << 43;
+    size_t end = arena->capacity < planned ? arena->capacity : planned;
+    return end / LT_ARENA_ALIGN * LT_ARENA_ALIGN;
+}
+
+lt_status lt_arena_alloc_far(lt_arena *arena, size_t bytes, void **out) {
+    *out = NULL;
+    LT_TRY(check_request(arena, bytes));
+    size_t rounded = rounded_up(bytes), end = far_end(arena);
+    if (end < arena->used + arena->far || rounded > end - arena->used - arena->far)
+        return arena_full(arena, bytes);
+    arena->far += rounded;
+    return taken(arena, arena->base + (end - arena->far), rounded, out);
+}
+
+lt_status lt_arena_set_far(lt_arena *arena, size_t far) {
+    size_t end = far_end(arena);
+    if (far > arena->far && (end < arena->used || far > end - arena->used)) return arena_full(arena, far);
+    arena->far = far;
+    if (arena->used + far > arena->peak) arena->peak = arena->used + far;
     return LT_OK;
 }
 

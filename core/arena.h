@@ -4,6 +4,8 @@
  *     size_t mark = lt_arena_mark(arena);
  *     ... allocate, compute ...
  *     lt_arena_release(arena, mark);          everything since the mark is gone
+ *
+ * A second stack grows from the far end towards the first: for what comes and goes while the first one grows.
  */
 #ifndef LT_CORE_ARENA_H
 #define LT_CORE_ARENA_H
@@ -22,7 +24,8 @@ typedef struct lt_arena {
     char *base;
     size_t capacity; /* bytes of the slab; SIZE_MAX while planning */
     size_t used;
-    size_t peak; /* high-water mark since init or lt_arena_reset_peak */
+    size_t far;  /* bytes of the stack at the far end */
+    size_t peak; /* high-water mark of both since init or lt_arena_reset_peak */
     bool poison; /* fill every new block with 0xFF (a NaN in every float type): tests switch it on */
 } lt_arena;
 
@@ -32,10 +35,15 @@ void lt_arena_free(lt_arena *arena);
 
 /* `bytes` of uninitialised memory, aligned to LT_ARENA_ALIGN; LT_FAILED names the role, what was asked, what is left. */
 lt_status lt_arena_alloc(lt_arena *arena, size_t bytes, void **out);
+/* The same from the far end. */
+lt_status lt_arena_alloc_far(lt_arena *arena, size_t bytes, void **out);
+/* Makes the stack at the far end `far` bytes high: lower, or as high as it was before, when the same addresses hold it again.
+ * LT_FAILED where the near end has grown into it. */
+lt_status lt_arena_set_far(lt_arena *arena, size_t far);
 
 static inline size_t lt_arena_mark(const lt_arena *arena) { return arena->used; }
 static inline void lt_arena_release(lt_arena *arena, size_t mark) { arena->used = mark; }
-static inline void lt_arena_reset_peak(lt_arena *arena) { arena->peak = arena->used; }
+static inline void lt_arena_reset_peak(lt_arena *arena) { arena->peak = arena->used + arena->far; }
 
 /* Host memory with one owner and many small allocations (names, tables, tape nodes): chunks that grow, freed at once. */
 typedef struct lt_pool {

@@ -51,6 +51,29 @@ static void release_returns_to_the_mark_and_the_peak_stays(void) {
     lt_device_close(device);
 }
 
+static void the_far_end_grows_towards_the_near_one(void) {
+    lt_device *device = open_device("cpu");
+    lt_arena arena;
+    CHECK_OK(lt_arena_init(&arena, device, 4096 + 100, "test"));
+    void *near, *far, *farther, *again;
+    CHECK_OK(lt_arena_alloc(&arena, 256, &near));
+    CHECK_OK(lt_arena_alloc_far(&arena, 10, &far));
+    CHECK_OK(lt_arena_alloc_far(&arena, 300, &farther));
+    CHECK((char *)far == (char *)near + 4096 - 256 && (char *)farther == (char *)far - 512);
+    CHECK(arena.used == 256 && arena.far == 768 && arena.peak == 1024);
+    CHECK_FAILS(lt_arena_alloc_far(&arena, 4096 - 1024 + 1, &again), LT_FAILED, "left of");
+    CHECK_FAILS(lt_arena_alloc(&arena, 4096 + 100 - 1024 + 1, &again), LT_FAILED, "left of");
+    CHECK_OK(lt_arena_set_far(&arena, 0));
+    CHECK_OK(lt_arena_alloc(&arena, 3200, &again));
+    CHECK_FAILS(lt_arena_set_far(&arena, 768), LT_FAILED, "left of");
+    lt_arena_release(&arena, 256);
+    CHECK_OK(lt_arena_set_far(&arena, 256));
+    CHECK_OK(lt_arena_alloc_far(&arena, 300, &again));
+    CHECK(again == farther && arena.peak == 256 + 3328);
+    lt_arena_free(&arena);
+    lt_device_close(device);
+}
+
 static void full_arena_names_role_and_sizes(void) {
     lt_device *device = open_device("cpu");
     lt_arena arena;
@@ -160,6 +183,7 @@ static void pool_out_of_memory_is_null_with_a_message(void) {
 int main(int argc, char **argv) {
     RUN(blocks_are_aligned_and_disjoint);
     RUN(release_returns_to_the_mark_and_the_peak_stays);
+    RUN(the_far_end_grows_towards_the_near_one);
     RUN(full_arena_names_role_and_sizes);
     RUN(poison_makes_every_float_a_nan);
     RUN(null_arena_only_counts);

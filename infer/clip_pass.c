@@ -166,7 +166,8 @@ static void set_up_cache(lt_clip_pass *pass, const lt_clip_batch *b) {
     }
 }
 
-static lt_status forward(lt_clip_pass *pass, const lt_clip_batch *b, bool recompute, lt_var **velocity) {
+static lt_status forward(lt_clip_pass *pass, const lt_clip_batch *b, const lt_dit_keep *keep,
+                         lt_var **velocity) {
     lt_session *s = pass->session;
     int64_t n[4], groups = (int64_t)b->blocks * (1 + b->draws) * b->clips;
     lt_model_block_shape(s->model, n);
@@ -182,7 +183,7 @@ static lt_status forward(lt_clip_pass *pass, const lt_clip_batch *b, bool recomp
                        .motion = motion,
                        .commit_stream = 0,
                        .cache = &pass->cache,
-                       .recompute = recompute};
+                       .keep = keep};
     for (int i = 0; i < b->blocks; i++) first[i] = b->first_frame + i * n[0];
     put_motion(pass, b, n[0], motion);
     LT_TRY(put_times(pass, b, t));
@@ -214,12 +215,13 @@ static lt_status noisy_loss(lt_clip_pass *pass, const lt_clip_batch *b, lt_var *
     return LT_OK;
 }
 
-lt_status lt_clip_pass_run(lt_clip_pass *pass, const lt_clip_batch *batch, bool recompute, lt_var **loss) {
+lt_status lt_clip_pass_run(lt_clip_pass *pass, const lt_clip_batch *batch, const lt_dit_keep *keep,
+                           lt_var **loss) {
     lt_tape *tape = &pass->session->tape;
     lt_var *velocity;
     LT_TRY(check_batch(pass, batch));
     set_up_cache(pass, batch);
-    LT_TRY(forward(pass, batch, recompute, &velocity));
+    LT_TRY(forward(pass, batch, keep, &velocity));
     const int64_t size = batch->blocks * noisy_of_block(batch);
     LT_TRY(lt_tape_new(tape, velocity->value.dtype, velocity->needs_grad, loss, 1, &size));
     return noisy_loss(pass, batch, velocity, *loss);

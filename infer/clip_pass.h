@@ -46,8 +46,9 @@ void lt_clip_pass_free(lt_clip_pass *pass);
 
 /* Runs the forward on the session's tape (recording or not is the tape's state, set by the caller after
  * lt_tape_reset). loss: var [blocks * draws * clips], mean squared velocity error of each noisy block, in the order of
- * batch->t. `recompute` as in lt_dit_input. */
-lt_status lt_clip_pass_run(lt_clip_pass *pass, const lt_clip_batch *batch, bool recompute, lt_var **loss);
+ * batch->t. `keep` as in lt_dit_input. */
+lt_status lt_clip_pass_run(lt_clip_pass *pass, const lt_clip_batch *batch, const lt_dit_keep *keep,
+                           lt_var **loss);
 
 #ifdef __cplusplus
 }

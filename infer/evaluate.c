@@ -185,7 +185,7 @@ static lt_status run_pass(evaluation *e, const lt_cache_spec *spec, int clips, i
     lt_session *s = e->pass.session;
     lt_tape_reset(&s->tape);
     s->tape.recording = false;
-    LT_TRY(lt_clip_pass_run(&e->pass, &batch, false, &loss));
+    LT_TRY(lt_clip_pass_run(&e->pass, &batch, NULL, &loss));
     return lt_get_floats(&s->ctx, &s->step, loss->value, e->losses);
 }
 
@@ -274,16 +274,35 @@ static lt_status check_specs(const lt_cache_spec *specs, int count) {
     return LT_OK;
 }
 
-static lt_status run(evaluation *e) {
-    lt_work work = {.setup = setup, .work = rehearse, .close = close_pass, .user = e};
+static lt_work work_of(evaluation *e) {
+    return (lt_work){.setup = setup, .work = rehearse, .close = close_pass, .user = e};
+}
+
+static lt_status size_up(evaluation *e, int64_t most_clips) {
     int64_t n[4];
-    LT_TRY(lt_eval_clips(e->model, e->set, e->options, &e->clips, &e->clip_count));
     lt_model_block_shape(e->model, n);
     e->frames = e->options->blocks * lt_model_frames_per_block(e->model);
     e->latent_size = e->options->blocks * n[0] * n[1] * n[2] * n[3];
     e->batch = e->options->batch ? e->options->batch : 1;
-    if (e->batch > e->clip_count) e->batch = (int)e->clip_count;
-    LT_TRY(allocate(e));
+    if (e->batch > most_clips) e->batch = (int)most_clips;
+    return allocate(e);
+}
+
+lt_status lt_evaluate_measure(lt_model *model, const lt_eval_options *options, const lt_cache_spec *specs,
+                              int count, lt_session_plan *plan) {
+    LT_TRY(check_specs(specs, count));
+    evaluation e = {.model = model, .options = options, .specs = specs, .spec_count = count};
+    lt_work work = work_of(&e);
+    lt_status status = size_up(&e, INT64_MAX);
+    if (status == LT_OK) status = lt_session_measure(model, "null", &work, plan);
+    lt_pool_free(&e.pool);
+    return status;
+}
+
+static lt_status run(evaluation *e) {
+    lt_work work = work_of(e);
+    LT_TRY(lt_eval_clips(e->model, e->set, e->options, &e->clips, &e->clip_count));
+    LT_TRY(size_up(e, e->clip_count));
     LT_TRY(measure_moments(e));
     LT_TRY(lt_session_open(e->model, &work, &e->session));
     for (int64_t first = 0; first < e->clip_count; first += e->batch) {

@@ -69,6 +69,10 @@ typedef lt_status (*lt_eval_sink)(const lt_eval_sample *sample, void *user);
 lt_status lt_evaluate(lt_model *model, lt_dataset *set, const lt_eval_options *options,
                       const lt_cache_spec *specs, int count, lt_eval_sink sink, void *user);
 
+/* What the session of lt_evaluate takes; `model` lies on any device. */
+lt_status lt_evaluate_measure(lt_model *model, const lt_eval_options *options, const lt_cache_spec *specs,
+                              int count, lt_session_plan *plan);
+
 /* The clips that lt_evaluate would take, ascending; the caller frees them. */
 lt_status lt_eval_clips(const lt_model *model, const lt_dataset *set, const lt_eval_options *options,
                         int64_t **clips, int64_t *count);

@@ -28,7 +28,7 @@ typedef struct listener {
 typedef struct run {
     lt_clip_batch batch;
     lt_clip_pass pass;
-    bool recompute;
+    const lt_dit_keep *keep;
     const double *weights; /* of the losses in what is differentiated; NULL: no gradients */
     listener *listener;    /* with ghosts; or NULL */
     float loss[LOSSES];
@@ -92,7 +92,7 @@ static lt_status do_pass(lt_session *session, void *user) {
     lt_var *loss;
     lt_tape_reset(&session->tape);
     session->tape.recording = r->weights != NULL;
-    LT_TRY(lt_clip_pass_run(&r->pass, &r->batch, r->recompute, &loss));
+    LT_TRY(lt_clip_pass_run(&r->pass, &r->batch, r->keep, &loss));
     LT_TRY(lt_get_floats(&session->ctx, &session->step, loss->value, r->loss));
     if (!r->weights) return LT_OK;
     lt_params_clear_grads(&session->model->params);
@@ -257,7 +257,7 @@ static void gradients_equal_finite_differences(void) {
             lt_var *loss;
             lt_tape_reset(&session->tape);
             session->tape.recording = false;
-            CHECK_OK(lt_clip_pass_run(&r.pass, &moved.batch, false, &loss));
+            CHECK_OK(lt_clip_pass_run(&r.pass, &moved.batch, NULL, &loss));
             sides[side] = 0;
             for (int k = 0; k < LOSSES; k++) sides[side] += weights[k] * ((double *)loss->value.data)[k];
         }
@@ -316,7 +316,8 @@ static void recomputation_gives_the_same_gradients(void) {
     prepare("sink:read=content", 2);
     lt_model *model = shaken(LT_BACKEND_CPU, LT_MODEL_GRADS);
     run kept = {.batch = whole_batch(), .weights = weights}, again = kept;
-    again.recompute = true;
+    static const lt_dit_keep nothing;
+    again.keep = &nothing;
     run_once(model, &kept);
     size_t bytes = model->grads.used;
     void *copy = malloc(bytes);
@@ -335,10 +336,10 @@ static void batches_that_do_not_fit_are_refused(void) {
     lt_model *model = shaken(LT_BACKEND_CPU, 0);
     lt_session *session = open_session(model, &r);
     r.batch.blocks = BLOCKS + 1;
-    CHECK_FAILS(lt_clip_pass_run(&r.pass, &r.batch, false, &loss), LT_FAILED, "reserved for");
+    CHECK_FAILS(lt_clip_pass_run(&r.pass, &r.batch, NULL, &loss), LT_FAILED, "reserved for");
     r.batch.blocks = BLOCKS;
     specs[1] = test_spec("window:granularity=frame", 1);
-    CHECK_FAILS(lt_clip_pass_run(&r.pass, &r.batch, false, &loss), LT_USAGE, "granularity");
+    CHECK_FAILS(lt_clip_pass_run(&r.pass, &r.batch, NULL, &loss), LT_USAGE, "granularity");
     lt_session_close(session);
     test_model_close(model);
 }

@@ -165,6 +165,17 @@ static lt_status declare_embeddings(lt_dit *d, lt_params *params) {
 /* A var of the transformer is the first member of its parameter. */
 static void as_matrix(lt_var *w) { ((lt_param *)w)->matrix = true; }
 
+/* Of those, what may be e4m3: products over all tokens, in which nearly all of a forward's arithmetic is, and whose sizes tensor
+ * cores take (multiples of 16). Embeddings, the text's keys and values and the last projection are little work. */
+static void mark_narrow(const lt_dit_layer *l) {
+    lt_var *all[] = {l->qkv,      l->out_w,     l->cross_q_w, l->cross_out_w,
+                     l->expand_w, l->project_w, l->temporal_w};
+    for (size_t k = 0; k < sizeof all / sizeof *all; k++) {
+        lt_param *p = (lt_param *)all[k];
+        p->narrow = p->shape[p->ndim - 1] % 16 == 0 && p->shape[p->ndim - 2] % 16 == 0;
+    }
+}
+
 /* The matrices that tokens are multiplied with: they have the dtype of activations. The embeddings of time and text are small
  * and stay sums. */
 static void mark_matrices(lt_dit *d) {
@@ -175,12 +186,13 @@ static void mark_matrices(lt_dit *d) {
         lt_var *all[] = {l->qkv,         l->out_w,    l->cross_q_w, l->cross_kv_w,
                          l->cross_out_w, l->expand_w, l->project_w, l->temporal_w};
         for (size_t k = 0; k < sizeof all / sizeof *all; k++) as_matrix(all[k]);
+        mark_narrow(l);
     }
 }
 
 lt_status lt_dit_declare(lt_dit *d, const lt_dit_config *config, lt_params *params) {
     LT_TRY(check(config));
-    *d = (lt_dit){.config = *config};
+    *d = (lt_dit){.config = *config, .wide_bytes = LT_DIT_WIDE_BYTES};
     d->layers = lt_pool_alloc(&params->pool, config->layers * sizeof *d->layers);
     if (!d->layers) return LT_FAILED;
     LT_TRY(declare_embeddings(d, params));

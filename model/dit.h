@@ -52,10 +52,42 @@ typedef struct lt_dit {
     lt_var *time1_w, *time1_b, *time2_w, *time2_b, *time_w, *time_b; /* 256 -> C -> C; SiLU -> 6C */
     lt_var *text1_w, *text1_b, *text2_w, *text2_b, *text_norm;
     lt_var *final_table, *out_w, *out_b;
+    int64_t
+        wide_bytes; /* where nothing is recorded: most of a Mix-FFN's expansion at once, at least a frame; set by declaring to
+                         * LT_DIT_WIDE_BYTES, from where on larger groups make products no faster */
 } lt_dit;
+enum { LT_DIT_WIDE_BYTES = 256 << 20 };
 
 /* Checks the configuration (LT_USAGE names the field) and declares all parameters in `params`, which keeps them. */
 lt_status lt_dit_declare(lt_dit *dit, const lt_dit_config *config, lt_params *params);
+
+/* The values of a layer that its backward pass reads and that grow with the tokens, in the order in which they are computed.
+ * States, sums of states, tails, and keys and values of the text are small beside them and always kept. */
+typedef enum lt_dit_value {
+    LT_DIT_NORM_ATTN,
+    LT_DIT_QKV,
+    LT_DIT_QK, /* after the RMS norm */
+    LT_DIT_ATTN,
+    LT_DIT_ATTN_OUT,
+    LT_DIT_ATTN_SUM, /* the residual stream after attention */
+    LT_DIT_CROSS_Q,
+    LT_DIT_CROSS_Q_NORM,
+    LT_DIT_CROSS,
+    LT_DIT_CROSS_SUM, /* the stream after cross-attention, with its projection */
+    LT_DIT_NORM_FFN,
+    LT_DIT_EXPAND,
+    LT_DIT_GLU,
+    LT_DIT_PROJECT,
+    LT_DIT_TEMPORAL,
+    LT_DIT_VALUES
+} lt_dit_value;
+extern const char *const lt_dit_value_names[LT_DIT_VALUES];
+
+/* How many layers, the first ones, keep each value for the backward pass; the others compute it again. The gradients are the same
+ * bits whatever is kept. All zero: every layer is computed again. */
+typedef struct lt_dit_keep {
+    int layers[LT_DIT_VALUES];
+} lt_dit_keep;
 
 typedef struct lt_dit_input {
     int batch, streams, blocks;
@@ -67,11 +99,11 @@ typedef struct lt_dit_input {
     const float *motion;        /* host [blocks * batch]: lt_latent_motion, a feature of entries; NULL: 0 */
     int commit_stream;          /* -1: none */
     lt_cache *cache;            /* NULL: every block reads itself only, the first tail is zero */
-    bool recompute;             /* recompute each transformer block in the backward pass */
+    const lt_dit_keep *keep;    /* where the tape records; NULL: everything is kept. Copied */
 } lt_dit_input;
 
 /* The velocity [G, F, H, W, C]. With velocity NULL only the commit happens. Host arrays may be released after return
- * unless the tape records. */
+ * unless the tape records: then lt_tape_mark gets the number of each layer before the layer. */
 lt_status lt_dit_forward(const lt_dit *dit, lt_tape *tape, const lt_dit_input *input, lt_var **velocity);
 
 /* What one entry covers of a block whose tokens are `grid` (frames, rows, columns). */

@@ -25,14 +25,17 @@ static lt_status project_qkv(lt_tape *tape, const lt_dit_step *step, lt_var *h, 
     const lt_dit_config *c = &step->pass->dit->config;
     int64_t C = step->pass->width;
     lt_var *packed, *parts[3];
+    lt_dit_begin(tape, step, LT_DIT_QKV);
     LT_TRY(lt_ag_linear(tape, h, l->qkv, NULL, &packed));
     lt_tensor views[3];
     for (int i = 0; i < 3; i++) views[i] = lt_slice(packed->value, 2, i * C, C);
     views[2] = lt_split(views[2], 2, c->heads, c->head_dim);
     LT_TRY(lt_tape_views(tape, packed, 3, views, parts));
+    lt_dit_begin(tape, step, LT_DIT_QK);
     for (int i = 0; i < 2; i++)
         LT_TRY(lt_dit_normalise(tape, parts[i], i ? l->k_norm : l->q_norm, c->qk_eps, c->heads, &qkv[i]));
     qkv[2] = parts[2];
+    lt_dit_small(tape);
     return LT_OK;
 }
 
@@ -66,13 +69,28 @@ static lt_reader reader_of(const attention *a, int g) {
                        .own_z = a->z + g * a->segments};
 }
 
-static lt_status read_group(lt_tape *tape, attention *a, int g) {
-    lt_tensor out_S = lt_select(a->all_S, 0, g), out_z = lt_select(a->all_z, 0, g);
+/* What group g reads: its block's own states and, of its sequence's cache, what that says. */
+static lt_status read_group(lt_tape *tape, attention *a, int g, lt_ag_sum *sum) {
     lt_reader reader = reader_of(a, g);
     lt_cache *cache = a->step->pass->in.cache;
-    if (cache) return lt_cache_read(cache, tape, &reader, out_S, out_z, &a->sum_S[g], &a->sum_z[g]);
-    return lt_ag_attn_combine(tape, reader.own_count, reader.own_S, reader.own_z, 0, NULL, out_S, out_z,
-                              &a->sum_S[g], &a->sum_z[g]);
+    *sum = (lt_ag_sum){.count = reader.own_count, .S = reader.own_S, .z = reader.own_z};
+    if (cache) LT_TRY(lt_cache_read(cache, tape, &reader, sum));
+    sum->out_S = lt_select(a->all_S, 0, g);
+    sum->out_z = lt_select(a->all_z, 0, g);
+    return LT_OK;
+}
+
+/* All groups of a block. */
+static lt_status read_groups(lt_tape *tape, attention *a, int first, int count) {
+    lt_ag_sum *sums = lt_tape_saved(tape, count * sizeof *sums);
+    if (!sums) return LT_FAILED;
+    for (int i = 0; i < count; i++) LT_TRY(read_group(tape, a, first + i, &sums[i]));
+    LT_TRY(lt_ag_attn_combine(tape, count, sums));
+    for (int i = 0; i < count; i++) {
+        a->sum_S[first + i] = sums[i].sum_S;
+        a->sum_z[first + i] = sums[i].sum_z;
+    }
+    return LT_OK;
 }
 
 /* After block `block` was read: its committing stream's shares are noted and its states become entries. */
@@ -102,11 +120,13 @@ static lt_status run_block(lt_tape *tape, attention *a, lt_var *q, lt_var *o, in
     const lt_dit_input *in = &a->step->pass->in;
     int count = in->streams * in->batch, first = block * count;
     lt_tensor r;
-    for (int g = first; g < first + count; g++) LT_TRY(read_group(tape, a, g));
+    LT_TRY(read_groups(tape, a, first, count));
     lt_rope rope = a->step->pass->rope;
     rope.first_frame += first;
+    lt_dit_begin(tape, a->step, LT_DIT_ATTN);
     LT_TRY(lt_ag_attn_output(tape, q, a->sum_S + first, a->sum_z + first, lt_slice(a->all_S, 0, first, count),
                              lt_slice(a->all_z, 0, first, count), &rope, &o, &r));
+    lt_dit_small(tape);
     return commit_block(tape, a, block, r);
 }
 
@@ -134,11 +154,14 @@ lt_status lt_dit_attention(lt_tape *tape, const lt_dit_step *step, lt_var *h, lt
     lt_var **q_parts = lt_tape_saved(tape, 2 * p->in.blocks * sizeof *q_parts);
     if (!q_parts) return LT_FAILED;
     lt_var **o_parts = q_parts + p->in.blocks;
+    lt_dit_begin(tape, step, LT_DIT_ATTN);
     LT_TRY(
         lt_tape_new(tape, qkv[0]->value.dtype, tape->recording, &o, qkv[0]->value.ndim, qkv[0]->value.shape));
+    lt_dit_small(tape);
     LT_TRY(cut_blocks(tape, p, qkv[0], o, q_parts, o_parts));
     for (int block = 0; block < p->in.blocks; block++)
         LT_TRY(run_block(tape, &a, q_parts[block], o_parts[block], block));
     LT_TRY(LT_AG_RESHAPE(tape, o, &flat, p->groups, p->tokens, p->width));
+    lt_dit_begin(tape, step, LT_DIT_ATTN_OUT);
     return lt_ag_linear(tape, flat, l->out_w, l->out_b, out);
 }

@@ -62,6 +62,8 @@ static lt_status open_forward(const lt_dit *dit, lt_tape *tape, const lt_dit_inp
     p->in.first_frame = NULL; /* the caller's arrays may go; these stay */
     p->in.t = t;
     p->in.motion = motion;
+    for (int i = 0; i < LT_DIT_VALUES; i++) p->keep.layers[i] = in->keep ? in->keep->layers[i] : c->layers;
+    p->in.keep = NULL;
     p->rope = (lt_rope){(int)p->grid[0], (int)p->grid[1], (int)p->grid[2], c->rope_theta, first};
     *out = p;
     return LT_OK;
@@ -130,6 +132,8 @@ static lt_status layer_output(lt_tape *tape, lt_var *x, lt_var **out) {
 }
 
 static lt_status run_layers(lt_tape *tape, lt_dit_pass *p, lt_var **x) {
+    const lt_tensor *in = &(*x)->value;
+    if (!tape->recording) LT_TRY(lt_tape_new(tape, in->dtype, false, &p->normed, in->ndim, in->shape));
     for (int i = 0; i < p->dit->config.layers; i++) {
         lt_dit_step *step = lt_tape_saved(tape, sizeof *step);
         if (!step) return LT_FAILED;
@@ -144,8 +148,8 @@ static lt_status run_layers(lt_tape *tape, lt_dit_pass *p, lt_var **x) {
                               .inputs = step->inputs,
                               .output_count = 1,
                               .outputs = &step->out,
-                              .carried = 0,
-                              .recompute = p->in.recompute};
+                              .carried = 0};
+        LT_TRY(lt_tape_mark(tape, i));
         LT_TRY(lt_tape_segment(tape, &segment));
         *x = step->out;
     }

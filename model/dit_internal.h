@@ -14,15 +14,22 @@ typedef struct lt_dit_pass {
     lt_var *time;       /* [G, 1, C]: for the final modulation */
     lt_var *modulation; /* [G, 6, C]: every layer adds its table */
     lt_var *text;       /* [batch, L, C] */
+    lt_dit_keep keep;
+    lt_var *normed; /* where nothing is recorded: [G, T, C], the next norm, made with the sum before it */
 } lt_dit_pass;
 
-/* One layer of it: the user data of its segment. */
+/* One layer of it: the user data of its segment and of those within. */
 typedef struct lt_dit_step {
     lt_dit_pass *pass;
     int layer;
-    lt_var *x, *out;
-    lt_var *inputs[3];
+    lt_var *x, *x1, *x2, *out; /* the residual stream: before, between and after the branches */
+    lt_var *mod[6];
+    lt_var *inputs[3], *branch_inputs[3][2];
 } lt_dit_step;
+
+/* The operations to come compute `value`: its fate, as the pass's lt_dit_keep says. lt_dit_small: values always kept. */
+void lt_dit_begin(lt_tape *tape, const lt_dit_step *step, lt_dit_value value);
+void lt_dit_small(lt_tape *tape);
 
 lt_status lt_dit_layer_run(lt_tape *tape, void *step);
 /* Block linear attention with cache, h [G, T, C] -> [G, T, C]. */

@@ -4,12 +4,10 @@
 #include "kernels/linear/linear.h"
 #include "kernels/norm/norm.h"
 
-#include <math.h>
-
 lt_status lt_dit_normalise(lt_tape *tape, lt_var *x, lt_var *weight, double eps, int heads, lt_var **out) {
     const int64_t *n = x->value.shape;
     lt_var *normed;
-    if (lt_tape_wants(tape, 2, (lt_var *[]){x, weight})) {
+    if (tape->recording) {
         LT_TRY(lt_ag_rms_norm(tape, x, weight, eps, &normed));
         return LT_AG_RESHAPE(tape, normed, out, n[0], n[1], heads, n[2] / heads);
     }
@@ -32,52 +30,155 @@ static lt_status text_keys(lt_tape *tape, const lt_dit_step *step, lt_var **k, l
     return lt_dit_normalise(tape, parts[0], l->cross_k_norm, c->qk_eps, c->cross_heads, k);
 }
 
+/* Up to the projection: [G, T, cross heads * cross head size]. */
 static lt_status cross_attention(lt_tape *tape, const lt_dit_step *step, lt_var *x, lt_var **out) {
     const lt_dit_layer *l = &step->pass->dit->layers[step->layer];
     const lt_dit_config *c = &step->pass->dit->config;
     const int64_t *n = x->value.shape;
-    lt_var *projected, *q, *k, *v, *o, *flat;
+    lt_var *projected, *q, *k, *v, *o;
     LT_TRY(text_keys(tape, step, &k, &v));
+    lt_dit_begin(tape, step, LT_DIT_CROSS_Q);
     LT_TRY(lt_ag_linear(tape, x, l->cross_q_w, l->cross_q_b, &projected));
+    lt_dit_begin(tape, step, LT_DIT_CROSS_Q_NORM);
     LT_TRY(lt_dit_normalise(tape, projected, l->cross_q_norm, c->qk_eps, c->cross_heads, &q));
+    lt_dit_begin(tape, step, LT_DIT_CROSS);
     LT_TRY(lt_ag_cross_attention(tape, q, k, v, step->pass->in.mask, &o));
-    LT_TRY(LT_AG_RESHAPE(tape, o, &flat, n[0], n[1], (int64_t)c->cross_heads * c->cross_head_dim));
-    return lt_ag_linear(tape, flat, l->cross_out_w, l->cross_out_b, out);
+    return LT_AG_RESHAPE(tape, o, out, n[0], n[1], (int64_t)c->cross_heads * c->cross_head_dim);
 }
 
-/* Where nothing is recorded, a branch gives its memory back once it is added to the stream. */
-static void end_branch(lt_tape *tape, size_t mark) {
-    if (!tape->recording) lt_arena_release(tape->step, mark);
-}
+enum { SHIFT_ATTN, SCALE_ATTN, GATE_ATTN, SHIFT_FFN, SCALE_FFN, GATE_FFN };
 
-/* The residual stream moves from step->x to step->out; where nothing is recorded it is in `out` after the first branch. */
-lt_status lt_dit_layer_run(lt_tape *tape, void *user) {
-    enum { SHIFT_ATTN, SCALE_ATTN, GATE_ATTN, SHIFT_FFN, SCALE_FFN, GATE_FFN };
-    lt_dit_step *step = user;
+/* The norm of the stream before a branch, with the shift and scale at `mod`. It may lie in pass->normed already (`made`). */
+static lt_status norm_stream(lt_tape *tape, const lt_dit_step *step, lt_dit_value value, lt_var *x,
+                             lt_var *const *mod, bool made, lt_var **out) {
     const lt_dit_pass *p = step->pass;
     double eps = p->dit->config.norm_eps;
-    lt_var *stream = tape->recording ? NULL : step->out;
-    lt_var *table, *mod[6], *h, *branch, *x1 = stream, *x2 = stream;
-    LT_TRY(lt_ag_add_broadcast(tape, p->dit->layers[step->layer].table, p->modulation, &table));
-    LT_TRY(lt_tape_unstack(tape, table, 1, mod));
+    *out = p->normed;
+    if (!p->normed) {
+        lt_dit_begin(tape, step, value);
+        return lt_ag_norm_modulate(tape, x, mod[0], mod[1], eps, out);
+    }
+    if (made) return LT_OK;
+    lt_norm_modulate_args args = {
+        .x = x->value, .shift = mod[0]->value, .scale = mod[1]->value, .y = p->normed->value, .eps = eps};
+    return lt_norm_modulate_forward(tape->ctx, &args);
+}
 
-    size_t mark = lt_arena_mark(tape->step);
-    LT_TRY(lt_ag_norm_modulate(tape, step->x, mod[SHIFT_ATTN], mod[SCALE_ATTN], eps, &h));
+/* A branch joins the stream. Where nothing is recorded, the norm that comes next (shift and scale at `mod`; NULL: none) is made in
+ * the same pass over memory. */
+static lt_status add_branch(lt_tape *tape, const lt_dit_step *step, lt_var *x, lt_var *branch, lt_var *gate,
+                            lt_var *const *mod, lt_var **out) {
+    lt_dit_pass *p = step->pass;
+    if (!p->normed || !mod) return lt_ag_gated_residual(tape, x, branch, gate, out);
+    return lt_ag_gated_residual_norm(tape, x, branch, gate, mod[0], mod[1], p->dit->config.norm_eps, out,
+                                     &p->normed);
+}
+
+static lt_status layer_modulation(lt_tape *tape, const lt_dit_pass *p, int layer, lt_var **mod) {
+    lt_var *table;
+    LT_TRY(lt_ag_add_broadcast(tape, p->dit->layers[layer].table, p->modulation, &table));
+    return lt_tape_unstack(tape, table, 1, mod);
+}
+
+/* The projection and its sum with the stream. Gradients do not read what the projection gives: it lives for the sum alone. */
+static lt_status add_cross(lt_tape *tape, lt_dit_step *step, lt_var *attended) {
+    const lt_dit_layer *l = &step->pass->dit->layers[step->layer];
+    lt_var *branch;
+    size_t far = tape->step->far;
+    lt_dit_begin(tape, step, LT_DIT_CROSS_SUM);
+    if (tape->fate == LT_VALUE_KEPT) lt_tape_value(tape, LT_DIT_CROSS_SUM, LT_VALUE_SPENT);
+    LT_TRY(lt_ag_linear(tape, attended, l->cross_out_w, l->cross_out_b, &branch));
+    LT_TRY(add_branch(tape, step, step->x1, branch, NULL, step->mod + SHIFT_FFN, &step->x2));
+    LT_TRY(lt_tape_forget(tape, far));
+    lt_dit_small(tape);
+    return LT_OK;
+}
+
+/* ---- a layer ----------------------------------------------------------------------------------------------------- */
+
+const char *const lt_dit_value_names[LT_DIT_VALUES] = {
+    "norm_attn", "qkv",       "qk",       "attn",   "attn_out", "attn_sum", "cross_q", "cross_q_norm",
+    "cross",     "cross_sum", "norm_ffn", "expand", "glu",      "project",  "temporal"};
+
+void lt_dit_begin(lt_tape *tape, const lt_dit_step *step, lt_dit_value value) {
+    bool kept = step->layer < step->pass->keep.layers[value];
+    lt_tape_value(tape, (int)value, kept ? LT_VALUE_KEPT : LT_VALUE_AGAIN);
+}
+
+void lt_dit_small(lt_tape *tape) { lt_tape_value(tape, 0, LT_VALUE_KEPT); }
+
+static lt_status attention_branch(lt_tape *tape, void *user) {
+    lt_dit_step *step = user;
+    lt_var *h, *branch;
+    LT_TRY(norm_stream(tape, step, LT_DIT_NORM_ATTN, step->x, step->mod + SHIFT_ATTN, step->layer > 0, &h));
     LT_TRY(lt_dit_attention(tape, step, h, &branch));
-    LT_TRY(lt_ag_gated_residual(tape, step->x, branch, mod[GATE_ATTN], &x1));
-    lt_dit_report("attn", step->layer, x1);
-    end_branch(tape, mark);
+    lt_dit_begin(tape, step, LT_DIT_ATTN_SUM);
+    LT_TRY(lt_ag_gated_residual(tape, step->x, branch, step->mod[GATE_ATTN], &step->x1));
+    lt_dit_small(tape);
+    lt_dit_report("attn", step->layer, step->x1);
+    return LT_OK;
+}
 
-    LT_TRY(cross_attention(tape, step, x1, &branch));
-    LT_TRY(lt_ag_gated_residual(tape, x1, branch, NULL, &x2));
-    lt_dit_report("cross", step->layer, x2);
-    end_branch(tape, mark);
+static lt_status cross_branch(lt_tape *tape, void *user) {
+    lt_dit_step *step = user;
+    lt_var *attended;
+    LT_TRY(cross_attention(tape, step, step->x1, &attended));
+    LT_TRY(add_cross(tape, step, attended));
+    lt_dit_report("cross", step->layer, step->x2);
+    return LT_OK;
+}
 
-    LT_TRY(lt_ag_norm_modulate(tape, x2, mod[SHIFT_FFN], mod[SCALE_FFN], eps, &h));
+static lt_status ffn_branch(lt_tape *tape, void *user) {
+    lt_dit_step *step = user;
+    const lt_dit_pass *p = step->pass;
+    bool goes_on = p->normed && step->layer + 1 < p->dit->config.layers;
+    lt_var *h, *branch, *next[6];
+    LT_TRY(norm_stream(tape, step, LT_DIT_NORM_FFN, step->x2, step->mod + SHIFT_FFN, true, &h));
     LT_TRY(lt_dit_ffn(tape, step, h, &branch));
-    LT_TRY(lt_ag_gated_residual(tape, x2, branch, mod[GATE_FFN], &step->out));
+    lt_dit_small(tape);
+    if (goes_on) LT_TRY(layer_modulation(tape, p, step->layer + 1, next));
+    LT_TRY(add_branch(tape, step, step->x2, branch, step->mod[GATE_FFN], goes_on ? next + SHIFT_ATTN : NULL,
+                      &step->out));
     lt_dit_report("ffn", step->layer, step->out);
     return LT_OK;
+}
+
+/* A value of the residual stream within the layer. Where nothing is recorded, the stream stays where it is. */
+static lt_status stream_value(lt_tape *tape, const lt_dit_step *step, lt_dit_value value, lt_var **out) {
+    const lt_tensor *x = &step->x->value;
+    *out = step->out;
+    if (!tape->recording) return LT_OK;
+    lt_dit_begin(tape, step, value);
+    LT_TRY(lt_tape_new(tape, x->dtype, true, out, x->ndim, x->shape));
+    lt_dit_small(tape);
+    return LT_OK;
+}
+
+/* A branch is a segment of its own: its gradients give way to those of the next. `modulation`: any of its vectors. */
+static lt_status run_branch(lt_tape *tape, lt_dit_step *step, int branch, lt_var *modulation) {
+    static const lt_segment_fn run[] = {attention_branch, cross_branch, ffn_branch};
+    lt_var *const from[] = {step->x, step->x1, step->x2}, **to[] = {&step->x1, &step->x2, &step->out};
+    step->branch_inputs[branch][0] = from[branch];
+    step->branch_inputs[branch][1] = modulation;
+    lt_segment segment = {.run = run[branch],
+                          .user = step,
+                          .input_count = 2,
+                          .inputs = step->branch_inputs[branch],
+                          .output_count = 1,
+                          .outputs = to[branch],
+                          .carried = 0};
+    return lt_tape_segment(tape, &segment);
+}
+
+lt_status lt_dit_layer_run(lt_tape *tape, void *user) {
+    lt_dit_step *step = user;
+    const lt_dit_pass *p = step->pass;
+    LT_TRY(layer_modulation(tape, p, step->layer, step->mod));
+    LT_TRY(stream_value(tape, step, LT_DIT_ATTN_SUM, &step->x1));
+    LT_TRY(run_branch(tape, step, 0, step->mod[SHIFT_ATTN]));
+    LT_TRY(stream_value(tape, step, LT_DIT_CROSS_SUM, &step->x2));
+    LT_TRY(run_branch(tape, step, 1, p->text));
+    return run_branch(tape, step, 2, step->mod[SHIFT_FFN]);
 }
 
 static lt_status write_tail(lt_tape *tape, const lt_dit_step *step, lt_var *h) {
@@ -97,9 +198,11 @@ static lt_status widen(lt_tape *tape, const lt_dit_step *step, lt_var *h, lt_var
     const lt_dit_layer *l = &p->dit->layers[step->layer];
     int64_t frames = h->value.shape[0], pixels = p->grid[1] * p->grid[2];
     lt_var *x, *y;
+    lt_dit_begin(tape, step, LT_DIT_EXPAND);
     LT_TRY(lt_ag_linear(tape, h, l->expand_w, l->expand_b, &x));
     int64_t wide = x->value.shape[2];
     LT_TRY(LT_AG_RESHAPE(tape, x, &y, frames, p->grid[1], p->grid[2], wide));
+    lt_dit_begin(tape, step, LT_DIT_GLU);
     LT_TRY(lt_ag_glu_depthwise(tape, y, l->depth_w, l->depth_b, &x));
     return LT_AG_RESHAPE(tape, x, out, frames, pixels, wide / 2);
 }
@@ -107,15 +210,15 @@ static lt_status widen(lt_tape *tape, const lt_dit_step *step, lt_var *h, lt_var
 static lt_status mix_frames(lt_tape *tape, const lt_dit_step *step, lt_var *h, lt_var **out) {
     lt_var *x;
     LT_TRY(widen(tape, step, h, &x));
+    lt_dit_begin(tape, step, LT_DIT_PROJECT);
     return lt_ag_linear(tape, x, step->pass->dit->layers[step->layer].project_w, NULL, out);
 }
 
 /* Without recording, a few frames at a time: what is wide exists for them alone. Frames do not depend on each other here. */
 static lt_status mix_in_groups(lt_tape *tape, const lt_dit_step *step, lt_var *h, lt_var **out) {
-    enum { WIDE_BYTES = 256 << 20 }; /* of the expansion; larger groups make products no faster */
     const lt_dit_layer *l = &step->pass->dit->layers[step->layer];
     int64_t frames = h->value.shape[0], row = h->value.shape[1] * l->expand_w->value.shape[0];
-    int64_t most = WIDE_BYTES / (row * (int64_t)lt_dtype_size(h->value.dtype));
+    int64_t most = step->pass->dit->wide_bytes / (row * (int64_t)lt_dtype_size(h->value.dtype));
     if (most < 1) most = 1;
     LT_TRY(lt_tape_new(tape, h->value.dtype, false, out, 3, h->value.shape));
     for (int64_t at = 0; at < frames; at += most) {
@@ -124,8 +227,10 @@ static lt_status mix_in_groups(lt_tape *tape, const lt_dit_step *step, lt_var *h
         lt_var *some, *wide;
         LT_TRY(lt_tape_var(tape, lt_slice(h->value, 0, at, count), false, &some));
         LT_TRY(widen(tape, step, some, &wide));
-        lt_linear_args project = {
-            .x = wide->value, .w = l->project_w->value, .y = lt_slice((*out)->value, 0, at, count)};
+        lt_linear_args project = {.x = wide->value,
+                                  .w = l->project_w->value,
+                                  .y = lt_slice((*out)->value, 0, at, count),
+                                  .scale = l->project_w->scale};
         LT_TRY(lt_linear_forward(tape->ctx, &project));
         lt_arena_release(tape->step, mark);
     }
@@ -141,9 +246,11 @@ lt_status lt_dit_ffn(lt_tape *tape, const lt_dit_step *step, lt_var *h, lt_var *
     LT_TRY(LT_AG_RESHAPE(tape, h, &rows, G * F, pixels, p->width));
     LT_TRY(tape->recording ? mix_frames(tape, step, rows, &x) : mix_in_groups(tape, step, rows, &x));
     LT_TRY(LT_AG_RESHAPE(tape, x, &y, G, F, pixels, p->width));
+    lt_dit_small(tape);
     if (p->in.cache) first = lt_cache_tail(p->in.cache, step->layer);
     LT_TRY(lt_ag_tail(tape, y, p->in.blocks, p->in.streams, p->in.commit_stream, first, &tail));
     LT_TRY(write_tail(tape, step, y));
+    lt_dit_begin(tape, step, LT_DIT_TEMPORAL);
     LT_TRY(lt_ag_temporal_conv(tape, y, tail, l->temporal_w, &x));
     return LT_AG_RESHAPE(tape, x, out, G, p->tokens, p->width);
 }

@@ -50,6 +50,7 @@ static lt_status open_spec(const lt_model_spec *spec, lt_device *device, lt_back
     lt_ctx ctx = {.backend = backend, .dtype = m->dtype};
     lt_params_init(&m->params, device, lt_ctx_sum_dtype(&ctx));
     m->params.matrix_dtype = lt_ctx_dtype(&ctx);
+    m->params.e4m3 = spec->e4m3;
     lt_status status = declare(m, spec);
     if (status == LT_OK) status = allocate(m, flags);
     if (status == LT_OK) *out = m;
@@ -64,7 +65,12 @@ lt_status lt_model_open(const lt_config *config, lt_device *device, lt_backend b
     LT_CHECK(backend != LT_BACKEND_NAIVE || lt_device_is_host(device) || lt_device_is_null(device),
              LT_UNAVAILABLE, "the naive backend runs in host memory; use --device cpu");
     LT_TRY(lt_model_spec_read(config, &spec));
-    spec.dtype = device->target.matrix_dtype_bytes == 2 && backend != LT_BACKEND_CPU ? LT_BF16 : LT_F32;
+    int bytes = device->target.matrix_dtype_bytes;
+    spec.dtype = bytes <= 2 && backend != LT_BACKEND_CPU ? LT_BF16 : LT_F32;
+    spec.e4m3 = bytes == 1;
+    LT_CHECK(!spec.e4m3 || !(flags & LT_MODEL_TRAINING), LT_USAGE,
+             "--precision fp8 is for inference: it generates, evaluates and benches forwards and streams; "
+             "train with f32 or bf16");
     return open_spec(&spec, device, backend, flags, out);
 }
 
@@ -86,9 +92,11 @@ lt_status lt_model_twin(const lt_model *m, lt_device *device, int flags, lt_mode
                           .frame_height = m->frame_height,
                           .frame_width = m->frame_width,
                           .text_length = m->text.length,
-                          .dtype = m->dtype};
+                          .dtype = m->dtype,
+                          .e4m3 = m->params.e4m3};
     bool keeps = lt_device_is_null(device) || m->backend == LT_BACKEND_NAIVE;
     LT_TRY(open_spec(&spec, device, keeps ? m->backend : device->ops->backend, flags, out));
+    (*out)->dit.wide_bytes = m->dit.wide_bytes;
     for (int i = 0; i < m->params.count; i++) {
         lt_param *twin = (*out)->params.items[i];
         twin->trainable = m->params.items[i]->trainable;

@@ -93,6 +93,8 @@ struct lt_session {
 typedef struct lt_session_plan {
     int64_t step_bytes, scratch_bytes, run_bytes;
     lt_meter meter; /* of one call of work */
+    lt_tape_tally
+        again[LT_TAPE_LABELS]; /* of its tape: what its values that are not kept take, by lt_dit_value */
 } lt_session_plan;
 
 /* Runs setup and work on a null twin of `model` and reports what they take. `target` is "null" or "null:NAME". */
@@ -116,9 +118,11 @@ lt_status lt_model_load(lt_model *model, const char *folder, bool ema);
  * ema.safetensors). `which` is "best", "latest", "step-N" or NULL: best if there is one, else latest, else the folder
  * itself. Opens its model for inference on `device` with EMA weights (plain ones where none were kept). `config` (may be
  * NULL) receives the run's resolved configuration, freed by the caller; `checkpoint` (may be NULL, LT_PATH_MAX bytes) the
- * folder used. */
+ * folder used. Large products take the algorithms of the run (kernels/choices.h). */
 lt_status lt_run_open(const char *run, const char *which, lt_device *device, lt_model **model,
                       lt_config **config, char *checkpoint);
+/* The resolved configuration of that checkpoint alone, freed by the caller. */
+lt_status lt_run_read_config(const char *run, const char *which, lt_config **out);
 /* The checkpoint folder alone, links followed; LT_INPUT when there is none that is complete (has DONE). "latest" is the
  * complete step-N of the highest N, whatever an interrupted run left behind. */
 lt_status lt_run_checkpoint(const char *run, const char *which, char *checkpoint);

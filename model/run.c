@@ -2,6 +2,7 @@
 #include "model/model.h"
 
 #include "core/io.h"
+#include "kernels/choices.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -140,16 +141,28 @@ lt_status lt_run_checkpoint(const char *run, const char *which, char *checkpoint
     return LT_OK;
 }
 
-/* The configuration nearest to the weights: beside them, in the run given, or in the run around the checkpoint. */
-static lt_status load_config(const char *run, const char *checkpoint, lt_config **out) {
-    char around[LT_PATH_MAX], path[LT_PATH_MAX];
+/* The file of that name nearest to the weights: beside them, in the run given, or in the run around the checkpoint. */
+static lt_status find_near(const char *run, const char *checkpoint, const char *name, char *path) {
+    char around[LT_PATH_MAX];
     LT_TRY(lt_path_join(around, checkpoint, "../.."));
     const char *folders[] = {checkpoint, run, around};
     for (int i = 0; i < 3; i++) {
-        LT_TRY(lt_path_join(path, folders[i], config_name));
-        if (lt_path_exists(path)) return lt_config_load(path, NULL, 0, out);
+        LT_TRY(lt_path_join(path, folders[i], name));
+        if (lt_path_exists(path)) return LT_OK;
     }
-    return lt_fail(LT_INPUT, "%s: there is no %s", run, config_name);
+    return lt_fail(LT_INPUT, "%s: there is no %s", run, name);
+}
+
+static lt_status load_config(const char *run, const char *checkpoint, lt_config **out) {
+    char path[LT_PATH_MAX];
+    LT_TRY(find_near(run, checkpoint, config_name, path));
+    return lt_config_load(path, NULL, 0, out);
+}
+
+lt_status lt_run_read_config(const char *run, const char *which, lt_config **out) {
+    char folder[LT_PATH_MAX];
+    LT_TRY(lt_run_checkpoint(run, which, folder));
+    return load_config(run, folder, out);
 }
 
 lt_status lt_run_open(const char *run, const char *which, lt_device *device, lt_model **model,
@@ -159,6 +172,8 @@ lt_status lt_run_open(const char *run, const char *which, lt_device *device, lt_
     *model = NULL;
     LT_TRY(lt_run_checkpoint(run, which, folder));
     LT_TRY(load_config(run, folder, &read));
+    char choices[LT_PATH_MAX];
+    if (find_near(run, folder, LT_CHOICES_NAME, choices) == LT_OK) lt_choices_load(device, choices);
     lt_status status = lt_model_open(read, device, device->ops->backend, 0, model);
     if (status == LT_OK) status = lt_model_load(*model, folder, holds(folder, ema_name));
     if (status != LT_OK) {

@@ -61,6 +61,7 @@ static lt_status measure_twin(lt_model *twin, const lt_work *work, lt_session_pl
                               .scratch_bytes = (int64_t)s->scratch.peak,
                               .run_bytes = (int64_t)s->run.peak,
                               .meter = s->meter};
+    memcpy(plan->again, s->tape.tally, sizeof plan->again);
     lt_session_close(s);
     return status;
 }

@@ -403,7 +403,8 @@ static lt_status run_forward(lt_session *s, block_work *w, lt_var **velocity) {
     const char *prompt = "a red ball";
     double t = 0.5;
     lt_dit_input in = {.batch = 1, .streams = 1, .blocks = 1, .t = &t, .commit_stream = -1};
-    in.recompute = w->recompute;
+    static const lt_dit_keep nothing;
+    in.keep = w->recompute ? &nothing : NULL;
     lt_tape_reset(&s->tape);
     lt_params_clear_grads(&s->model->params);
     s->tape.recording = w->train;

@@ -131,6 +131,8 @@ static void compare_gradients(bench *b) {
     expect("grad.text", b->text->grad.data, tensor(b->file, "grad.text"), LT_TOL_PARITY_GRADIENT);
 }
 
+static const lt_dit_keep nothing;
+
 static void run_published(const char *fixture, bool recompute) {
     bench b;
     double t[8];
@@ -149,7 +151,7 @@ static void run_published(const char *fixture, bool recompute) {
                        .text = b.text,
                        .mask = b.mask,
                        .commit_stream = -1,
-                       .recompute = recompute};
+                       .keep = recompute ? &nothing : NULL};
     lt_var *velocity;
     lt_dit_set_probe(compare_sublayer, &b);
     CHECK_OK(lt_dit_forward(&b.dit, &b.tape, &in, &velocity));

@@ -18,10 +18,12 @@ enum {
 };
 
 typedef struct lt_model_bench_options {
-    int what;         /* LT_BENCH_...; with LT_BENCH_FORWARD alone the model has weights only */
-    int batch;        /* sequences of the forward and of the step alone */
-    int stream_steps; /* sampler steps of a streamed block */
-    bool recompute;   /* of the step alone */
+    int what;              /* LT_BENCH_...; with LT_BENCH_FORWARD alone the model has weights only */
+    int batch;             /* sequences of the forward and of the step alone */
+    int stream_steps;      /* sampler steps of a streamed block */
+    const char *recompute; /* of the steps: as lt_recompute_parse takes it; NULL: the configuration's */
+    int64_t
+        memory_limit; /* bytes that nothing may exceed, and that recompute auto uses; 0: the device's memory, for auto alone */
     lt_meter *
         profile; /* or NULL: after timing, one more call of the last piece of work fills profile[0], which counts the
                         * host's seconds, and one that waits for every op fills profile[1] */
@@ -33,6 +35,13 @@ typedef struct lt_model_bench {
     double forward_ms, step_ms, stream_ms, train_ms;
     int64_t forward_bytes, step_bytes, stream_bytes, train_bytes;
     double train_tokens; /* of the training step, all streams */
+    int layers;
+    /* Planned before anything was allocated, context and all: */
+    int64_t forward_planned, stream_planned;
+    lt_recompute_choice step_choice, train_choice; /* of the steps, with what they keep */
+    /* What the device holds beside the bytes above: taken before the first allocation, and by kernels and libraries since; what
+     * other processes take meanwhile counts with the latter. */
+    int64_t context_bytes, library_bytes;
 } lt_model_bench;
 
 /* Medians of at least three calls and half a second each; values are initial ones, latents are normals. */

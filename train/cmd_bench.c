@@ -7,9 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *op, *model, *only;
+static const char *op, *model, *only, *recompute, *memory_limit;
 static int64_t steps = 4, batch = 1;
-static bool recompute, profiled;
+static bool profiled;
 static lt_strings settings;
 
 static const lt_option options[] = {
@@ -18,7 +18,10 @@ static const lt_option options[] = {
     {"only", LT_OPT_STRING, &only, "WHAT", "of a model; without it, all four",
      .choices = "forward|step|stream|train"},
     {"batch", LT_OPT_INT, &batch, "N", "sequences of the forward and of the step alone", .min = 1, .max = 16},
-    {"recompute", LT_OPT_FLAG, &recompute, NULL, "the step alone computes each transformer block again"},
+    {"recompute", LT_OPT_STRING, &recompute, "WHAT",
+     "of the steps: none, all, auto or JSON; else what train.recompute says"},
+    {"memory-limit", LT_OPT_STRING, &memory_limit, "BYTES",
+     "what a step of a model may take, as 58GiB; for auto, else the device's"},
     {"profile", LT_OPT_FLAG, &profiled, NULL,
      "a line per op of the last piece of work: forward, step or train"},
     {"steps", LT_OPT_INT, &steps, "N", "sampler steps of a streamed block", .min = 1, .max = 1000},
@@ -67,8 +70,13 @@ static void print_json(const lt_model_bench *b) {
     printf(", \"forward_ms\": %.6g, \"block_step_ms\": %.6g, \"stream_ms\": %.6g, \"train_ms\": %.6g",
            b->forward_ms, b->step_ms, b->stream_ms, b->train_ms);
     printf(", \"forward_bytes\": %" PRId64 ", \"block_step_bytes\": %" PRId64 ", \"stream_bytes\": %" PRId64
-           ", \"peak_bytes\": %" PRId64 ", \"train_tokens\": %.0f}\n",
+           ", \"peak_bytes\": %" PRId64 ", \"train_tokens\": %.0f",
            b->forward_bytes, b->step_bytes, b->stream_bytes, b->train_bytes, b->train_tokens);
+    printf(", \"forward_planned\": %" PRId64 ", \"block_step_planned\": %" PRId64
+           ", \"stream_planned\": %" PRId64 ", \"train_planned\": %" PRId64 ", \"context_bytes\": %" PRId64
+           ", \"library_bytes\": %" PRId64 "}\n",
+           b->forward_planned, b->step_choice.peak, b->stream_planned, b->train_choice.peak, b->context_bytes,
+           b->library_bytes);
 }
 
 static void print_row(const char *what, double ms, int64_t bytes, const char *format, ...) LT_PRINTF(4, 5);
@@ -83,6 +91,35 @@ static void print_row(const char *what, double ms, int64_t bytes, const char *fo
     printf("\n");
 }
 
+/* What was planned for work that held `bytes`, and what the device holds in all, with context and kernels. */
+static void print_planned(const char *what, double ms, const lt_model_bench *b, int64_t bytes,
+                          int64_t planned) {
+    char one[32], two[32];
+    int64_t all = bytes + b->context_bytes + b->library_bytes;
+    if (ms == 0) return;
+    printf("%-14s planned %s, holds %s with context and kernels (%+.1f %%)\n", what,
+           lt_format_bytes(planned, one), lt_format_bytes(all, two),
+           100.0 * (double)(all - planned) / (double)planned);
+}
+
+static void print_choice(const char *what, double ms, const lt_model_bench *b,
+                         const lt_recompute_choice *choice) {
+    char text[LT_RECOMPUTE_TEXT];
+    if (ms > 0) printf("%-14s recompute %s\n", what, lt_recompute_text(&choice->keep, b->layers, text));
+}
+
+static void print_memory(const lt_model_bench *b) {
+    char one[32], two[32];
+    printf("memory         context at open %s, kernels and libraries since then %s\n",
+           lt_format_bytes(b->context_bytes, one), lt_format_bytes(b->library_bytes, two));
+    print_planned("forward", b->forward_ms, b, b->forward_bytes, b->forward_planned);
+    print_planned("step alone", b->step_ms, b, b->step_bytes, b->step_choice.peak);
+    print_planned("streamed block", b->stream_ms, b, b->stream_bytes, b->stream_planned);
+    print_planned("training step", b->train_ms, b, b->train_bytes, b->train_choice.peak);
+    print_choice("step alone", b->step_ms, b, &b->step_choice);
+    print_choice("training step", b->train_ms, b, &b->train_choice);
+}
+
 static void print_model(const lt_model_bench *b) {
     print_row("forward", b->forward_ms, b->forward_bytes, "%" PRId64 " x one block of %" PRId64 " tokens",
               batch, b->tokens);
@@ -91,6 +128,7 @@ static void print_model(const lt_model_bench *b) {
               steps);
     print_row("training step", b->train_ms, b->train_bytes, "%.0f tokens, %.0f tokens/s", b->train_tokens,
               1e3 * b->train_tokens / b->train_ms);
+    print_memory(b);
 }
 
 static void print_profile(const lt_meter *meters) {
@@ -117,6 +155,7 @@ static lt_status bench_model(lt_device *device) {
                                      .stream_steps = (int)steps,
                                      .recompute = recompute,
                                      .profile = profiled ? meters : NULL};
+    if (memory_limit) LT_TRY(lt_parse_bytes(memory_limit, &wanted.memory_limit));
     LT_TRY(lt_config_load(model, settings.items, settings.count, &config));
     lt_status status = lt_bench_model(config, device, &wanted, &b);
     lt_config_free(config);
@@ -136,7 +175,7 @@ static lt_status run(int positional_count, const char *const *positional) {
     LT_CHECK(
         !profiled || (model && !streams && !lt_global.json), LT_USAGE,
         "--profile is a table about --model: forward, step or train; not with --op, --only stream or --json");
-    LT_TRY(lt_device_open_as(lt_global.device, lt_global.precision, &device));
+    LT_TRY(lt_device_open_as(lt_global.device, lt_global.precision, lt_global.kernels, &device));
     lt_status status = op ? bench_ops(device) : bench_model(device);
     lt_device_close(device);
     return status;

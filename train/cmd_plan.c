@@ -22,31 +22,6 @@ static const lt_option options[] = {
     {"set", LT_OPT_STRINGS, &settings, "KEY=VALUE", "overrides a key of the configuration"},
     {NULL}};
 
-/* A role of memory: what a plan says of it. */
-typedef struct role {
-    const char *name;
-    int64_t inference, training; /* -1: none */
-} role;
-
-enum { ROLES = 11 };
-
-static void list_roles(const lt_plan *p, role roles[ROLES]) {
-    const role all[ROLES] = {
-        {"weights", p->inference.weights, p->training.weights},
-        {"gradients", -1, p->training.gradients},
-        {"optimizer", -1, p->training.optimizer},
-        {"ema", -1, p->training.ema},
-        {"cache_slots", p->inference.slots, -1},
-        {"tails", p->inference.tails, -1},
-        {"inputs", p->inference.inputs, p->training.inputs},
-        {"activations", p->inference.activations, p->training.activations},
-        {"workspace", p->inference.workspace, p->training.workspace},
-        {"context", p->inference.context, p->training.context},
-        {"peak", p->inference.peak, p->training.peak},
-    };
-    for (int i = 0; i < ROLES; i++) roles[i] = all[i];
-}
-
 static void print_rows(const lt_plan *p) {
     printf("%-8s %-28s %14s %12s\n", "layer", "output", "parameters", "GFLOP");
     for (int i = 0; i < p->row_count; i++)
@@ -57,29 +32,51 @@ static void print_rows(const lt_plan *p) {
            p->train_flops * 1e-9, p->train_tokens);
 }
 
+static const char *bytes_text(int64_t bytes, char text[32]) {
+    if (bytes == 0) snprintf(text, 32, "-");
+    else lt_format_bytes(bytes, text);
+    return text;
+}
+
 static void print_bytes(const lt_plan *p, const char *spec) {
-    role roles[ROLES];
-    list_roles(p, roles);
-    printf("%-12s %14s %14s    (%s, float32; streaming with %s)\n", "memory", "streaming", "training",
-           p->target, spec);
-    for (int i = 0; i < ROLES; i++) {
-        char one[32] = "-", two[32] = "-";
-        if (roles[i].inference >= 0) lt_format_bytes(roles[i].inference, one);
-        if (roles[i].training >= 0) lt_format_bytes(roles[i].training, two);
-        printf("%-12s %14s %14s\n", roles[i].name, one, two);
-    }
+    char one[32], two[32];
+    printf("%-12s %14s %14s    (%s; streaming with %s)\n", "memory", "streaming", "training", p->target,
+           spec);
+    for (int i = 0; i < LT_MEMORY_ROLES; i++)
+        printf("%-12s %14s %14s\n", lt_memory_names[i], bytes_text(p->inference.bytes[i], one),
+               bytes_text(p->training.bytes[i], two));
+    printf("%-12s %14s %14s\n", "peak", bytes_text(lt_memory_peak(&p->inference), one),
+           bytes_text(lt_memory_peak(&p->training), two));
+}
+
+static void print_recompute(const lt_plan *p) {
+    char text[LT_RECOMPUTE_TEXT], least[32], most[32];
+    const lt_recompute_choice *r = &p->recompute;
+    printf("\nrecompute: %s\n", lt_recompute_text(&r->keep, p->layers, text));
+    if (r->least)
+        printf("  about %.1f ms a step to compute again; all: %.1f ms, peak %s; none: peak %s\n", r->again_ms,
+               r->all_ms, lt_format_bytes(r->least, least), lt_format_bytes(r->most, most));
 }
 
 static void print_fit(const lt_plan *p, int64_t limit) {
     char text[32];
     if (limit <= 0) return;
     printf("\nwithin %s: streaming %s, training %s\n", lt_format_bytes(limit, text),
-           p->inference.peak <= limit ? "fits" : "does not fit",
-           p->training.peak <= limit ? "fits" : "does not fit");
+           lt_memory_peak(&p->inference) <= limit ? "fits" : "does not fit",
+           lt_memory_peak(&p->training) <= limit ? "fits" : "does not fit");
+}
+
+static void add_memory(cJSON *root, const char *name, const lt_memory *memory, int64_t limit) {
+    cJSON *group = cJSON_AddObjectToObject(root, name);
+    for (int i = 0; i < LT_MEMORY_ROLES; i++)
+        if (memory->bytes[i] > 0)
+            cJSON_AddNumberToObject(group, lt_memory_names[i], (double)memory->bytes[i]);
+    cJSON_AddNumberToObject(group, "peak", (double)lt_memory_peak(memory));
+    if (limit > 0) cJSON_AddBoolToObject(group, "fits", lt_memory_peak(memory) <= limit);
 }
 
 static void print_json(const lt_plan *p, int64_t limit) {
-    role roles[ROLES];
+    char text[LT_RECOMPUTE_TEXT];
     cJSON *root = cJSON_CreateObject(), *layers = cJSON_AddArrayToObject(root, "layers");
     cJSON_AddStringToObject(root, "target", p->target);
     cJSON_AddNumberToObject(root, "parameters", (double)p->parameters);
@@ -94,18 +91,9 @@ static void print_json(const lt_plan *p, int64_t limit) {
         cJSON_AddNumberToObject(row, "gflop", p->rows[i].flops * 1e-9);
         cJSON_AddItemToArray(layers, row);
     }
-    list_roles(p, roles);
-    cJSON *inference = cJSON_AddObjectToObject(root, "inference"),
-          *train = cJSON_AddObjectToObject(root, "training");
-    for (int i = 0; i < ROLES; i++) {
-        if (roles[i].inference >= 0)
-            cJSON_AddNumberToObject(inference, roles[i].name, (double)roles[i].inference);
-        if (roles[i].training >= 0) cJSON_AddNumberToObject(train, roles[i].name, (double)roles[i].training);
-    }
-    if (limit > 0) {
-        cJSON_AddBoolToObject(inference, "fits", p->inference.peak <= limit);
-        cJSON_AddBoolToObject(train, "fits", p->training.peak <= limit);
-    }
+    add_memory(root, "inference", &p->inference, limit);
+    add_memory(root, "training", &p->training, limit);
+    cJSON_AddStringToObject(root, "recompute", lt_recompute_text(&p->recompute.keep, p->layers, text));
     lt_json_write(stdout, root, 0);
     printf("\n");
     cJSON_Delete(root);
@@ -119,7 +107,7 @@ static lt_status run(int positional_count, const char *const *positional) {
     char spec[128];
     if (memory_limit) LT_TRY(lt_parse_bytes(memory_limit, &limit));
     LT_TRY(lt_config_load(config_name, settings.items, settings.count, &config));
-    lt_status status = lt_plan_make(config, target, policy, budget, &plan);
+    lt_status status = lt_plan_make(config, target, policy, budget, limit, &plan);
     lt_config_free(config);
     LT_TRY(status);
     if (limit == 0) limit = plan.target_bytes;
@@ -129,6 +117,7 @@ static lt_status run(int positional_count, const char *const *positional) {
         snprintf(spec, sizeof spec, "%s, budget %s", policy, budget);
         print_rows(&plan);
         print_bytes(&plan, spec);
+        print_recompute(&plan);
         print_fit(&plan, limit);
     }
     lt_plan_free(&plan);

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *config_name, *data, *out, *init, *freeze;
+static const char *config_name, *data, *out, *init, *freeze, *collectives = "auto", *memory_limit;
 static int64_t steps;
 static bool resume, force;
 static lt_strings settings;
@@ -23,6 +23,11 @@ static const lt_option options[] = {
     {"freeze", LT_OPT_STRING, &freeze, "GLOB",
      "overrides train.freeze: published names that are not trained"},
     {"steps", LT_OPT_INT, &steps, "N", "overrides train.steps", .min = 0, .max = 1e12},
+    {"collectives", LT_OPT_STRING, &collectives, "NAME",
+     "what sums gradients over processes; nccl: from GPU to GPU, mpi: through the host, auto: nccl if it can",
+     .choices = "auto|nccl|mpi"},
+    {"memory-limit", LT_OPT_STRING, &memory_limit, "BYTES",
+     "what the run may take of the device, as 58GiB; what train.recompute=auto fits itself to"},
     {"set", LT_OPT_STRINGS, &settings, "KEY=VALUE", "overrides a key of the configuration"},
     {NULL}};
 
@@ -83,10 +88,24 @@ static void describe(char *text, size_t size) {
     if (resume && used < (int)size) snprintf(text + used, size - (size_t)used, " --resume");
 }
 
+/* This rank's device, joined to the others'; the caller closes it. */
+static lt_status open_device(lt_comm *comm, lt_device **device) {
+    char spec[LT_COMM_DEVICE];
+    lt_comm_device(comm, lt_global.device, spec);
+    lt_status status = lt_device_open_as(spec, lt_global.precision, lt_global.kernels, device);
+    bool opened = status == LT_OK;
+    status = lt_comm_agree(comm, status);
+    if (status == LT_OK) status = lt_comm_attach(comm, *device, collectives);
+    if (status != LT_OK && opened) lt_device_close(*device);
+    return status;
+}
+
 static lt_status train(const lt_config *config, lt_comm *comm) {
     char arguments[4096];
     lt_device *device;
-    LT_TRY(lt_device_open_as(lt_global.device, lt_global.precision, &device));
+    int64_t limit = 0;
+    if (memory_limit) LT_TRY(lt_parse_bytes(memory_limit, &limit));
+    LT_TRY(open_device(comm, &device));
     describe(arguments, sizeof arguments);
     lt_run_options run = {.config = config,
                           .data = data,
@@ -95,6 +114,7 @@ static lt_status train(const lt_config *config, lt_comm *comm) {
                           .arguments = arguments,
                           .resume = resume,
                           .force = force,
+                          .memory_limit = limit,
                           .device = device,
                           .comm = comm};
     lt_status status = lt_device_is_null(device)
@@ -109,6 +129,8 @@ static lt_status run(int positional_count, const char *const *positional) {
     (void)positional_count, (void)positional;
     lt_comm *comm;
     lt_config *config;
+    LT_CHECK(strcmp(lt_global.precision, "fp8") != 0, LT_USAGE,
+             "--precision fp8 is for inference; train with f32 or bf16, then generate and evaluate with it");
     LT_TRY(lt_comm_open(&comm));
     lt_status status = lt_comm_agree(comm, load_config(&config));
     if (status == LT_OK) {
@@ -128,11 +150,15 @@ const lt_command lt_cmd_train = {
                "both (joint), on\n"
                "clips of role train of the domains in data.train_domains. The run folder gets config.json, "
                "environment.json,\n"
+               "algorithms.json (on a GPU: how large products run, which --resume repeats),\n"
                "metrics.jsonl, TensorBoard events, log.txt, checkpoints and samples. Ctrl-C writes a "
                "checkpoint and exits with\n"
                "6; --resume goes on from the latest one and gives the same bits as an unbroken run on the "
                "same machine,\n"
-               "threads and processes. Several processes: mpirun -n 2 longtake train ...\n"
+               "threads and processes. Several processes share train.batch; with --device cuda each takes "
+               "a GPU of its own:\n"
+               "\n"
+               "  mpirun -n 2 longtake train --device cuda ...\n"
                "\n"
                "  longtake train --config train/tiny --data data.h5 --out runs/a\n"
                "  longtake train --config train/tiny --data data.h5 --out runs/a --resume --steps 4000\n"

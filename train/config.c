@@ -32,8 +32,12 @@ static const lt_key keys[] = {
     {"train.stage", LT_KEY_STRING, "\"denoiser\"", .choices = "denoiser|scorer|joint", .help = "who learns"},
     {"train.freeze", LT_KEY_STRING, "\"\"",
      .help = "published names that are not trained: patterns with * and ?, separated by commas"},
-    {"train.recompute", LT_KEY_BOOL, "false",
-     .help = "compute each transformer block again in the backward pass: less memory, more time"},
+    {"train.recompute", LT_KEY_JSON, "false",
+     .help = "what the backward pass computes again, for less memory and more time: none (or false), all (or "
+             "true), auto: as "
+             "much as the device's memory or --memory-limit makes necessary, or an object of how many layers "
+             "keep what, such "
+             "as {\"expand\": 12}"},
     {"train.blocks", LT_KEY_INT, "6", 1, 4096, .help = "blocks per clip"},
     {"train.draws", LT_KEY_INT, "1", 1, 64,
      .help = "noisy versions of each clip, which share its clean pass"},
@@ -124,7 +128,6 @@ static void read_pass(const lt_config *c, lt_train_config *out) {
     static const char *const targets[] = {"none", "rank", "regression", "soft"};
     out->stage = index_of(c, "train.stage", stages, LT_STAGE_COUNT);
     out->freeze = lt_config_string(c, "train.freeze");
-    out->recompute = lt_config_bool(c, "train.recompute");
     out->blocks = (int)lt_config_int(c, "train.blocks");
     out->draws = (int)lt_config_int(c, "train.draws");
     out->noise = index_of(c, "train.noise", lt_noise_names, LT_NOISE_COUNT);
@@ -176,6 +179,9 @@ lt_status lt_train_config_read(const lt_config *config, const lt_model *model, l
     read_pass(config, out);
     read_intervals(config, out);
     lt_status status = read_domains(config, out);
+    if (status == LT_OK)
+        status = lt_recompute_read(lt_config_json(config, "train.recompute"), model->config.layers,
+                                   &out->recompute);
     if (status == LT_OK)
         status = lt_mix_read(lt_config_json(config, "train.policy_mix"), model, out,
                              lt_config_float(config, "train.min_empty"));

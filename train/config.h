@@ -3,7 +3,7 @@
 #define LT_TRAIN_CONFIG_H
 
 #include "infer/schedule.h"
-#include "model/model.h"
+#include "train/recompute.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -38,7 +38,8 @@ typedef struct lt_train_config {
     uint64_t seed;
     lt_stage stage;
     const char *freeze; /* published names that are not trained, or ""; the configuration's */
-    bool recompute, self_context;
+    lt_recompute recompute;
+    bool self_context;
     int blocks, draws;
     lt_noise_mode noise;
     double time_mean, time_deviation, time_shift, caption_drop;

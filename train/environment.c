@@ -78,7 +78,7 @@ static void add_dataset(cJSON *root, const lt_dataset *set) {
 }
 
 lt_status lt_environment_write(const char *path, const lt_device *device, const lt_dataset *set,
-                               const lt_comm *comm, const char *arguments) {
+                               const lt_comm *comm, const char *arguments, const char *recompute) {
     char when[32], *text = NULL;
     size_t size;
     time_t now = time(NULL);
@@ -91,6 +91,7 @@ lt_status lt_environment_write(const char *path, const lt_device *device, const 
     add_build(root);
     add_machine(root, device, comm);
     add_dataset(root, set);
+    if (recompute) cJSON_AddStringToObject(root, "recompute", recompute);
     FILE *memory = open_memstream(&text, &size);
     if (memory) {
         lt_json_write(memory, root, 0);
@@ -101,4 +102,18 @@ lt_status lt_environment_write(const char *path, const lt_device *device, const 
     lt_status status = text ? lt_write_file(path, text, size) : lt_fail(LT_FAILED, "%s: out of memory", path);
     free(text);
     return status;
+}
+
+char *lt_environment_recompute(const char *path) {
+    char *text, *copy = NULL;
+    size_t size;
+    cJSON *root = NULL;
+    if (!lt_path_exists(path) || lt_read_file(path, &text, &size) != LT_OK) return NULL;
+    if (lt_json_parse(text, size, path, LT_INPUT, &root) == LT_OK) {
+        const char *value = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(root, "recompute"));
+        copy = value ? strdup(value) : NULL;
+    }
+    cJSON_Delete(root);
+    free(text);
+    return copy;
 }

@@ -10,9 +10,12 @@ extern "C" {
 #endif
 
 /* Writes commit, dirty flag, compiler, library versions, device, threads, processes, host, dataset with its hash, and the
- * command line (`arguments`, may be NULL). What cannot be found out is null. */
+ * command line (`arguments`, may be NULL), and what training computes again (`recompute`: lt_recompute_text, or NULL). What cannot
+ * be found out is null. */
 lt_status lt_environment_write(const char *path, const lt_device *device, const lt_dataset *set,
-                               const lt_comm *comm, const char *arguments);
+                               const lt_comm *comm, const char *arguments, const char *recompute);
+/* The `recompute` of such a file, freed by the caller; NULL where there is none. */
+char *lt_environment_recompute(const char *path);
 
 #ifdef __cplusplus
 }

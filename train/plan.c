@@ -1,7 +1,5 @@
 #include "train/plan.h"
 
-#include "infer/cache_shape.h"
-#include "infer/stream.h"
 #include "train/trainer.h"
 
 #include <stdio.h>
@@ -100,78 +98,45 @@ static lt_status plan_rows(planner *p, const char *target) {
 
 /* ---- bytes ------------------------------------------------------------------------------------------------------- */
 
-static lt_status stream_blocks(lt_video_stream *stream, const lt_model *model, int blocks) {
-    int64_t n[4];
-    lt_model_block_shape(model, n);
-    float *latents = calloc((size_t)(n[0] * n[1] * n[2] * n[3]), sizeof *latents);
-    LT_CHECK(latents, LT_FAILED, "out of memory for a block");
-    lt_status status = LT_OK;
-    for (int i = 0; i < blocks && status == LT_OK; i++) status = lt_video_stream_push(stream, latents);
-    if (status == LT_OK) status = lt_video_stream_next(stream, latents);
-    free(latents);
-    return status;
-}
-
 /* A cache that is full, and one block more. */
 static lt_status plan_inference(planner *p, const char *policy, const char *budget) {
     const lt_dit_config *c = &p->model->config;
     lt_stream_options options = {.steps = 1, .shift = 1, .guidance = 1};
-    lt_video_stream *stream;
     int entries;
     LT_TRY(lt_budget_parse(budget, lt_entry_bytes(c->layers, c->heads, c->head_dim), 16, &entries));
     LT_TRY(lt_cache_spec_parse(policy, entries, &options.spec));
-    LT_TRY(lt_video_stream_open(p->model, &options, &stream));
-    int segments = lt_block_segments(p->model, options.spec.granularity);
-    lt_status status = stream_blocks(stream, p->model, options.spec.budget / segments + 1);
-    lt_stream_memory m = lt_video_stream_memory(stream);
-    lt_video_stream_close(stream);
-    lt_plan *plan = p->plan;
-    plan->inference.weights = (int64_t)lt_params_value_bytes(&p->model->params);
-    plan->inference.slots = m.slots;
-    plan->inference.tails = m.tails;
-    plan->inference.inputs = m.run - m.slots - m.tails;
-    plan->inference.activations = m.step_peak;
-    plan->inference.workspace = m.scratch_peak;
-    plan->inference.context = p->model->device->target.context_bytes;
-    plan->inference.peak =
-        plan->inference.weights + m.run + m.step_peak + m.scratch_peak + plan->inference.context;
-    return status;
+    LT_TRY(lt_memory_streaming(p->model, &options, &p->plan->inference));
+    p->plan->inference.bytes[LT_MEMORY_GRADIENTS] = 0; /* the model is open for training */
+    p->plan->inference.bytes[LT_MEMORY_OPTIMIZER] = p->plan->inference.bytes[LT_MEMORY_EMA] = 0;
+    return LT_OK;
 }
 
-static lt_status plan_training(planner *p, const lt_train_config *config, const char *target) {
-    lt_trainer_spec spec = {.config = config, .model = p->model};
+static lt_status plan_training(planner *p, lt_train_config *config, int64_t limit) {
     lt_session_plan measured;
-    LT_TRY(lt_trainer_measure(&spec, target, &measured));
+    lt_trainer_spec spec = {.config = config, .model = p->model};
     lt_plan *plan = p->plan;
-    int64_t one = (int64_t)lt_params_bytes(&p->model->params);
-    plan->training.weights = (int64_t)lt_params_value_bytes(&p->model->params);
-    plan->training.gradients = plan->training.ema = one;
-    plan->training.optimizer = 2 * one + (int64_t)lt_params_master_bytes(&p->model->params);
-    plan->training.inputs = measured.run_bytes;
-    plan->training.activations = measured.step_bytes;
-    plan->training.workspace = measured.scratch_bytes;
-    plan->training.context = p->model->device->target.context_bytes;
-    plan->training.peak = plan->training.weights + plan->training.optimizer + 2 * one + measured.run_bytes +
-                          measured.step_bytes + measured.scratch_bytes + plan->training.context;
+    if (limit == 0) limit = p->model->device->target.memory_bytes;
+    LT_TRY(lt_trainer_choose(&spec, config, limit, &plan->recompute));
+    LT_TRY(lt_trainer_memory(&spec, &measured, &plan->training));
     plan->train_flops = measured.meter.flops / config->mix_count; /* a step per row was measured */
     plan->train_tokens = lt_train_tokens(config, p->model);
     return LT_OK;
 }
 
 static lt_status plan_all(planner *p, const lt_config *config, const char *target, const char *policy,
-                          const char *budget) {
+                          const char *budget, int64_t limit) {
     lt_train_config train;
     LT_TRY(plan_rows(p, target));
     LT_TRY(plan_inference(p, policy, budget));
     LT_TRY(lt_train_config_read(config, p->model, &train));
     lt_status status = lt_train_set_trainable(&train, p->model);
-    if (status == LT_OK) status = plan_training(p, &train, target);
+    if (status == LT_OK) status = plan_training(p, &train, limit);
     lt_train_config_free(&train);
     return status;
 }
 
 lt_status lt_plan_make(const lt_config *config, const char *target, const char *policy, const char *budget,
-                       lt_plan *out) {
+                       int64_t limit, lt_plan *out) {
     lt_device *device;
     planner p = {.plan = out};
     *out = (lt_plan){0};
@@ -184,7 +149,8 @@ lt_status lt_plan_make(const lt_config *config, const char *target, const char *
     if (status == LT_OK) {
         snprintf(out->target, sizeof out->target, "%s", device->target.name);
         out->target_bytes = device->target.memory_bytes;
-        status = plan_all(&p, config, target, policy, budget);
+        out->layers = p.model->config.layers;
+        status = plan_all(&p, config, target, policy, budget, limit);
         lt_model_close(p.model);
     }
     lt_device_close(device);

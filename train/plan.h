@@ -2,6 +2,7 @@
 #ifndef LT_TRAIN_PLAN_H
 #define LT_TRAIN_PLAN_H
 
+#include "infer/memory.h"
 #include "train/config.h"
 
 #ifdef __cplusplus
@@ -27,19 +28,16 @@ typedef struct lt_plan {
     double forward_flops; /* one block without cache */
     double train_flops;   /* one optimizer step */
     double train_tokens;  /* of it, all streams */
-    /* Bytes of streaming one video: */
-    struct {
-        int64_t weights, slots, tails, inputs, activations, workspace, context, peak;
-    } inference;
-    /* Bytes of training: */
-    struct {
-        int64_t weights, gradients, optimizer, ema, inputs, activations, workspace, context, peak;
-    } training;
+    lt_memory inference;  /* streaming one video */
+    lt_memory training;
+    lt_recompute_choice recompute; /* of training: with train.recompute=auto what fits the limit */
+    int layers;
 } lt_plan;
 
-/* `target` is "null" or "null:NAME" (lt_target_at). `policy` and `budget` are those of the streamed video. */
+/* `target` is "null" or "null:NAME" (lt_target_at). `policy` and `budget` are those of the streamed video. `limit`: bytes that
+ * train.recompute=auto may use; 0: the target's memory. */
 lt_status lt_plan_make(const lt_config *config, const char *target, const char *policy, const char *budget,
-                       lt_plan *out);
+                       int64_t limit, lt_plan *out);
 void lt_plan_free(lt_plan *plan);
 
 #ifdef __cplusplus

@@ -3,6 +3,7 @@
 #include "core/cli.h"
 #include "core/io.h"
 #include "core/log.h"
+#include "train/environment.h"
 #include "train/latent_stats.h"
 
 #include <inttypes.h>
@@ -29,10 +30,48 @@ static lt_status start_values(training *run) {
     return lt_latent_stats_measure(run->set, &run->config, run->model);
 }
 
+/* A resumed run goes on with what it chose, unless it is given a limit. */
+static void choose_as_before(const lt_run_options *o, int layers, lt_recompute *recompute) {
+    char path[LT_PATH_MAX], *text;
+    lt_recompute before;
+    if (!o->resume || !recompute->automatic || o->memory_limit > 0) return;
+    if (lt_path_join(path, o->out, "environment.json") != LT_OK) return;
+    text = lt_environment_recompute(path);
+    if (text && lt_recompute_parse(text, layers, &before) == LT_OK && !before.automatic) *recompute = before;
+    free(text);
+}
+
+static lt_status fit(training *run, const lt_shadow *shadow) {
+    const lt_run_options *o = &run->options;
+    lt_train_config config;
+    int64_t limit = o->memory_limit;
+    LT_TRY(lt_train_config_read(o->config, shadow->model, &config));
+    choose_as_before(o, shadow->model->config.layers, &config.recompute);
+    lt_trainer_spec spec = {.config = &config, .model = shadow->model, .comm = o->comm};
+    lt_status status = lt_train_set_trainable(&config, shadow->model);
+    if (status == LT_OK && limit == 0) status = lt_memory_room(o->device, &limit);
+    if (status == LT_OK)
+        status = o->memory_limit > 0 ? lt_trainer_fit(&spec, &config, limit, &run->recompute)
+                                     : lt_trainer_choose(&spec, &config, limit, &run->recompute);
+    lt_train_config_free(&config);
+    return status;
+}
+
+/* What steps keep for the backward pass, and whether the run fits: before anything is allocated. */
+static lt_status plan_memory(training *run) {
+    lt_shadow shadow;
+    LT_TRY(lt_shadow_open(run->options.config, run->options.device, LT_MODEL_TRAINING, &shadow));
+    lt_status status = fit(run, &shadow);
+    lt_shadow_close(&shadow);
+    return status;
+}
+
 static lt_status open_model(training *run) {
     const lt_run_options *o = &run->options;
+    LT_TRY(plan_memory(run));
     LT_TRY(lt_model_open(o->config, o->device, o->device->ops->backend, LT_MODEL_TRAINING, &run->model));
     LT_TRY(lt_train_config_read(o->config, run->model, &run->config));
+    run->config.recompute = (lt_recompute){.keep = run->recompute.keep};
     LT_CHECK(
         run->config.train_domain_count > 0, LT_USAGE,
         "data.train_domains is empty; name the domains to train on, as in --set data.train_domains=calm");
@@ -43,6 +82,7 @@ static lt_status open_model(training *run) {
 static lt_status prepare(training *run) {
     const lt_run_options *o = &run->options;
     LT_TRY(lt_run_folder_check(o));
+    if (o->resume) lt_run_read_choices(o);
     LT_TRY(open_model(run));
     LT_TRY(lt_dataset_open(o->data, &run->set));
     LT_TRY(start_values(run));
@@ -70,6 +110,12 @@ static void summarise(const training *run) {
             lt_format_bytes((int64_t)m->moments.used, moments),
             lt_format_bytes((int64_t)s->step.capacity, step),
             lt_format_bytes((int64_t)(s->run.capacity + s->scratch.capacity), rest));
+    const lt_comm *comm = run->options.comm;
+    if (comm && lt_comm_size(comm) > 1)
+        lt_info("%d processes, which sum gradients through %s", lt_comm_size(comm), lt_comm_name(comm));
+    char keep[LT_RECOMPUTE_TEXT], peak[32];
+    lt_info("planned peak %s; recompute %s", lt_format_bytes(run->recompute.peak, peak),
+            lt_recompute_text(&run->recompute.keep, m->config.layers, keep));
     if (run->state.step) lt_info("resumed at step %" PRId64, run->state.step);
 }
 

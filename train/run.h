@@ -17,11 +17,12 @@ typedef struct lt_run_options {
     const char *init;      /* run or folder whose weights and latent statistics it starts from; or NULL */
     const char *arguments; /* command line, for environment.json; or NULL */
     bool resume, force;
+    int64_t memory_limit; /* bytes on the device; 0: none, and train.recompute=auto uses what is free */
     lt_device *device;
     lt_comm *comm; /* or NULL */
 } lt_run_options;
 
-/* LT_USAGE: configuration, or `out` exists and neither resume nor force is set. LT_INPUT: data or weights; nothing was
+/* LT_USAGE: configuration, more than memory_limit, or `out` exists and neither resume nor force is set. LT_INPUT: data or weights; nothing was
  * written then. LT_INTERRUPTED: a checkpoint was written; resume goes on from it. A resumed run goes on from its latest
  * complete checkpoint, or from the start where it has none, and gives the same bits as an unbroken one. */
 lt_status lt_run_train(const lt_run_options *options);

@@ -1,8 +1,9 @@
-/* The run folder: config.json, environment.json, metrics.jsonl, TensorBoard events, log.txt, checkpoints, samples. */
+/* The run folder: config.json, environment.json, algorithms.json, metrics.jsonl, TensorBoard events, log.txt, checkpoints, samples. */
 #include "train/run_impl.h"
 
 #include "core/io.h"
 #include "core/log.h"
+#include "kernels/choices.h"
 #include "train/environment.h"
 
 #include <errno.h>
@@ -39,8 +40,8 @@ lt_status lt_run_folder_check(const lt_run_options *o) {
 
 /* What a run writes; nothing else in the folder is touched. */
 static lt_status remove_old(const char *out) {
-    static const char *const names[] = {"checkpoints", "samples",          "metrics.jsonl",
-                                        "log.txt",     "environment.json", "config.json"};
+    static const char *const names[] = {"checkpoints",      "samples",     "metrics.jsonl", "log.txt",
+                                        "environment.json", "config.json", LT_CHOICES_NAME};
     char path[LT_PATH_MAX], **files;
     int count;
     if (!lt_path_exists(out)) return LT_OK;
@@ -85,7 +86,9 @@ static lt_status write_records(training *run) {
     LT_TRY(lt_path_join(path, o->out, "config.json"));
     LT_TRY(lt_config_save(o->config, path));
     LT_TRY(lt_path_join(path, o->out, "environment.json"));
-    return lt_environment_write(path, o->device, run->set, o->comm, o->arguments);
+    char keep[LT_RECOMPUTE_TEXT];
+    lt_recompute_text(&run->recompute.keep, run->model->config.layers, keep);
+    return lt_environment_write(path, o->device, run->set, o->comm, o->arguments, keep);
 }
 
 lt_status lt_run_folder_open(training *run) {

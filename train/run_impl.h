@@ -13,10 +13,12 @@ typedef struct training {
     lt_run_options options;
     bool lead; /* rank 0: the one that writes */
     lt_train_config config;
+    lt_recompute_choice recompute; /* what steps keep, and the planned peak */
     lt_dataset *set;
     lt_model *model;
     lt_trainer *trainer;
     lt_train_state state;
+    int64_t choices; /* of rank 0 (kernels/choices.h), as many as were shared and written */
     /* Of the lead: */
     lt_metrics *metrics;
     lt_tensorboard *board;
@@ -32,6 +34,11 @@ lt_status lt_run_folder_open(training *run);
 void lt_run_folder_close(training *run, lt_status status);
 /* LT_USAGE when the folder is there and must not be. */
 lt_status lt_run_folder_check(const lt_run_options *options);
+
+/* algorithms.json. A resumed run reads it before its first product; later ones are kept, and rank 0's hold for all ranks: after
+ * every step, before a checkpoint. All ranks call both. */
+void lt_run_read_choices(const lt_run_options *options);
+lt_status lt_run_keep_choices(training *run);
 
 /* Steps until the end, an interruption or a failure. */
 lt_status lt_run_loop(training *run);

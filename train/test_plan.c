@@ -17,26 +17,31 @@ static void the_largest_models_are_planned_in_no_time_and_memory(void) {
         lt_plan plan;
         lt_config *config = preset(names[i], NULL);
         double start = lt_seconds();
-        CHECK_OK(lt_plan_make(config, "null:h100", "window", "3", &plan));
+        CHECK_OK(lt_plan_make(config, "null:h100", "window", "3", 0, &plan));
         CHECK(lt_seconds() - start < 2);
         CHECK(plan.parameters > 2000000000 && plan.parameters < 2200000000);
-        CHECK(plan.row_count == 20 + 5 && plan.target_bytes > 0 && plan.inference.context > 0);
+        CHECK(plan.row_count == 20 + 5 && plan.target_bytes > 0 &&
+              plan.inference.bytes[LT_MEMORY_CONTEXT] > 0);
         lt_plan_free(&plan);
         lt_config_free(config);
     }
     CHECK(lt_rss_peak() < 100000000);
 }
 
+/* On a GPU in bf16: plans for machines that have one are for that. */
 static void a_plan_is_what_training_takes(void) {
-    test_bench b;
+    test_bench b = {0};
     lt_plan plan;
-    CHECK_OK(test_open(&b, NULL));
-    CHECK_OK(lt_plan_make(b.text, "null", "window", "3", &plan));
+    bool on_gpu = test_backend() == LT_BACKEND_CUDA;
+    CHECK_OK(lt_device_open(test_device(), &b.device));
+    CHECK_OK(test_open_on(&b, test_backend(), NULL));
+    CHECK_OK(lt_plan_make(b.text, on_gpu ? "null:h100" : "null", "window", "3", 0, &plan));
     const lt_session *s = lt_trainer_session(b.trainer);
-    CHECK(plan.training.activations == (int64_t)s->step.capacity);
-    CHECK(plan.training.inputs == (int64_t)s->run.capacity);
-    CHECK(plan.training.workspace == (int64_t)s->scratch.capacity);
-    CHECK(plan.training.peak == b.device->allocated_bytes);
+    CHECK(plan.training.bytes[LT_MEMORY_ACTIVATIONS] == (int64_t)s->step.capacity);
+    CHECK(plan.training.bytes[LT_MEMORY_INPUTS] == (int64_t)s->run.capacity);
+    CHECK(plan.training.bytes[LT_MEMORY_WORKSPACE] == (int64_t)s->scratch.capacity);
+    CHECK(lt_memory_peak(&plan.training) - plan.training.bytes[LT_MEMORY_CONTEXT] ==
+          b.device->allocated_bytes);
     lt_step_result r;
     for (int i = 0; i < 6; i++) CHECK_OK(lt_trainer_step(b.trainer, &r));
     CHECK(s->step.peak <= s->step.capacity && (double)s->step.peak > 0.5 * (double)s->step.capacity);
@@ -45,10 +50,24 @@ static void a_plan_is_what_training_takes(void) {
     test_close(&b);
 }
 
+/* On a GPU activations are bf16 and the scorer is float32: every operand must have the dtype that its op expects. */
+static void every_stage_can_be_planned_in_bf16(void) {
+    static const char *const names[] = {"train/tiny",      "train/tiny-scorer", "train/tiny-shipped-scorer",
+                                        "train/tiny-copy", "train/planted",     "train/planted-keep"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        lt_plan plan;
+        lt_config *config = preset(names[i], NULL);
+        CHECK_OK(lt_plan_make(config, "null:h100", "window", "3", 0, &plan));
+        CHECK(plan.training.bytes[LT_MEMORY_ACTIVATIONS] > 0);
+        lt_plan_free(&plan);
+        lt_config_free(config);
+    }
+}
+
 static void rows_hold_all_parameters_and_all_work(void) {
     lt_plan plan;
     lt_config *config = test_config(NULL);
-    CHECK_OK(lt_plan_make(config, "null", "sink", "2", &plan));
+    CHECK_OK(lt_plan_make(config, "null", "sink", "2", 0, &plan));
     int64_t parameters = 0;
     double flops = 0;
     for (int i = 0; i < plan.row_count; i++)
@@ -65,13 +84,13 @@ static void recomputation_and_budgets_show(void) {
     static const char *const again[] = {"train.recompute=true", NULL};
     lt_plan plain, recomputed, larger;
     lt_config *config = test_config(NULL), *second = test_config(again);
-    CHECK_OK(lt_plan_make(config, "null", "window", "3", &plain));
-    CHECK_OK(lt_plan_make(second, "null", "window", "3", &recomputed));
-    CHECK_OK(lt_plan_make(config, "null", "window", "6", &larger));
-    CHECK(recomputed.training.activations < plain.training.activations);
-    CHECK(recomputed.train_flops > 1.2 * plain.train_flops);
-    CHECK(larger.inference.slots == 2 * plain.inference.slots &&
-          larger.inference.tails == plain.inference.tails);
+    CHECK_OK(lt_plan_make(config, "null", "window", "3", 0, &plain));
+    CHECK_OK(lt_plan_make(second, "null", "window", "3", 0, &recomputed));
+    CHECK_OK(lt_plan_make(config, "null", "window", "6", 0, &larger));
+    CHECK(recomputed.training.bytes[LT_MEMORY_ACTIVATIONS] < plain.training.bytes[LT_MEMORY_ACTIVATIONS]);
+    CHECK(recomputed.train_flops > 1.1 * plain.train_flops);
+    CHECK(larger.inference.bytes[LT_MEMORY_SLOTS] == 2 * plain.inference.bytes[LT_MEMORY_SLOTS] &&
+          larger.inference.bytes[LT_MEMORY_TAILS] == plain.inference.bytes[LT_MEMORY_TAILS]);
     lt_plan_free(&plain), lt_plan_free(&recomputed), lt_plan_free(&larger);
     lt_config_free(config), lt_config_free(second);
 }
@@ -115,7 +134,7 @@ static void the_presets_are_sound(void) {
     for (int i = 0; i < 2; i++) {
         lt_plan plan;
         lt_config *config = preset(names[i], NULL);
-        CHECK_OK(lt_plan_make(config, "null", "window", "3", &plan));
+        CHECK_OK(lt_plan_make(config, "null", "window", "3", 0, &plan));
         lt_plan_free(&plan);
         lt_config_free(config);
     }
@@ -127,6 +146,7 @@ int main(int argc, char **argv) {
     lt_train_register_keys();
     RUN(the_largest_models_are_planned_in_no_time_and_memory);
     test_begin();
+    RUN(every_stage_can_be_planned_in_bf16);
     RUN(a_plan_is_what_training_takes);
     RUN(rows_hold_all_parameters_and_all_work);
     RUN(recomputation_and_budgets_show);

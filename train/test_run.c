@@ -1,4 +1,5 @@
 #include "core/parallel.h"
+#include "kernels/choices.h"
 #include "train/checkpoint.h"
 #include "train/metrics.h"
 #include "train/testing.h"
@@ -158,6 +159,25 @@ static void an_existing_run_is_not_overwritten(void) {
     CHECK_FAILS(train_into(out[0], two, false), LT_USAGE, "--resume");
 }
 
+/* Where there are any: on a GPU, for large products. Resuming with them: kernels/test_choices.c. */
+static void choices_of_algorithms_are_kept(void) {
+    static const char *const one[] = {"train.steps=1", NULL};
+    const lt_choice choice = {.key = {4096, 512, 512}, .algorithm = {0xABC}};
+    char path[LT_PATH_MAX], *text = NULL;
+    size_t size;
+    fresh();
+    CHECK_OK(train_into(out[0], one, false));
+    CHECK_OK(lt_path_join(path, out[0], LT_CHOICES_NAME));
+    CHECK(!lt_path_exists(path));
+    lt_choices_put(&choice);
+    CHECK_OK(train_into(out[1], one, false));
+    lt_choices_clear();
+    CHECK_OK(lt_path_join(path, out[1], LT_CHOICES_NAME));
+    CHECK_OK(lt_read_file(path, &text, &size));
+    CHECK(text && strstr(text, "4096, 512, 512") && strstr(text, "\"0000000000000abc"));
+    free(text);
+}
+
 static void bad_data_writes_nothing(void) {
     static const char *const unknown[] = {"data.train_domains=rugby", NULL};
     static const char *const none[] = {"data.train_domains=[]", NULL};
@@ -262,6 +282,7 @@ int main(int argc, char **argv) {
     RUN(an_interrupted_checkpoint_leaves_the_one_before);
     RUN(the_newest_and_the_best_stay);
     RUN(an_existing_run_is_not_overwritten);
+    RUN(choices_of_algorithms_are_kept);
     RUN(bad_data_writes_nothing);
     RUN(a_run_stops_after_steps_that_are_not_finite);
     RUN(init_starts_from_another_run);

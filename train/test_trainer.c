@@ -70,6 +70,7 @@ static void recomputation_changes_no_bit(void) {
 static void overfitting_one_clip_halves_the_loss(void) {
     static const char *const overrides[] = {"train.lr=3e-3",     "train.batch=1",  "model.heads=4",
                                             "model.head_dim=32", "model.layers=1", NULL};
+    const int steps = test_times(200, 80);
     test_bench b;
     double first = 0, last = 0;
     char one[LT_PATH_MAX], many[LT_PATH_MAX];
@@ -79,10 +80,10 @@ static void overfitting_one_clip_halves_the_loss(void) {
     CHECK_OK(test_open(&b, overrides));
     snprintf(test_data, sizeof test_data, "%s", many);
     CHECK_OK(lt_latent_stats_measure(b.set, &b.config, b.model));
-    for (int i = 0; i < 200; i++) {
+    for (int i = 0; i < steps; i++) {
         double loss = train(&b, 1);
         if (i < 10) first += loss / 10;
-        if (i >= 190) last += loss / 10;
+        if (i >= steps - 10) last += loss / 10;
     }
     if (!(last < 0.5 * first)) printf("loss %g, then %g\n", first, last);
     CHECK(last < 0.5 * first);

@@ -78,11 +78,9 @@ typedef struct test_bench {
     lt_trainer *trainer;
 } test_bench;
 
-static inline lt_status test_open(test_bench *b, const char *const *overrides) {
-    memset(b, 0, sizeof *b);
+/* On b->device, which is open and closed with the rest. */
+static inline lt_status test_open_on(test_bench *b, lt_backend backend, const char *const *overrides) {
     b->text = test_config(overrides);
-    lt_backend backend = LT_BACKEND_CPU;
-    LT_TRY(test_device_open("cpu", &backend, &b->device));
     LT_TRY(lt_model_open(b->text, b->device, backend, LT_MODEL_TRAINING, &b->model));
     LT_TRY(lt_train_config_read(b->text, b->model, &b->config));
     LT_TRY(lt_train_set_trainable(&b->config, b->model));
@@ -90,6 +88,13 @@ static inline lt_status test_open(test_bench *b, const char *const *overrides) {
     LT_TRY(lt_dataset_open(test_data, &b->set));
     lt_trainer_spec spec = {.config = &b->config, .model = b->model, .set = b->set};
     return lt_trainer_open(&spec, 0, &b->trainer);
+}
+
+static inline lt_status test_open(test_bench *b, const char *const *overrides) {
+    lt_backend backend = LT_BACKEND_CPU;
+    memset(b, 0, sizeof *b);
+    LT_TRY(test_device_open("cpu", &backend, &b->device));
+    return test_open_on(b, backend, overrides);
 }
 
 static inline void test_close(test_bench *b) {

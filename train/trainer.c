@@ -21,9 +21,10 @@ static lt_status reserve_host(lt_trainer *t) {
     t->specs = lt_pool_alloc(&t->pool, clips * sizeof *t->specs);
     t->read_scale = lt_pool_alloc(&t->pool, clips * sizeof *t->read_scale);
     t->t = lt_pool_alloc(&t->pool, (size_t)noisy * sizeof *t->t);
+    t->times = lt_pool_alloc(&t->pool, (size_t)c->blocks * sizeof *t->times);
     t->losses = lt_pool_alloc(&t->pool, (size_t)noisy * sizeof *t->losses);
-    if (!t->ids || !t->prompts || !t->specs || !t->read_scale || !t->t || !t->losses) return LT_FAILED;
-    return LT_OK;
+    bool all = t->ids && t->prompts && t->specs && t->read_scale && t->t && t->times && t->losses;
+    return all ? LT_OK : LT_FAILED;
 }
 
 static lt_status reserve_latents(lt_trainer *t) {
@@ -62,7 +63,7 @@ lt_status lt_trainer_forward(lt_trainer *t, const lt_clip_batch *batch, bool rec
     lt_tape_reset(&t->session->tape);
     t->session->tape.recording = recording;
     if (t->keep) lt_keep_loss_begin(t->keep, &t->session->ctx, batch->specs, batch->clips);
-    return lt_clip_pass_run(&t->pass, batch, recording && t->config->recompute, loss);
+    return lt_clip_pass_run(&t->pass, batch, &t->config->recompute.keep, loss);
 }
 
 lt_status lt_trainer_losses(lt_trainer *t, const lt_var *loss) {
@@ -103,9 +104,8 @@ static lt_status learn_to_keep(lt_trainer *t, lt_keep_result *result) {
 
 static lt_status prepare_next(lt_trainer *t);
 
-/* Forward and backward of the clips in the trainer's host memory; adds to loss and *keep. The host reads the losses last: until
- * then the device has work, and the host has time for the next batch. */
-static lt_status run_pass(lt_trainer *t, double *loss_sum, lt_keep_result *keep) {
+/* Forward of the clips in the trainer's host memory. */
+static lt_status begin_pass(lt_trainer *t, lt_var **loss) {
     const lt_train_config *c = t->config;
     lt_clip_batch batch = {.clips = t->local,
                            .blocks = c->blocks,
@@ -119,8 +119,12 @@ static lt_status run_pass(lt_trainer *t, double *loss_sum, lt_keep_result *keep)
                            .purpose = LT_RNG_NOISE,
                            .specs = t->specs,
                            .read_scale = c->keep_path ? t->read_scale : NULL};
-    lt_var *loss;
-    LT_TRY(lt_trainer_forward(t, &batch, true, &loss));
+    return lt_trainer_forward(t, &batch, true, loss);
+}
+
+/* Its backward; adds to *loss_sum and *keep. The host reads the losses last: until then the device has work, and the host has time
+ * for the next batch. */
+static lt_status end_pass(lt_trainer *t, lt_var *loss, double *loss_sum, lt_keep_result *keep) {
     if (loss->needs_grad || !t->keep) LT_TRY(backward(t, loss));
     LT_TRY(learn_to_keep(t, keep));
     LT_TRY(prepare_next(t));
@@ -135,11 +139,15 @@ static lt_status run_pass(lt_trainer *t, double *loss_sum, lt_keep_result *keep)
 static lt_status rehearse_row(lt_trainer *t, int row) {
     lt_session *s = t->session;
     double loss = 0, norm;
+    lt_var *losses;
     bool finite;
     lt_keep_result keep = {0};
     for (int i = 0; i < t->local; i++) t->specs[i] = t->config->mix[row].spec;
     lt_params_clear_grads(&s->model->params);
-    for (int i = 0; i < t->config->accumulate; i++) LT_TRY(run_pass(t, &loss, &keep));
+    for (int i = 0; i < t->config->accumulate; i++) {
+        LT_TRY(begin_pass(t, &losses));
+        LT_TRY(end_pass(t, losses, &loss, &keep));
+    }
     LT_TRY(lt_params_fill_grads(&s->model->params, &s->ctx));
     LT_TRY(lt_optimizer_norm(&t->optimizer, s, t->config->clip_norm, &norm, &finite));
     return lt_optimizer_update(&t->optimizer, s, t->config, 0, 1);
@@ -232,6 +240,7 @@ lt_status lt_trainer_open(const lt_trainer_spec *spec, int64_t done, lt_trainer 
     lt_session *session = NULL;
     if (status == LT_OK) status = lt_session_open(spec->model, &work, &session);
     if (t) t->session = session;
+    if (status == LT_OK) status = lt_trainer_join_ranks(t);
     if (status == LT_OK) *out = t;
     else lt_trainer_close(t);
     return status;
@@ -243,6 +252,7 @@ void lt_trainer_close(lt_trainer *t) {
     lt_rollout_close(t->rollout);
     lt_loader_close(t->loader);
     lt_keep_loss_close(t->keep);
+    lt_buckets_free(&t->buckets);
     lt_pool_free(&t->pool);
     free(t->val_clips);
     free(t->statistics);
@@ -274,8 +284,9 @@ static double read_scale_of(const lt_train_config *c, uint64_t id) {
     return lt_rng_uniform(&key, 1);
 }
 
-static void fill_times(lt_trainer *t, int clip, double *times) {
+static void fill_times(lt_trainer *t, int clip) {
     const lt_train_config *c = t->config;
+    double *times = t->times;
     for (int draw = 0; draw < c->draws; draw++) {
         lt_rng_key key = {
             .seed = c->seed, .purpose = LT_RNG_TIME, .clip = t->ids[clip], .step = (uint32_t)draw};
@@ -294,7 +305,7 @@ static lt_status prepare_next(lt_trainer *t) {
 }
 
 /* The next batch into host memory: latents, and for each clip a number of its own, which all its randomness hangs on. */
-static lt_status fill_batch(lt_trainer *t, double *times) {
+static lt_status fill_batch(lt_trainer *t) {
     const lt_train_config *c = t->config;
     LT_TRY(prepare_next(t));
     const lt_batch *batch = t->next;
@@ -309,7 +320,7 @@ static lt_status fill_batch(lt_trainer *t, double *times) {
         t->specs[i] = c->mix[row].spec;
         t->read_scale[i] = read_scale_of(c, t->ids[i]);
         t->prompts[i] = prompt_of(c, &batch->samples[i], t->ids[i]);
-        fill_times(t, i, times);
+        fill_times(t, i);
         if (t->rollout)
             LT_TRY(lt_rollout_run(t->rollout, row, t->ids[i], t->prompts[i], latents,
                                   t->context + i * t->clip_floats));
@@ -317,55 +328,32 @@ static lt_status fill_batch(lt_trainer *t, double *times) {
     return LT_OK;
 }
 
-static lt_status local_passes(lt_trainer *t, double *loss, lt_keep_result *keep) {
-    double *times = malloc((size_t)t->config->blocks * sizeof *times);
-    lt_status status = times ? LT_OK : lt_fail(LT_FAILED, "out of memory");
+/* All of a step's passes, but of the last only the forward. */
+static lt_status passes(lt_trainer *t, double *loss_sum, lt_keep_result *keep, lt_var **loss) {
     lt_params_clear_grads(&t->spec.model->params);
-    for (int i = 0; i < t->config->accumulate && status == LT_OK; i++) {
-        status = fill_batch(t, times);
-        if (status == LT_OK) status = run_pass(t, loss, keep);
+    for (int i = 1; i < t->config->accumulate; i++) {
+        LT_TRY(fill_batch(t));
+        LT_TRY(begin_pass(t, loss));
+        LT_TRY(end_pass(t, *loss, loss_sum, keep));
     }
-    free(times);
-    if (status == LT_OK) status = lt_params_fill_grads(&t->spec.model->params, &t->session->ctx);
-    return status;
+    LT_TRY(fill_batch(t));
+    lt_trainer_sum_from_here(t);
+    return begin_pass(t, loss);
 }
 
-/* One gradient over all ranks, through the host. */
-static lt_status sum_gradient(lt_trainer *t, lt_tensor *grad) {
-    lt_ctx *ctx = &t->session->ctx;
-    void *host = lt_device_is_host(ctx->device) ? grad->data : malloc(lt_nbytes(grad));
-    int64_t count = lt_numel(grad);
-    LT_CHECK(host, LT_FAILED, "out of memory for a gradient of %lld elements", (long long)count);
-    lt_status status = LT_OK;
-    if (host != grad->data) status = lt_tensor_to_host(ctx->device, ctx->stream, grad, host);
-    if (status == LT_OK)
-        status = grad->dtype == LT_F64 ? lt_comm_sum_f64(t->spec.comm, host, count)
-                                       : lt_comm_sum_f32(t->spec.comm, host, count);
-    if (host == grad->data) return status;
-    if (status == LT_OK) status = lt_tensor_from_host(ctx->device, ctx->stream, grad, host);
-    free(host);
-    return status;
-}
-
-static lt_status share(lt_trainer *t, lt_status mine, double *loss, lt_keep_result *keep) {
-    if (t->ranks == 1) return mine;
-    LT_TRY(lt_comm_agree(t->spec.comm, mine));
-    double sums[] = {*loss,       keep->loss,    keep->sets,    keep->spread,
-                     keep->pairs, keep->ordered, keep->victims, keep->churned};
-    LT_TRY(lt_comm_sum_f64(t->spec.comm, sums, 8));
-    *loss = sums[0];
-    *keep = (lt_keep_result){sums[1], sums[2], sums[3], sums[4], sums[5], sums[6], sums[7]};
-    const lt_params *params = &t->spec.model->params;
-    for (int i = 0; i < params->count; i++)
-        if (params->items[i]->var.needs_grad) LT_TRY(sum_gradient(t, &params->items[i]->var.grad));
-    return LT_OK;
+/* The last backward, in which ranks sum gradients: they go into it together, and none must fail alone. */
+static lt_status last_backward(lt_trainer *t, lt_var *loss, double *loss_sum, lt_keep_result *keep) {
+    LT_TRY(end_pass(t, loss, loss_sum, keep));
+    return lt_params_fill_grads(&t->spec.model->params, &t->session->ctx);
 }
 
 lt_status lt_trainer_step(lt_trainer *t, lt_step_result *out) {
     const lt_train_config *c = t->config;
     *out = (lt_step_result){.step = t->done + 1, .lr = lt_learning_rate(c, t->done + 1)};
-    lt_status status = local_passes(t, &out->loss, &out->keep);
-    LT_TRY(share(t, status, &out->loss, &out->keep));
+    lt_var *loss = NULL;
+    LT_TRY(lt_trainer_agree(t, passes(t, &out->loss, &out->keep, &loss)));
+    LT_TRY(lt_trainer_agree(t, last_backward(t, loss, &out->loss, &out->keep)));
+    LT_TRY(lt_trainer_share(t, &out->loss, &out->keep));
     LT_TRY(lt_optimizer_norm(&t->optimizer, t->session, c->clip_norm, &out->grad_norm, &out->finite));
     out->finite = out->finite && isfinite(out->loss);
     if (out->finite) LT_TRY(lt_optimizer_update(&t->optimizer, t->session, c, out->lr, out->step));

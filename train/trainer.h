@@ -14,6 +14,7 @@
 #include "core/comm.h"
 #include "data/loader.h"
 #include "infer/clip_pass.h"
+#include "infer/memory.h"
 #include "train/keep_loss.h"
 #include "train/optimizer.h"
 
@@ -45,6 +46,10 @@ lt_status lt_trainer_open(const lt_trainer_spec *spec, int64_t done, lt_trainer 
 void lt_trainer_close(lt_trainer *trainer);
 lt_status lt_trainer_step(lt_trainer *trainer, lt_step_result *out);
 
+/* LT_FAILED, on all ranks, when a rank's values or their EMA are not rank 0's: all have taken the same steps. It reads all
+ * values: for checkpoints. All ranks must call. */
+lt_status lt_trainer_check_ranks(lt_trainer *trainer);
+
 /* Clips the loader shuffles; seconds the steps have waited for frames. */
 int64_t lt_trainer_clips(const lt_trainer *trainer);
 double lt_trainer_wait_seconds(const lt_trainer *trainer);
@@ -57,6 +62,16 @@ lt_status lt_trainer_rehearse(lt_trainer *trainer);
 
 /* What a training step of this rank takes, measured on a null device; no dataset needed. */
 lt_status lt_trainer_measure(const lt_trainer_spec *spec, const char *target, lt_session_plan *plan);
+
+/* The same by role, with the streams of rollouts and samples where the model lies on a null device. */
+lt_status lt_trainer_memory(const lt_trainer_spec *spec, lt_session_plan *plan, lt_memory *out);
+/* Where config->recompute is automatic: chooses what is kept within `limit` bytes (0: everything), all roles counted, and puts it
+ * there; spec->config is `config`. Otherwise *out has the peak alone. lt_trainer_fit: LT_USAGE where that exceeds the limit, with the
+ * largest role and what would fit. */
+lt_status lt_trainer_choose(const lt_trainer_spec *spec, lt_train_config *config, int64_t limit,
+                            lt_recompute_choice *out);
+lt_status lt_trainer_fit(const lt_trainer_spec *spec, lt_train_config *config, int64_t limit,
+                         lt_recompute_choice *out);
 
 /* Validation loss of the values in force (swap the EMA in before) on fixed clips, noise and times: `clips` clips of role
  * val, each at five times, one in each fifth of [0, 1]. by_time: mean loss in each fifth. *found is false, and nothing is

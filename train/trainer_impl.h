@@ -2,6 +2,7 @@
 #ifndef LT_TRAIN_TRAINER_IMPL_H
 #define LT_TRAIN_TRAINER_IMPL_H
 
+#include "train/buckets.h"
 #include "train/rollout.h"
 #include "train/trainer.h"
 
@@ -14,6 +15,7 @@ struct lt_trainer {
     lt_session *session;
     lt_clip_pass pass;
     lt_optimizer optimizer;
+    lt_buckets buckets;  /* of gradients, with several ranks */
     lt_keep_loss *keep;  /* or NULL */
     lt_rollout *rollout; /* context self; or NULL */
     int64_t clip_floats; /* latents of one clip */
@@ -24,7 +26,7 @@ struct lt_trainer {
     double *statistics;   /* of latents, once read */
     uint64_t *ids;
     const char **prompts;
-    double *t, *read_scale;
+    double *t, *times, *read_scale; /* times: of one clip's blocks */
     lt_cache_spec *specs;
     lt_pool pool;
     /* Clips of the validation, NULL until first asked for: */
@@ -33,6 +35,18 @@ struct lt_trainer {
 
 /* Forward of one pass on a fresh tape, on the trainer's host memory. */
 lt_status lt_trainer_forward(lt_trainer *trainer, const lt_clip_batch *batch, bool recording, lt_var **loss);
+
+/* With several ranks (trainer_ranks.c); with one they do nothing. */
+
+/* Plans the sums of gradients. */
+lt_status lt_trainer_join_ranks(lt_trainer *trainer);
+/* The forward that follows is the step's last: in its backward gradients become final, and their sums start. */
+void lt_trainer_sum_from_here(lt_trainer *trainer);
+/* The worst status of all ranks; sums that were started are dropped when it is bad. */
+lt_status lt_trainer_agree(lt_trainer *trainer, lt_status mine);
+/* Completes the sums of gradients, and sums the figures. */
+lt_status lt_trainer_share(lt_trainer *trainer, double *loss, lt_keep_result *keep);
+
 /* The mean of the pass's losses, in float64, by draw order. */
 lt_status lt_trainer_losses(lt_trainer *trainer, const lt_var *loss);
 

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-lt_globals lt_global = {.device = "cpu", .seed = -1, .precision = "auto"};
+lt_globals lt_global = {.device = "cpu", .seed = -1, .precision = "auto", .kernels = "auto"};
 
 static bool help_wanted; /* "help" is found ahead of the other options and never stored */
 
@@ -19,9 +19,11 @@ const lt_option lt_global_options[] = {
     {"seed", LT_OPT_INT, &lt_global.seed, "N", "seed of all randomness; -1: from the config, or 0", .min = -1,
      .max = INFINITY},
     {"precision", LT_OPT_STRING, &lt_global.precision, "P",
-     "numbers that products read; auto: f32 on the cpu, "
-     "bf16 on a GPU",
-     .choices = "auto|f32|bf16"},
+     "numbers that products read; auto: f32 on the cpu, bf16 on a GPU; fp8: to generate and evaluate, on "
+     "GPUs that have it",
+     .choices = "auto|f32|bf16|fp8"},
+    {"kernels", LT_OPT_STRING, &lt_global.kernels, "K",
+     "of a GPU; generic: those without tensor cores, to compare with", .choices = "auto|generic"},
     {"json", LT_OPT_FLAG, &lt_global.json, NULL, "machine-readable output on stdout"},
     {"verbose", LT_OPT_FLAG, &lt_global.verbose, NULL, "log details"},
     {"quiet", LT_OPT_FLAG, &lt_global.quiet, NULL, "no progress, warnings and errors only"},

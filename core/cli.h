@@ -45,12 +45,13 @@ typedef struct lt_option {
     const char *choices; /* "a|b|c" for strings; NULL: any */
 } lt_option;
 
-/* What all commands share: --device --threads --seed --precision --json -v -q -h. Parsed with the command's own. */
+/* What all commands share: --device --threads --seed --precision --kernels --json -v -q -h. Parsed with the command's own. */
 typedef struct lt_globals {
     const char *device;    /* "cpu" */
     int64_t threads;       /* 0: all cores */
     int64_t seed;          /* -1: from the config, or 0 */
     const char *precision; /* "auto" */
+    const char *kernels;   /* "auto" */
     bool json, verbose, quiet;
 } lt_globals;
 extern lt_globals lt_global;

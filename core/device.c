@@ -66,17 +66,34 @@ lt_status lt_device_open(const char *spec, lt_device **out) {
 
 static lt_status set_precision(lt_device *device, const char *precision) {
     bool f32 = strcmp(precision, "f32") == 0, bf16 = strcmp(precision, "bf16") == 0;
-    LT_CHECK(f32 || bf16, LT_UNAVAILABLE, "--precision %s: not in this build; use f32 or bf16", precision);
-    LT_CHECK(!bf16 || !lt_device_is_host(device), LT_UNAVAILABLE,
-             "--precision bf16: the cpu computes in float32; leave it out");
-    device->target.matrix_dtype_bytes = f32 ? 4 : 2;
+    bool fp8 = strcmp(precision, "fp8") == 0;
+    LT_CHECK(f32 || bf16 || fp8, LT_UNAVAILABLE, "--precision %s: not in this build; use f32, bf16 or fp8",
+             precision);
+    LT_CHECK(f32 || !lt_device_is_host(device), LT_UNAVAILABLE,
+             "--precision %s: the cpu computes in float32; leave it out%s", precision,
+             fp8 ? ", or use --device cuda on a GPU that has fp8" : "");
+    LT_CHECK(!fp8 || device->target.fp8, LT_UNAVAILABLE,
+             "--precision fp8: %s multiplies no 8-bit numbers; it takes a GPU of compute capability 8.9 or "
+             "newer (RTX 40, L40S, H100 and later); use bf16 here",
+             device->target.name);
+    device->target.matrix_dtype_bytes = f32 ? 4 : fp8 ? 1 : 2;
     return LT_OK;
 }
 
-lt_status lt_device_open_as(const char *spec, const char *precision, lt_device **out) {
+static lt_status set_kernels(lt_device *device, const char *kernels) {
+    device->generic = strcmp(kernels, "generic") == 0;
+    LT_CHECK(device->generic, LT_USAGE, "--kernels %s: use auto or generic", kernels);
+    LT_CHECK(!lt_device_is_host(device), LT_UNAVAILABLE,
+             "--kernels generic: the cpu has one kind of kernels; leave it out");
+    return LT_OK;
+}
+
+static bool is_auto(const char *choice) { return !choice || strcmp(choice, "auto") == 0; }
+
+lt_status lt_device_open_as(const char *spec, const char *precision, const char *kernels, lt_device **out) {
     LT_TRY(lt_device_open(spec, out));
-    if (!precision || strcmp(precision, "auto") == 0) return LT_OK;
-    lt_status status = set_precision(*out, precision);
+    lt_status status = is_auto(precision) ? LT_OK : set_precision(*out, precision);
+    if (status == LT_OK && !is_auto(kernels)) status = set_kernels(*out, kernels);
     if (status == LT_OK) return LT_OK;
     lt_device_close(*out);
     *out = NULL;
@@ -108,6 +125,13 @@ void lt_device_release(lt_device *device, void *memory, size_t bytes) {
     if (!memory) return;
     device->ops->release(device, memory);
     device->allocated_bytes -= (int64_t)bytes;
+}
+
+lt_status lt_device_free_memory(lt_device *device, int64_t *bytes) {
+    if (device->ops->free_memory) return device->ops->free_memory(device, bytes);
+    const lt_target *target = &device->target;
+    *bytes = target->memory_bytes - target->context_bytes - device->allocated_bytes;
+    return LT_OK;
 }
 
 lt_status lt_device_copy(lt_device *device, lt_stream *stream, void *to, const void *from, size_t bytes,

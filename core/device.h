@@ -31,10 +31,11 @@ typedef enum lt_backend {
 typedef struct lt_target {
     char name[64];
     int64_t memory_bytes;   /* device memory; 0 = unknown */
-    int64_t context_bytes;  /* taken by the driver before the first allocation */
+    int64_t context_bytes;  /* taken by the driver for one process before its first allocation */
     double matrix_flops;    /* measured or published peak of a matrix product, FLOP/s; 0 = unknown */
     double bandwidth;       /* bytes/s, read + write; 0 = unknown */
-    int matrix_dtype_bytes; /* bytes per element that products read: 4 on the CPU, 2 for bf16 */
+    int matrix_dtype_bytes; /* bytes per element that products read: 4 on the CPU, 2 for bf16, 1 for e4m3 */
+    bool fp8;               /* it can read e4m3 */
 } lt_target;
 
 typedef struct lt_device lt_device;
@@ -64,11 +65,14 @@ typedef struct lt_device_ops {
     void (*event_destroy)(lt_device *device, lt_event *event);
     lt_status (*event_record)(lt_device *device, lt_event *event, lt_stream *stream);
     lt_status (*event_wait)(lt_device *device, lt_event *event, lt_stream *stream);
+    /* What is free now, of memory_bytes. NULL: what the target has beside its context and what was allocated. */
+    lt_status (*free_memory)(lt_device *device, int64_t *bytes);
 } lt_device_ops;
 
 struct lt_device {
     const lt_device_ops *ops;
     lt_target target;
+    bool generic;            /* kernels without tensor cores stand in for those with; see lt_device_open_as */
     void *state;             /* the device's own */
     int64_t allocated_bytes; /* now */
     int64_t peak_bytes;
@@ -77,9 +81,10 @@ struct lt_device {
 /* Opens "cpu", "null", "null:NAME" or "cuda". LT_UNAVAILABLE, with the reason, where the build or machine has none.
  * The caller closes it. */
 lt_status lt_device_open(const char *spec, lt_device **out);
-/* The same, with what products read there: "f32", "bf16", or "auto" (or NULL), the device's own choice: float32 on the cpu, bf16
- * on cuda. LT_UNAVAILABLE where the device cannot. */
-lt_status lt_device_open_as(const char *spec, const char *precision, lt_device **out);
+/* The same, with what products read there: "f32", "bf16", "fp8", or "auto" (or NULL), the device's own choice: float32 on the
+ * cpu, bf16 on cuda; "fp8" is for inference, where the GPU has it. And with which of a GPU's kernels: "auto" (or NULL), or
+ * "generic", only those without tensor cores, to compare the two. LT_UNAVAILABLE where the device cannot. */
+lt_status lt_device_open_as(const char *spec, const char *precision, const char *kernels, lt_device **out);
 void lt_device_close(lt_device *device);
 
 /* Rows of the device table, in order; NULL past the end. For `longtake list devices`. */
@@ -90,6 +95,9 @@ const lt_target *lt_target_at(int index);
 /* Allocation with accounting. LT_FAILED names the bytes asked for and what is already held. */
 lt_status lt_device_allocate(lt_device *device, size_t bytes, void **out);
 void lt_device_release(lt_device *device, void *memory, size_t bytes);
+/* Bytes that nobody, in this process or another, holds now. On cuda they shrink by more than is allocated here: kernels and
+ * libraries are loaded when first used. */
+lt_status lt_device_free_memory(lt_device *device, int64_t *bytes);
 
 lt_status lt_device_copy(lt_device *device, lt_stream *stream, void *to, const void *from, size_t bytes,
                          lt_copy_kind kind);

@@ -1,7 +1,9 @@
 /* NVIDIA GPUs through the CUDA runtime. */
 #include "core/device_cuda.h"
 
+#include "core/cli.h"
 #include "core/device_table.h"
+#include "core/log.h"
 #include <cublasLt.h>
 #include <cuda_runtime_api.h>
 #include <stdio.h>
@@ -10,7 +12,7 @@
 
 /* Copies to the device up to STAGE_MOST bytes go through a pinned ring, so that the caller need not wait and may reuse its memory
  * at once. */
-enum { STAGE_BYTES = 4 << 20, STAGE_MOST = 256 << 10, STAGE_ALIGN = 64 };
+enum { STAGE_BYTES = 4 << 20, STAGE_MOST = 256 << 10, STAGE_ALIGN = 64, CONTEXT_MOST = 1 << 30 };
 
 typedef struct cuda_state {
     int multiprocessors, capability;
@@ -48,6 +50,17 @@ static int attribute(enum cudaDeviceAttr which, int index) {
     return cudaDeviceGetAttribute(&value, which, index) == cudaSuccess ? value : 0;
 }
 
+/* What this process takes. The driver tells only what all processes hold together: where that is more than a context takes, others
+ * are there, or this device is open already, and what one was measured to take stands in. */
+static int64_t context_of(const char *name, int64_t held) {
+    char all[32], one[32];
+    int64_t usual = lt_target_at(0)->context_bytes;
+    if (held <= CONTEXT_MOST) return held;
+    lt_debug("%s: %s are held when it is opened, not all by this; its context is taken to be %s", name,
+             lt_format_bytes(held, all), lt_format_bytes(usual, one));
+    return usual;
+}
+
 static lt_status describe(lt_device *device, int index) {
     struct cudaDeviceProp properties;
     size_t free_bytes, total;
@@ -56,13 +69,14 @@ static lt_status describe(lt_device *device, int index) {
     lt_target *target = &device->target;
     snprintf(target->name, sizeof target->name, "%.63s", properties.name);
     target->memory_bytes = (int64_t)total;
-    target->context_bytes = (int64_t)(total - free_bytes);
+    target->context_bytes = context_of(target->name, (int64_t)(total - free_bytes));
     target->bandwidth = 2e3 * attribute(cudaDevAttrMemoryClockRate, index) *
                         attribute(cudaDevAttrGlobalMemoryBusWidth, index) / 8;
     target->matrix_dtype_bytes = 2;
     cuda_state *state = device->state;
     state->multiprocessors = properties.multiProcessorCount;
     state->capability = 10 * properties.major + properties.minor;
+    target->fp8 = state->capability >= 89;
     return LT_OK;
 }
 
@@ -97,10 +111,6 @@ static lt_status cuda_open(lt_device *device, const char *variant) {
 int lt_cuda_multiprocessors(const lt_device *device) {
     return ((const cuda_state *)device->state)->multiprocessors;
 }
-bool lt_cuda_generic(void) {
-    const char *value = getenv("LT_CUDA_GENERIC");
-    return value && strcmp(value, "1") == 0;
-}
 int lt_cuda_capability(const lt_device *device) { return ((const cuda_state *)device->state)->capability; }
 void *lt_cuda_blas(const lt_device *device) { return ((const cuda_state *)device->state)->blas; }
 
@@ -121,6 +131,14 @@ static lt_status cuda_allocate(lt_device *device, size_t bytes, void **out) {
 static void cuda_release(lt_device *device, void *memory) {
     const cuda_state *state = device->state;
     (void)(state->shared ? cudaFreeHost(memory) : cudaFree(memory));
+}
+
+static lt_status cuda_free_memory(lt_device *device, int64_t *bytes) {
+    size_t free_bytes, total;
+    (void)device;
+    LT_TRY(check(cudaMemGetInfo(&free_bytes, &total), "reading the device's memory"));
+    *bytes = (int64_t)free_bytes;
+    return LT_OK;
 }
 
 /* Through the ring. When it is full, everything that may still read it is waited for. */
@@ -228,4 +246,5 @@ const lt_device_ops lt_device_cuda = {
     .event_destroy = cuda_event_destroy,
     .event_record = cuda_event_record,
     .event_wait = cuda_event_wait,
+    .free_memory = cuda_free_memory,
 };

@@ -2,6 +2,9 @@
  * build has CUDA. An lt_stream of such a device is a cudaStream_t. Threads other than the one that opened the device never call
  * CUDA. The variant "cuda:shared" allocates pinned host memory, which host and kernels reach under one address, slowly, and its
  * copies and fills are complete on return: for tests that look at values.
+ *
+ * target.context_bytes is what the device holds when it is opened, unless that is more than 1 GiB and so cannot be this process's
+ * alone: then it is the context of the first row in core/targets.c, which was measured.
  */
 #ifndef LT_CORE_DEVICE_CUDA_H
 #define LT_CORE_DEVICE_CUDA_H
@@ -16,8 +19,6 @@ extern "C" {
 int lt_cuda_multiprocessors(const lt_device *device);
 /* 10 * major + minor: 90 for Hopper. */
 int lt_cuda_capability(const lt_device *device);
-/* True with LT_CUDA_GENERIC=1 in the environment: kernels for tensor cores stand back for the plain ones, to compare the two. */
-bool lt_cuda_generic(void);
 /* The device's cublasLtHandle_t, owned by the device. */
 void *lt_cuda_blas(const lt_device *device);
 

@@ -54,7 +54,7 @@ static void reset(void) {
     steps = 20, any = 5, rate = 0.5;
     resume = strict = false;
     sets.count = colours.count = 0;
-    lt_global = (lt_globals){.device = "cpu", .seed = -1, .precision = "auto"};
+    lt_global = (lt_globals){.device = "cpu", .seed = -1, .precision = "auto", .kernels = "auto"};
 }
 
 /* Parses the words after "longtake train", which a space separates. */
@@ -221,6 +221,9 @@ static void global_options_work_in_every_command(void) {
     CHECK(lt_global.quiet);
     CHECK_FAILS(parse("--out x -v -q"), LT_USAGE, "exclude each other");
     CHECK_FAILS(parse("--out x --precision f8"), LT_USAGE, "auto|f32|bf16");
+    CHECK_OK(parse("--out x --kernels generic"));
+    CHECK(strcmp(lt_global.kernels, "generic") == 0);
+    CHECK_FAILS(parse("--out x --kernels plain"), LT_USAGE, "auto|generic");
     CHECK_FAILS(parse("--out x --seed -2"), LT_USAGE, "at least -1");
     CHECK_FAILS(parse("--out x -vq"), LT_USAGE, "unknown option -vq");
 }

@@ -118,6 +118,21 @@ static void unknown_devices_say_what_there_is(void) {
     CHECK_FAILS(lt_device_open("null:h900", &device), LT_USAGE, "h100, h200");
 }
 
+static void kernels_are_chosen_where_there_is_a_choice(void) {
+    lt_device *device;
+    CHECK_OK(lt_device_open_as("null:h100", "bf16", "generic", &device));
+    CHECK(device->generic);
+    lt_device_close(device);
+    CHECK_OK(lt_device_open_as("null:h100", NULL, "auto", &device));
+    CHECK(!device->generic);
+    lt_device_close(device);
+    CHECK_OK(lt_device_open_as("cpu", "auto", NULL, &device));
+    lt_device_close(device);
+    CHECK_FAILS(lt_device_open_as("cpu", NULL, "generic", &device), LT_UNAVAILABLE, "--kernels generic");
+    CHECK(device == NULL);
+    CHECK_FAILS(lt_device_open_as("null", NULL, "fast", &device), LT_USAGE, "auto or generic");
+}
+
 static void absent_cuda_is_unavailable_with_a_way_to_get_it(void) {
     for (int i = 0; lt_device_at(i); i++)
         if (strcmp(lt_device_at(i)->name, "cuda") == 0) return; /* this build has it */
@@ -171,13 +186,33 @@ static void threads_are_set_and_told(void) {
     CHECK(lt_threads() >= 1);
 }
 
+static void free_memory_shrinks_by_what_is_allocated(void) {
+    lt_device *device = NULL;
+    int64_t before = 0, after = 0;
+    void *memory;
+    CHECK_OK(lt_device_open("null:h100", &device));
+    CHECK_OK(lt_device_free_memory(device, &before));
+    CHECK(before > 0 && before == device->target.memory_bytes - device->target.context_bytes);
+    CHECK_OK(lt_device_allocate(device, 1 << 20, &memory));
+    CHECK_OK(lt_device_free_memory(device, &after));
+    CHECK(after == before - (1 << 20));
+    lt_device_release(device, memory, 1 << 20);
+    lt_device_close(device);
+    CHECK_OK(lt_device_open("cpu", &device));
+    CHECK_OK(lt_device_free_memory(device, &after));
+    CHECK(after > 0 && after <= device->target.memory_bytes);
+    lt_device_close(device);
+}
+
 int main(int argc, char **argv) {
+    RUN(free_memory_shrinks_by_what_is_allocated);
     RUN(cpu_memory_is_aligned_and_counted);
     RUN(cpu_copies_and_fills);
     RUN(impossible_sizes_fail_and_count_nothing);
     RUN(null_addresses_are_distinct_aligned_and_never_touched);
     RUN(null_impersonates_every_described_machine);
     RUN(unknown_devices_say_what_there_is);
+    RUN(kernels_are_chosen_where_there_is_a_choice);
     RUN(absent_cuda_is_unavailable_with_a_way_to_get_it);
     RUN(table_of_devices_ends);
     RUN(sizes_in_bytes_parse_and_print);

@@ -20,7 +20,10 @@ static void variants_are_checked(void) {
     lt_device *device;
     CHECK_FAILS(lt_device_open("cuda:99", &device), LT_USAGE, "cuda:99");
     CHECK_FAILS(lt_device_open("cuda:x", &device), LT_USAGE, "cuda:x");
-    CHECK_FAILS(lt_device_open_as("cuda", "fp4", &device), LT_UNAVAILABLE, "fp4");
+    CHECK_FAILS(lt_device_open_as("cuda", "fp4", NULL, &device), LT_UNAVAILABLE, "fp4");
+    CHECK_OK(lt_device_open_as("cuda", NULL, "generic", &device));
+    CHECK(device && device->generic);
+    lt_device_close(device);
 }
 
 /* Many copies of every size up to above the ring's, from memory that changes as soon as the call is back. */
@@ -91,6 +94,21 @@ static void memory_is_accounted_and_its_end_is_an_error(void) {
     lt_device_close(device);
 }
 
+/* What is held besides, here by this process itself, is no part of it. */
+static void a_context_is_one_process_s_alone(void) {
+    lt_device *first, *second;
+    void *memory;
+    const int64_t most = (int64_t)1 << 30;
+    CHECK_OK(lt_device_open("cuda", &first));
+    CHECK(first->target.context_bytes > 0 && first->target.context_bytes <= most);
+    CHECK_OK(lt_device_allocate(first, (size_t)most, &memory));
+    CHECK_OK(lt_device_open("cuda", &second));
+    CHECK(second->target.context_bytes == lt_target_at(0)->context_bytes);
+    lt_device_close(second);
+    lt_device_release(first, memory, (size_t)most);
+    lt_device_close(first);
+}
+
 int main(int argc, char **argv) {
     RUN(a_machine_without_a_gpu_says_so);
     if (gpu_wanted()) {
@@ -98,6 +116,7 @@ int main(int argc, char **argv) {
         RUN(host_memory_may_be_used_again_after_a_copy);
         RUN(a_second_stream_waits_for_an_event);
         RUN(memory_is_accounted_and_its_end_is_an_error);
+        RUN(a_context_is_one_process_s_alone);
     }
     return test_end();
 }

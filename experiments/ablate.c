@@ -92,7 +92,7 @@ static lt_status open_all(lt_ablation *a) {
     const lt_ablate_options *o = &a->options;
     LT_CHECK(o->data_count > 0 && o->data_count <= LT_EXPERIMENT_DATA, LT_USAGE,
              "%d datasets, expected 1 to %d", o->data_count, LT_EXPERIMENT_DATA);
-    LT_TRY(lt_device_open_as(o->device, o->precision, &a->device));
+    LT_TRY(lt_device_open_as(o->device, o->precision, o->kernels, &a->device));
     LT_CHECK(!lt_device_is_null(a->device), LT_USAGE,
              "--device %s computes nothing; `longtake plan` measures on it", o->device);
     LT_TRY(lt_run_open(o->run, o->checkpoint, a->device, &a->model, NULL, a->checkpoint));

@@ -25,6 +25,7 @@ typedef struct lt_ablate_options {
     const char *out;
     const char *device;    /* "cpu" */
     const char *precision; /* NULL: the device's own; see lt_device_open_as */
+    const char *kernels;   /* the same */
     const char *arguments; /* command line, for the record; or NULL */
     int jobs;              /* processes that share the cells; 1 on a device other than the CPU */
     bool resume, force;

@@ -91,6 +91,7 @@ static lt_status run(int positional_count, const char *const *positional) {
                            .out = out,
                            .device = lt_global.device,
                            .precision = lt_global.precision,
+                           .kernels = lt_global.kernels,
                            .arguments = command,
                            .jobs = (int)jobs,
                            .resume = resume,

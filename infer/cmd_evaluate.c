@@ -3,12 +3,13 @@
 #include "core/io.h"
 #include "core/json.h"
 #include "infer/eval_rows.h"
+#include "infer/memory.h"
 
 #include <cjson/cJSON.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const char *run_folder, *data, *role = "test", *checkpoint, *csv;
+static const char *run_folder, *data, *role = "test", *checkpoint, *csv, *memory_limit;
 static lt_strings domains, policies, budgets;
 static int64_t clips = 64, blocks = 8, draws = LT_EVAL_MIN_DRAWS, rollout, steps = 20;
 static bool allow_train;
@@ -36,6 +37,7 @@ static const lt_option options[] = {
      "best, latest or step-N; default: best if there is one, else latest"},
     {"allow-train", LT_OPT_FLAG, &allow_train, NULL, "allow clips that the model was trained on"},
     {"csv", LT_OPT_STRING, &csv, "FILE", "write the rows there too"},
+    {"memory-limit", LT_OPT_STRING, &memory_limit, "BYTES", "what it may take of the device, as 16GiB"},
     {NULL}};
 
 typedef struct job {
@@ -54,21 +56,6 @@ static void show_progress(int64_t done, int64_t total, void *user) {
     if (!lt_global.quiet) lt_progress(user, done, total, "passes");
 }
 
-static lt_status open_inputs(job *j) {
-    static const char *const usual[] = {"window", "sink", "random", "keep-all", "none"}, *const three[] = {
-                                                                                             "3"};
-    char weights[LT_PATH_MAX];
-    LT_TRY(lt_device_open_as(lt_global.device ? lt_global.device : "cpu", lt_global.precision, &j->device));
-    LT_CHECK(!lt_device_is_null(j->device), LT_USAGE,
-             "--device %s computes nothing; `longtake plan` says what a model would take there",
-             lt_global.device);
-    LT_TRY(lt_run_open(run_folder, checkpoint, j->device, &j->model, NULL, weights));
-    LT_TRY(lt_dataset_open(data, &j->set));
-    return lt_eval_specs_parse(j->model, policies.count ? policies.items : usual,
-                               policies.count ? policies.count : 5, budgets.count ? budgets.items : three,
-                               budgets.count ? budgets.count : 1, (int)blocks, &j->specs);
-}
-
 static void fill_options(lt_eval_options *o) {
     *o = lt_eval_default();
     o->role = role, o->domains = domains.items, o->domain_count = domains.count;
@@ -76,6 +63,59 @@ static void fill_options(lt_eval_options *o) {
     o->seed = lt_global.seed < 0 ? 0 : (uint64_t)lt_global.seed;
     o->allow_train = allow_train;
     o->progress = show_progress, o->progress_user = "evaluate";
+}
+
+static lt_status read_specs(job *j, const lt_model *model) {
+    static const char *const usual[] = {"window", "sink", "random", "keep-all", "none"}, *const three[] = {
+                                                                                             "3"};
+    return lt_eval_specs_parse(model, policies.count ? policies.items : usual,
+                               policies.count ? policies.count : 5, budgets.count ? budgets.items : three,
+                               budgets.count ? budgets.count : 1, (int)blocks, &j->specs);
+}
+
+/* The larger of the passes over clips and, with --rollout, the stream of the policy that takes most. */
+static lt_status measure(const job *j, lt_model *shadow, lt_memory *out) {
+    lt_session_plan plan;
+    LT_TRY(lt_evaluate_measure(shadow, &j->options, j->specs.items, j->specs.count, &plan));
+    *out = lt_memory_of(shadow, &plan);
+    for (int i = 0; i < j->specs.count && rollout > 0; i++) {
+        lt_stream_options one = {.steps = 1, .shift = 1, .guidance = 1, .spec = j->specs.items[i]};
+        lt_memory stream;
+        LT_TRY(lt_memory_streaming(shadow, &one, &stream));
+        if (lt_memory_peak(&stream) > lt_memory_peak(out)) *out = stream;
+    }
+    return LT_OK;
+}
+
+/* Before the model is opened. */
+static lt_status check_memory(job *j) {
+    int64_t limit;
+    lt_shadow shadow;
+    lt_memory memory;
+    if (!memory_limit) return LT_OK;
+    LT_TRY(lt_parse_bytes(memory_limit, &limit));
+    LT_TRY(lt_shadow_open_run(run_folder, checkpoint, j->device, &shadow));
+    lt_status status = read_specs(j, shadow.model);
+    if (status == LT_OK) status = measure(j, shadow.model, &memory);
+    if (status == LT_OK)
+        status = lt_memory_check(&memory, limit, "the evaluation",
+                                 "fewer --blocks or --draws, or a smaller --budget");
+    lt_eval_specs_free(&j->specs);
+    lt_shadow_close(&shadow);
+    return status;
+}
+
+static lt_status open_inputs(job *j) {
+    char weights[LT_PATH_MAX];
+    LT_TRY(lt_device_open_as(lt_global.device ? lt_global.device : "cpu", lt_global.precision,
+                             lt_global.kernels, &j->device));
+    LT_CHECK(!lt_device_is_null(j->device), LT_USAGE,
+             "--device %s computes nothing; `longtake plan` says what a model would take there",
+             lt_global.device);
+    LT_TRY(check_memory(j));
+    LT_TRY(lt_run_open(run_folder, checkpoint, j->device, &j->model, NULL, weights));
+    LT_TRY(lt_dataset_open(data, &j->set));
+    return read_specs(j, j->model);
 }
 
 static lt_status run_rollouts(job *j) {
@@ -142,8 +182,8 @@ static lt_status print_json(const job *j) {
 }
 
 static lt_status run_job(job *j) {
-    LT_TRY(open_inputs(j));
     fill_options(&j->options);
+    LT_TRY(open_inputs(j));
     LT_TRY(evaluate(j));
     LT_TRY(make_rows(j));
     if (csv) LT_TRY(write_csv(j));

@@ -8,6 +8,7 @@
 #include "infer/block_stats.h"
 #include "infer/cache_shape.h"
 #include "infer/history.h"
+#include "infer/memory.h"
 #include "infer/prompts.h"
 #include "infer/stream.h"
 
@@ -18,7 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *run_folder, *out, *checkpoint, *prompt, *prompts_file, *from, *stats_file;
+static const char *run_folder, *out, *checkpoint, *prompt, *prompts_file, *from, *stats_file, *memory_limit;
 static const char *policy = "sink", *budget = "3", *sampler = "euler";
 static int64_t blocks = 8, history_blocks = 1, steps = 20;
 static double guidance = 1, shift = 1, fps;
@@ -51,6 +52,7 @@ static const lt_option options[] = {
     {"stats", LT_OPT_STRING, &stats_file, "FILE", "JSON with scores, weights and victims of every block"},
     {"fps", LT_OPT_FLOAT, &fps, "F", "frames per second; default: that of --from, else 16", .min = 0,
      .max = 240},
+    {"memory-limit", LT_OPT_STRING, &memory_limit, "BYTES", "what it may take of the device, as 16GiB"},
     {"force", LT_OPT_FLAG, &force, NULL, "replace an existing --out"},
     {NULL}};
 
@@ -59,6 +61,7 @@ typedef struct job {
     lt_model *model;
     char weights[LT_PATH_MAX]; /* the checkpoint folder */
     lt_cache_spec spec;
+    int64_t wide_bytes; /* lt_dit.wide_bytes that --memory-limit makes necessary; 0: the usual ones */
     lt_prompts prompts;
     lt_history history;
     lt_video_stream *stream;
@@ -80,27 +83,69 @@ static lt_status check_options(void) {
 }
 
 /* The budget's unit depends on the policy's granularity, so the policy is read twice. */
-static lt_status read_policy(job *j) {
-    const lt_dit_config *c = &j->model->config;
+static lt_status read_policy(job *j, const lt_model *model) {
+    const lt_dit_config *c = &model->config;
     int slots;
     LT_TRY(lt_cache_spec_parse(policy, 1, &j->spec));
-    int64_t entries = j->total * lt_block_segments(j->model, j->spec.granularity);
+    int64_t entries = j->total * lt_block_segments(model, j->spec.granularity);
     LT_TRY(lt_budget_parse(budget, lt_entry_bytes(c->layers, c->heads, c->head_dim),
                            entries > INT32_MAX ? INT32_MAX : (int)entries, &slots));
     return lt_cache_spec_parse(policy, slots, &j->spec);
 }
 
+static lt_stream_options stream_options(const job *j) {
+    return (lt_stream_options){.steps = (int)steps,
+                               .sampler = strcmp(sampler, "heun") == 0 ? LT_SAMPLER_HEUN : LT_SAMPLER_EULER,
+                               .shift = shift,
+                               .guidance = guidance,
+                               .seed = lt_global.seed < 0 ? 0 : (uint64_t)lt_global.seed,
+                               .spec = j->spec};
+}
+
+/* With the slots of one entry, and without guidance: what would take less. */
+static lt_status check_stream(job *j, lt_model *shadow, int64_t limit) {
+    lt_stream_options wanted = stream_options(j), less = wanted;
+    lt_memory memory, least;
+    char advice[96], text[32];
+    LT_TRY(read_policy(j, shadow));
+    less.spec = wanted.spec = j->spec;
+    less.spec.budget = wanted.spec.budget > 1 ? 1 : wanted.spec.budget;
+    less.guidance = 1;
+    LT_TRY(lt_memory_fit_streaming(shadow, &wanted, limit, &memory));
+    LT_TRY(lt_memory_streaming(shadow, &less, &least));
+    j->wide_bytes = shadow->dit.wide_bytes;
+    snprintf(advice, sizeof advice, "with --budget %d and no guidance %s", less.spec.budget,
+             lt_format_bytes(lt_memory_peak(&least), text));
+    return lt_memory_check(&memory, limit, "the video", advice);
+}
+
+/* Before the model is opened. */
+static lt_status check_memory(job *j) {
+    int64_t limit;
+    lt_shadow shadow;
+    if (!memory_limit) return LT_OK;
+    LT_TRY(lt_parse_bytes(memory_limit, &limit));
+    LT_TRY(lt_shadow_open_run(run_folder, checkpoint, j->device, &shadow));
+    lt_status status = check_stream(j, shadow.model, limit);
+    lt_shadow_close(&shadow);
+    return status;
+}
+
 static lt_status open_model(job *j) {
-    LT_TRY(lt_device_open_as(lt_global.device ? lt_global.device : "cpu", lt_global.precision, &j->device));
+    j->total = blocks + (from ? history_blocks : 0);
+    LT_TRY(lt_device_open_as(lt_global.device ? lt_global.device : "cpu", lt_global.precision,
+                             lt_global.kernels, &j->device));
     LT_CHECK(!lt_device_is_null(j->device), LT_USAGE,
              "--device %s computes nothing; `longtake plan` says what a model would take there",
              lt_global.device);
-    return lt_run_open(run_folder, checkpoint, j->device, &j->model, NULL, j->weights);
+    LT_TRY(check_memory(j));
+    LT_TRY(lt_run_open(run_folder, checkpoint, j->device, &j->model, NULL, j->weights));
+    if (j->wide_bytes) j->model->dit.wide_bytes = j->wide_bytes;
+    return LT_OK;
 }
 
 static lt_status open_inputs(job *j) {
-    j->total = blocks + (from ? history_blocks : 0);
-    LT_TRY(read_policy(j));
+    LT_TRY(read_policy(j, j->model));
     LT_TRY(prompts_file ? lt_prompts_read(prompts_file, j->total, &j->prompts)
                         : lt_prompts_one(prompt, &j->prompts));
     j->fps = fps > 0 ? fps : 16;
@@ -112,12 +157,7 @@ static lt_status open_inputs(job *j) {
 
 static lt_status open_stream(job *j) {
     int64_t n[4];
-    lt_stream_options o = {.steps = (int)steps,
-                           .sampler = strcmp(sampler, "heun") == 0 ? LT_SAMPLER_HEUN : LT_SAMPLER_EULER,
-                           .shift = shift,
-                           .guidance = guidance,
-                           .seed = lt_global.seed < 0 ? 0 : (uint64_t)lt_global.seed,
-                           .spec = j->spec};
+    lt_stream_options o = stream_options(j);
     if (stats_file) LT_TRY(lt_block_stats_open(stats_file, &j->stats, &o.observer));
     LT_TRY(lt_video_stream_open(j->model, &o, &j->stream));
     if (j->stats) LT_TRY(lt_block_stats_begin(j->stats, j->model, &j->spec, j->stream));
@@ -327,7 +367,9 @@ const lt_command lt_cmd_generate = {
         "mp4's\n"
         "metadata and in FILE.json beside it. The same arguments give the same latents, to the bit, on the "
         "same\n"
-        "machine with the same number of threads.\n"
+        "machine with the same number of threads. On a GPU, large products that algorithms.json of the run "
+        "does\n"
+        "not list are timed anew in each process, and may round differently.\n"
         "\n"
         "  longtake generate --run runs/tiny --out v.mp4 --blocks 32 --policy sink:n=1 --budget 3\n"
         "  longtake generate --run runs/tiny --out v.mp4 --from data.h5:12 --history 2 --stats v.stats.json\n"

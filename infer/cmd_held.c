@@ -52,7 +52,8 @@ static void show_progress(int64_t done, int64_t total, void *user) {
 
 static lt_status open_inputs(job *j) {
     char weights[LT_PATH_MAX];
-    LT_TRY(lt_device_open_as(lt_global.device ? lt_global.device : "cpu", lt_global.precision, &j->device));
+    LT_TRY(lt_device_open_as(lt_global.device ? lt_global.device : "cpu", lt_global.precision,
+                             lt_global.kernels, &j->device));
     LT_CHECK(!lt_device_is_null(j->device), LT_USAGE, "--device %s computes nothing", lt_global.device);
     LT_TRY(lt_run_open(run_folder, checkpoint, j->device, &j->model, NULL, weights));
     LT_TRY(lt_dataset_open(data, &j->set));

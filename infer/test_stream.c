@@ -37,20 +37,21 @@ static double distance(const float *a, const float *b, int blocks) {
 
 static void memory_does_not_depend_on_how_long_the_video_is(void) {
     static float latents[TEST_BLOCK];
+    const int blocks = test_times(400, 60);
     lt_stream_options options = plain("window", 3);
     options.steps = 1;
     lt_video_stream *stream = open_stream(&options);
     for (int i = 0; i < 20; i++) generate(stream, 1, latents);
     lt_stream_memory early = lt_video_stream_memory(stream);
     size_t host = mallinfo2().uordblks;
-    for (int i = 20; i < 400; i++) generate(stream, 1, latents);
+    for (int i = 20; i < blocks; i++) generate(stream, 1, latents);
     lt_stream_memory late = lt_video_stream_memory(stream);
     CHECK(memcmp(&early, &late, sizeof early) == 0);
     CHECK(host == mallinfo2().uordblks);
     CHECK(late.step_peak <= late.step && late.scratch_peak <= late.scratch);
     CHECK(late.slots > 0 && late.tails > 0 && late.slots + late.tails < late.run);
     CHECK(late.slots == 3 * lt_entry_bytes(2, 2, 16));
-    CHECK(lt_video_stream_position(stream) == 400);
+    CHECK(lt_video_stream_position(stream) == blocks);
     lt_video_stream_close(stream);
 }
 
@@ -292,7 +293,9 @@ static void heun_needs_fewer_steps_than_euler(void) {
         lt_sampler sampler;
         int steps;
         float *out;
-    } runs[] = {{LT_SAMPLER_HEUN, 200, fine}, {LT_SAMPLER_EULER, 16, euler}, {LT_SAMPLER_HEUN, 8, heun}};
+    } runs[] = {{LT_SAMPLER_HEUN, test_times(200, 60), fine},
+                {LT_SAMPLER_EULER, 16, euler},
+                {LT_SAMPLER_HEUN, 8, heun}};
     for (int i = 0; i < 3; i++) {
         lt_stream_options options = plain("none", 0);
         options.shift = 1, options.sampler = runs[i].sampler, options.steps = runs[i].steps;

@@ -62,6 +62,12 @@ static void norm_modulate_backward(lt_bench *b) {
          .dx = NEW(G, T, C), .dshift = NEW(G, C), .dscale = NEW(G, C), .eps = 1e-6, .accumulate_dmod = true);
 }
 
+static void gated_residual_norm(lt_bench *b) {
+    SIZES;
+    CALL(b, lt_gated_residual_norm_args, .x = NEW(G, T, C), .h = NEW(G, T, C), .gate = NEW(G, C),
+         .sum = NEW(G, T, C), .shift = NEW(G, C), .scale = NEW(G, C), .y = NEW(G, T, C), .eps = 1e-6);
+}
+
 /* q, the first third of packed q, k, v. */
 static lt_tensor packed_q(lt_bench *b) {
     SIZES;
@@ -147,9 +153,10 @@ static void adamw(lt_bench *b) {
     SIZES;
     lt_tensor v = NEW(G * T, C); /* second moments are not negative */
     if (b->status == LT_OK) b->status = lt_tensor_zero(b->ctx.device, b->ctx.stream, &v);
-    CALL(b, lt_adamw_args, .param = NEW(G * T, C), .grad = NEW(G * T, C), .m = NEW(G * T, C), .v = v,
-         .ema = NEW(G * T, C), .control = NEW(3), .lr = 1e-4, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8,
-         .weight_decay = 0.01, .ema_decay = 0.999, .step = 10);
+    b->param = (lt_adamw_param){.param = NEW(G * T, C), .grad = NEW(G * T, C), .m = NEW(G * T, C), .v = v};
+    b->param.ema = NEW(G * T, C), b->param.decays = true;
+    CALL(b, lt_adamw_args, .count = 1, .params = &b->param, .control = NEW(3), .lr = 1e-4, .beta1 = 0.9,
+         .beta2 = 0.999, .eps = 1e-8, .weight_decay = 0.01, .ema_decay = 0.999, .step = 10);
 }
 
 static void attn_state(lt_bench *b) {
@@ -175,8 +182,10 @@ static void sources(lt_bench *b, int S_list, int z_list) {
 static void attn_combine(lt_bench *b) {
     SIZES;
     sources(b, 0, 1);
-    CALL(b, lt_attn_combine_args, .count = LT_BENCH_LIST, .weighted = LT_BENCH_LIST, .S = b->lists[0],
-         .z = b->lists[1], .weights = NEW(LT_BENCH_LIST, H), .out_S = NEW(H, D, D), .out_z = NEW(H, D));
+    b->sum = (lt_attn_sum){.count = LT_BENCH_LIST, .weighted = LT_BENCH_LIST};
+    b->sum.weights = NEW(LT_BENCH_LIST, H);
+    b->sum.S = NEW(H, D, D), b->sum.z = NEW(H, D);
+    CALL(b, lt_attn_combine_args, .count = 1, .sums = &b->sum, .S = b->lists[0], .z = b->lists[1]);
 }
 
 static void attn_combine_backward(lt_bench *b) {
@@ -184,10 +193,11 @@ static void attn_combine_backward(lt_bench *b) {
     sources(b, 0, 1);
     sources(b, 2, 3);
     memset(b->flags, 0, sizeof b->flags);
-    CALL(b, lt_attn_combine_backward_args, .count = LT_BENCH_LIST, .weighted = LT_BENCH_LIST,
-         .S = b->lists[0], .z = b->lists[1], .weights = NEW(LT_BENCH_LIST, H), .dS = NEW(H, D, D),
-         .dz = NEW(H, D), .dS_e = b->lists[2], .dz_e = b->lists[3], .accumulate = b->flags,
-         .dweights = NEW(LT_BENCH_LIST, H));
+    b->sum_gradient = (lt_attn_sum_gradient){.count = LT_BENCH_LIST, .weighted = LT_BENCH_LIST};
+    b->sum_gradient.weights = NEW(LT_BENCH_LIST, H), b->sum_gradient.dweights = NEW(LT_BENCH_LIST, H);
+    b->sum_gradient.dS = NEW(H, D, D), b->sum_gradient.dz = NEW(H, D);
+    CALL(b, lt_attn_combine_backward_args, .count = 1, .sums = &b->sum_gradient, .S = b->lists[0],
+         .z = b->lists[1], .dS_e = b->lists[2], .dz_e = b->lists[3], .accumulate = b->flags);
 }
 
 static void attn_output(lt_bench *b) {
@@ -306,6 +316,7 @@ static const lt_bench_setup setups[LT_OP_COUNT] = {
     [LT_OP_LINEAR_BACKWARD] = linear_backward,
     [LT_OP_NORM_MODULATE] = norm_modulate,
     [LT_OP_NORM_MODULATE_BACKWARD] = norm_modulate_backward,
+    [LT_OP_GATED_RESIDUAL_NORM] = gated_residual_norm,
     [LT_OP_RMS_NORM] = rms_norm,
     [LT_OP_RMS_NORM_BACKWARD] = rms_norm_backward,
     [LT_OP_UNARY] = unary,

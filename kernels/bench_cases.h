@@ -2,8 +2,8 @@
 #ifndef LT_KERNELS_BENCH_CASES_H
 #define LT_KERNELS_BENCH_CASES_H
 
-#include "kernels/attention/rope.h"
-#include "kernels/op.h"
+#include "kernels/attention/attention.h"
+#include "kernels/optimizer/optimizer.h"
 
 enum { LT_BENCH_NOISE = 1 << 18, LT_BENCH_LIST = 8, LT_BENCH_ARGS = 4096 };
 
@@ -18,6 +18,9 @@ typedef struct lt_bench {
     lt_status status;         /* first failure of a setup function */
     lt_tensor lists[4][LT_BENCH_LIST];
     bool flags[LT_BENCH_LIST];
+    lt_attn_sum sum;
+    lt_attn_sum_gradient sum_gradient;
+    lt_adamw_param param;
     union {
         max_align_t align;
         char bytes[LT_BENCH_ARGS];

@@ -23,6 +23,21 @@ static inline lt_status lt_cuda_check(cudaError_t error) {
 }
 static inline lt_status lt_cuda_launched(void) { return lt_cuda_check(cudaGetLastError()); }
 
+/* Before launching a kernel with `bytes` of dynamic shared memory: more than 48 KiB must be asked for. GPUs give a block of
+ * threads 99 KiB (sm_86, sm_89, sm_120), 163 (sm_80) or 227 (sm_90). */
+template <typename Kernel> static inline lt_status lt_cuda_allow(Kernel *kernel, size_t bytes) {
+    if (bytes <= 48 << 10) return LT_OK;
+    cudaError_t error =
+        cudaFuncSetAttribute((const void *)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes);
+    if (error != cudaErrorInvalidValue) return lt_cuda_check(error);
+    (void)cudaGetLastError(); /* a refusal leaves the device as it was */
+    return lt_fail(
+        LT_UNAVAILABLE,
+        "operands of these sizes need %zu KiB of shared memory a block of threads, more than this GPU "
+        "has; use smaller heads, or --device cpu",
+        (bytes + 1023) >> 10);
+}
+
 /* Runs STATEMENT with T an alias of the C++ type of `dtype`, which is LT_F32 or LT_BF16. */
 #define LT_CUDA_BY_DTYPE(dtype, T, ...)                                                                      \
     do {                                                                                                     \

@@ -54,6 +54,35 @@ static void every_kind_of_wrong_kernel_is_caught(void) {
     CHECK_FAILS(checked(THREADS_DIFFER), LT_FAILED, "bits differ between"); /* threads, or runs on a GPU */
 }
 
+static void large_operands_are_left_out_where_only_small_ones_are_wanted(void) {
+    const char *before = getenv("LT_TEST_SMALL");
+    int ran = 0;
+    lt_check c;
+    if (!before) setenv("LT_TEST_SMALL", "1", 1);
+    for (lt_check_begin(&c, 4); lt_check_next(&c);) {
+        LT_OUT(&c, 1000, 1001);
+        LT_CHECK_RUN(&c, (ran++, LT_FAILED));
+    }
+    CHECK_OK(lt_check_end(&c));
+    CHECK(ran == 0);
+    CHECK_FAILS(checked(NAN_MADE), LT_FAILED, "element 7 is nan");
+    if (!before) unsetenv("LT_TEST_SMALL");
+}
+
+static void a_sanitizer_gets_memory_as_it_is(void) {
+    const char *before = getenv("LT_TEST_POISON");
+    if (!before) setenv("LT_TEST_POISON", "off", 1);
+    lt_check c;
+    for (lt_check_begin(&c, 5); lt_check_next(&c);) {
+        CHECK(!c.ctx.scratch->poison);
+        lt_tensor x = LT_IN(&c, 63, 1), y = LT_OUT(&c, 63, 1);
+        LT_CHECK_RUN(&c, faulty(&c, RIGHT, x, y));
+    }
+    CHECK_OK(lt_check_end(&c));
+    CHECK_FAILS(checked(UNWRITTEN), LT_FAILED, "element 62 was never written");
+    if (!before) unsetenv("LT_TEST_POISON");
+}
+
 static void passes_that_make_other_operands_are_refused(void) {
     lt_check c;
     for (lt_check_begin(&c, 2); lt_check_next(&c);)
@@ -106,6 +135,8 @@ static void values_are_equal_in_all_passes_and_threads_are_put_back(void) {
 int main(int argc, char **argv) {
     RUN(a_right_kernel_passes);
     RUN(every_kind_of_wrong_kernel_is_caught);
+    RUN(large_operands_are_left_out_where_only_small_ones_are_wanted);
+    RUN(a_sanitizer_gets_memory_as_it_is);
     RUN(passes_that_make_other_operands_are_refused);
     RUN(wrong_gradients_are_caught);
     RUN(zero_must_be_met_by_zero_and_infinity_by_the_same);

@@ -1,4 +1,5 @@
 /* The whole path through the program, scenes to report, and what damaged files and full disks do to it. */
+#define TEST_ON_DEVICE
 #include "data/dataset.h"
 #include "tests/testing.h"
 
@@ -107,6 +108,24 @@ static void policies_are_compared(void) {
     CHECK(holds(results, "report.html"));
     CHECK_RUN("info", results, "--json");
     check_json(false);
+}
+
+/* Whoever sets a limit is told what exceeds it, before anything is written. */
+static void a_memory_limit_is_kept(void) {
+    const char *video = in_folder("limited.mp4"), *run = in_folder("limited");
+    CHECK_EXIT(LT_USAGE, "the video needs", "generate", "--run", in_folder("run"), "--out", video,
+               "--memory-limit", "100kB");
+    CHECK(!lt_path_exists(video));
+    CHECK_EXIT(LT_USAGE, "the evaluation needs", "evaluate", "--run", in_folder("run"), "--data",
+               in_folder("d.h5"), "--clips", "4", "--blocks", "6", "--memory-limit", "100kB");
+    CHECK_EXIT(LT_USAGE, "training needs", "train", "--config", in_folder("tiny.json"), "--data",
+               in_folder("d.h5"), "--out", run, "--memory-limit", "100kB");
+    CHECK(!lt_path_exists(run));
+    CHECK_EXIT(LT_USAGE, "the forward needs", "bench", "--model", in_folder("tiny.json"), "--only", "forward",
+               "--memory-limit", "100kB");
+    CHECK_RUN("evaluate", "--run", in_folder("run"), "--data", in_folder("d.h5"), "--policy", "window",
+              "--budget", "2", "--clips", "4", "--blocks", "6", "--memory-limit", "1GiB", "--json", "-q");
+    check_json(true);
 }
 
 static void lists_and_timings_are_json_too(void) {
@@ -235,7 +254,9 @@ int main(int argc, char **argv) {
     RUN(a_model_is_trained_and_described);
     RUN(a_video_is_generated_and_ingested_again);
     RUN(policies_are_compared);
+    RUN(a_memory_limit_is_kept);
     RUN(lists_and_timings_are_json_too);
+    unsetenv("LT_TEST_DEVICE"); /* what damage does is the same everywhere, and a GPU takes seconds to open */
     RUN(a_corrupted_chunk_is_found_and_its_clip_named);
     RUN(weights_that_were_cut_short_are_named);
     RUN(a_dataset_that_was_cut_short_is_refused);

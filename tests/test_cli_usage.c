@@ -89,7 +89,7 @@ static void check_usage_line(const char *page) {
 }
 
 static void every_command_has_a_manual_that_names_its_options(void) {
-    static const char *const globals = "device threads seed precision json verbose quiet help";
+    static const char *const globals = "device threads seed precision kernels json verbose quiet help";
     static char names[NAMES][NAME];
     for (int i = 0; i < command_count; i++) {
         CHECK_RUN("help", commands[i]);
@@ -149,6 +149,10 @@ static void a_misspelt_command_or_option_gets_the_nearest_name(void) {
     CHECK_EXIT(LT_USAGE, "out of range", "plan", "--threads", "-2");
     CHECK_EXIT(LT_USAGE, "auto|f32|bf16", "train", "--precision", "f33");
     CHECK_EXIT(LT_USAGE, "--out", "train", "--config", "train/tiny", "--data", "d.h5");
+    CHECK_EXIT(LT_USAGE, "fp8 is for inference", "train", "--config", "train/tiny", "--data", "d.h5", "--out",
+               "new", "--precision", "fp8");
+    CHECK_EXIT(LT_UNAVAILABLE, "on a GPU that has fp8", "bench", "--model", "train/tiny", "--precision",
+               "fp8");
     CHECK_EXIT(LT_USAGE, "unexpected", "train", "tiny");
 }
 

@@ -1,5 +1,6 @@
 /* The program `longtake` as its users see it: commands run as children, in a folder of the test's own, with a model and
- * scenes so small that every step takes a fraction of a second. */
+ * scenes so small that every step takes a fraction of a second. A test that defines TEST_ON_DEVICE before it includes this has
+ * them compute on the GPU, in float32, where LT_TEST_DEVICE=cuda asks for it. */
 #ifndef LT_TESTS_TESTING_H
 #define LT_TESTS_TESTING_H
 
@@ -35,12 +36,37 @@ static inline const char *in_folder(const char *name) {
     return paths[count++] = strdup(path);
 }
 
+#ifdef TEST_ON_DEVICE
+static inline bool on_gpu(void) {
+    const char *asked = getenv("LT_TEST_DEVICE");
+    return asked && strcmp(asked, "cuda") == 0;
+}
+
+/* Of commands that compute, unless they choose a device themselves or run out of disk: the limit would hit the driver's files. */
+static inline int choose_device(const char **argv, int count, int64_t file_limit) {
+    static const char *const computing[] = {"train", "generate", "evaluate", "ablate"};
+    bool computes = false;
+    for (int i = 0; i < 4 && count > 1; i++) computes = computes || strcmp(argv[1], computing[i]) == 0;
+    for (int i = 2; i < count; i++) computes = computes && strcmp(argv[i], "--device") != 0;
+    if (!on_gpu() || !computes || file_limit > 0) return count;
+    argv[count++] = "--device=cuda";
+    argv[count++] = "--precision=f32";
+    return count;
+}
+#else
+static inline int choose_device(const char **argv, int count, int64_t file_limit) {
+    (void)argv, (void)file_limit;
+    return count;
+}
+#endif
+
 /* The machine is shared with other tests, so a command gets one thread. */
 static inline process longtake_start(const char *const *arguments, int64_t file_limit) {
     const char *argv[64] = {test_program};
     size_t used = 0;
     int count = 1;
     for (; *arguments && count < 60; arguments++) argv[count++] = *arguments;
+    count = choose_device(argv, count, file_limit);
     for (int i = 1; i < count && used < sizeof test_command; i++)
         used += (size_t)snprintf(test_command + used, sizeof test_command - used, " %s", argv[i]);
     if (count > 1 && argv[1][0] != '-' && strcmp(argv[1], "help") != 0) argv[count++] = "--threads=1";

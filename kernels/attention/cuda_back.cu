@@ -171,7 +171,7 @@ template <typename T, int M, int PARTS, bool NORMALISED>
 static lt_status launch_one(lt_ctx *ctx, const back_plan<T> &p, int chunks) {
     int floats = (PARTS + p.depth) * 16 * M + LT_ATTN_TILE * p.pitch;
     size_t bytes = LT_ATTN_TILE * sizeof(lt_attn_spot) + floats * sizeof(float);
-    LT_TRY(lt_attn_allow(read_back<T, M, PARTS, NORMALISED>, bytes));
+    LT_TRY(lt_cuda_allow(read_back<T, M, PARTS, NORMALISED>, bytes));
     dim3 grid((unsigned)p.items, (unsigned)chunks);
     read_back<T, M, PARTS, NORMALISED><<<grid, LT_ATTN_THREADS, bytes, lt_cuda_stream(ctx)>>>(p);
     return lt_cuda_launched();

@@ -45,13 +45,6 @@ enum { LT_ATTN_TILE = 64 };
 static inline int lt_attn_depth(int dim) { return (dim + 3) / 4 * 4; }
 static inline int lt_attn_pitch(int dim) { return lt_attn_depth(dim) + 4; }
 
-/* More than 48 KiB must be asked for. */
-template <typename Kernel> static lt_status lt_attn_allow(Kernel *kernel, size_t bytes) {
-    if (bytes <= 48 << 10) return LT_OK;
-    return lt_cuda_check(
-        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes));
-}
-
 #ifdef __CUDACC__
 
 /* The tokens of a chunk of a segment that a block of threads works on, tile by tile. */

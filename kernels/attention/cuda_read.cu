@@ -168,7 +168,7 @@ static lt_status launch_one(lt_ctx *ctx, const read_plan<T> &p, int chunks) {
     int floats = p.depth * 16 * M + LT_ATTN_TILE * p.pitch, for_r = PARTS * 1024;
     size_t bytes =
         2 * LT_ATTN_TILE * sizeof(lt_attn_spot) + (floats > for_r ? floats : for_r) * sizeof(float);
-    LT_TRY(lt_attn_allow(read_tokens<T, M, PARTS, NORMALISED>, bytes));
+    LT_TRY(lt_cuda_allow(read_tokens<T, M, PARTS, NORMALISED>, bytes));
     dim3 grid((unsigned)p.items, (unsigned)chunks, PARTS);
     read_tokens<T, M, PARTS, NORMALISED><<<grid, LT_ATTN_THREADS, bytes, lt_cuda_stream(ctx)>>>(p);
     return lt_cuda_launched();

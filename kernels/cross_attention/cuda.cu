@@ -79,14 +79,16 @@ __global__ void __launch_bounds__(LT_CROSS_THREADS) cross_forward(const lt_cross
 
 template <typename T, int DIM> lt_status launch(const lt_cross_forward<T> &a, cudaStream_t stream) {
     size_t bytes = sizes<DIM>::bytes(a.n.D);
-    LT_TRY(lt_cross_allow(cross_forward<T, DIM>, bytes));
+    LT_TRY(lt_cuda_allow(cross_forward<T, DIM>, bytes));
     int64_t blocks = a.n.G * a.n.H * lt_ceil_div(a.n.T, sizes<DIM>::queries);
     cross_forward<T, DIM><<<(unsigned)blocks, LT_CROSS_THREADS, bytes, stream>>>(a);
     return lt_cuda_launched();
 }
 
-bool fits(const lt_cross_forward<float> &) { return false; }
-bool fits(const lt_cross_forward<lt_bf16> &a) { return !lt_cuda_generic() && lt_cross_forward_mma_fits(a); }
+bool fits(const lt_ctx *, const lt_cross_forward<float> &) { return false; }
+bool fits(const lt_ctx *ctx, const lt_cross_forward<lt_bf16> &a) {
+    return !ctx->device->generic && lt_cross_forward_mma_fits(a);
+}
 lt_status run_mma(const lt_cross_forward<float> &, int, cudaStream_t) { return LT_OK; }
 lt_status run_mma(const lt_cross_forward<lt_bf16> &a, int multiprocessors, cudaStream_t stream) {
     return lt_cross_forward_mma(a, multiprocessors, stream);
@@ -100,7 +102,7 @@ template <typename T> lt_status run(const lt_ctx *ctx, const lt_cross_attention_
     a.lse = (float *)args->lse.data;
     a.wide = a.n.D % 4 == 0 && a.q.aligned(4) && a.k.aligned(4) && a.v.aligned(4);
     cudaStream_t stream = lt_cuda_stream(ctx);
-    if (fits(a)) return run_mma(a, lt_cuda_multiprocessors(ctx->device), stream);
+    if (fits(ctx, a)) return run_mma(a, lt_cuda_multiprocessors(ctx->device), stream);
     if (a.n.D <= 64) return launch<T, 64>(a, stream);
     if (a.n.D <= 128) return launch<T, 128>(a, stream);
     return launch<T, 256>(a, stream);

@@ -171,7 +171,7 @@ template <typename T> __global__ void fold_chunks(const lt_cross_backward<T> a) 
 template <typename T, int DIM>
 lt_status run_queries(const lt_cross_backward<T> &a, int, cudaStream_t stream) {
     size_t bytes = sizes<DIM>::bytes(a.n.D);
-    LT_TRY(lt_cross_allow(query_gradients<T, DIM>, bytes));
+    LT_TRY(lt_cuda_allow(query_gradients<T, DIM>, bytes));
     int64_t blocks = a.n.G * a.n.H * lt_ceil_div(a.n.T, sizes<DIM>::rows);
     query_gradients<T, DIM><<<(unsigned)blocks, LT_CROSS_THREADS, bytes, stream>>>(a);
     return lt_cuda_launched();
@@ -179,7 +179,7 @@ lt_status run_queries(const lt_cross_backward<T> &a, int, cudaStream_t stream) {
 
 template <typename T, int DIM> lt_status run_text(const lt_cross_backward<T> &a, cudaStream_t stream) {
     size_t bytes = sizes<DIM>::bytes(a.n.D);
-    LT_TRY(lt_cross_allow(text_gradients<T, DIM>, bytes));
+    LT_TRY(lt_cuda_allow(text_gradients<T, DIM>, bytes));
     int64_t blocks = a.n.B * a.n.H * lt_ceil_div(a.n.L, sizes<DIM>::rows);
     dim3 grid((unsigned)blocks, (unsigned)a.split.chunks);
     text_gradients<T, DIM><<<grid, LT_CROSS_THREADS, bytes, stream>>>(a);
@@ -197,9 +197,9 @@ template <typename T> kernels<T> any_kernels(const lt_cross_backward<T> &a) {
     if (a.n.D <= 128) return {run_queries<T, 128>, run_text<T, 128>};
     return {run_queries<T, 256>, run_text<T, 256>};
 }
-kernels<float> choose(const lt_cross_backward<float> &a) { return any_kernels(a); }
-kernels<lt_bf16> choose(const lt_cross_backward<lt_bf16> &a) {
-    if (!lt_cuda_generic() && lt_cross_backward_mma_fits(a))
+kernels<float> choose(const lt_ctx *, const lt_cross_backward<float> &a) { return any_kernels(a); }
+kernels<lt_bf16> choose(const lt_ctx *ctx, const lt_cross_backward<lt_bf16> &a) {
+    if (!ctx->device->generic && lt_cross_backward_mma_fits(a))
         return {lt_cross_backward_mma_queries, lt_cross_backward_mma_text};
     return any_kernels(a);
 }
@@ -226,7 +226,7 @@ template <typename T>
 lt_status run(const lt_ctx *ctx, const lt_cross_attention_backward_args *args, void *workspace) {
     lt_cross_backward<T> a = operands<T>(args, workspace);
     cudaStream_t stream = lt_cuda_stream(ctx);
-    kernels<T> kernel = choose(a);
+    kernels<T> kernel = choose(ctx, a);
     if (!a.dq.data && !a.delta) return LT_OK;
     LT_TRY(kernel.queries(a, lt_cuda_multiprocessors(ctx->device), stream));
     if (!a.delta) return LT_OK;

@@ -165,7 +165,7 @@ lt_status launch(const lt_cross_forward<lt_bf16> &a, int multiprocessors, cudaSt
     LT_TRY(lt_cross_share_out(a.n, (int64_t)lt_cross_text<DIM>::bytes(1), WARPS * QUERIES, multiprocessors,
                               &share));
     size_t bytes = lt_cross_text<DIM>::bytes(share.room);
-    LT_TRY(lt_cross_allow(cross_forward_mma<DIM>, bytes));
+    LT_TRY(lt_cuda_allow(cross_forward_mma<DIM>, bytes));
     cross_forward_mma<DIM><<<(unsigned)(a.n.G * a.n.H * share.splits), WARPS * 32, bytes, stream>>>(a, share);
     return lt_cuda_launched();
 }

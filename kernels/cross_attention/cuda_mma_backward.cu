@@ -212,7 +212,7 @@ lt_status run_queries(const lt_cross_backward<lt_bf16> &a, int multiprocessors, 
     LT_TRY(lt_cross_share_out(a.n, (int64_t)lt_cross_text<DIM>::bytes(1), QUERY_WARPS * 16, multiprocessors,
                               &share));
     size_t bytes = lt_cross_text<DIM>::bytes(share.room);
-    LT_TRY(lt_cross_allow(query_gradients_mma<DIM>, bytes));
+    LT_TRY(lt_cuda_allow(query_gradients_mma<DIM>, bytes));
     query_gradients_mma<DIM>
         <<<(unsigned)(a.n.G * a.n.H * share.splits), QUERY_WARPS * 32, bytes, stream>>>(a, share);
     return lt_cuda_launched();
@@ -220,7 +220,7 @@ lt_status run_queries(const lt_cross_backward<lt_bf16> &a, int multiprocessors, 
 
 template <int DIM> lt_status run_text(const lt_cross_backward<lt_bf16> &a, cudaStream_t stream) {
     size_t bytes = 2 * sizeof(unit_tile<DIM>);
-    LT_TRY(lt_cross_allow(text_gradients_mma<DIM>, bytes));
+    LT_TRY(lt_cuda_allow(text_gradients_mma<DIM>, bytes));
     int warps = (int)lt_ceil_div(lt_ceil_div(a.n.L, a.split.key_blocks), 16);
     dim3 grid((unsigned)(a.n.B * a.n.H * a.split.key_blocks), (unsigned)a.split.chunks);
     text_gradients_mma<DIM><<<grid, warps * 32, bytes, stream>>>(a);

@@ -61,12 +61,6 @@ lt_status lt_cross_backward_mma_queries(const lt_cross_backward<lt_bf16> &a, int
                                         cudaStream_t stream);
 lt_status lt_cross_backward_mma_text(const lt_cross_backward<lt_bf16> &a, cudaStream_t stream);
 
-/* For a kernel with more than 48 KB of dynamic shared memory. */
-template <typename Kernel> static lt_status lt_cross_allow(Kernel *kernel, size_t bytes) {
-    return lt_cuda_check(
-        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes));
-}
-
 #ifdef __CUDACC__
 
 /* The largest of a text's mask, by all lanes of a warp together. */

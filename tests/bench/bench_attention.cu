@@ -2,9 +2,10 @@
  * run. A program of its own, which calls the kernels without the launcher:
  *
  *     nvcc -std=c++17 -O3 -lineinfo --extended-lambda -gencode arch=compute_90a,code=sm_90a -I. -D_GNU_SOURCE -DLT_WITH_CUDA
+ *         '-DLT_CUBLASLT="libcublasLt.so.13"'
  *         -o bench_attention tests/bench/bench_attention.cu kernels/attention/mma_*.{cu,c} kernels/attention/cuda_bytes.c
- *         kernels/attention/cuda_{rope,combine}.cu kernels/attention/{grid,rope}.c kernels/attention/naive_{rope,state,output}.c
- *         core/{status,tensor,arena,convert,units,device,device_cpu,device_null,device_cuda,targets}.c -lcublasLt
+ *         kernels/attention/cuda_{rope,combine}.cu kernels/attention/{grid,rope,combine_plan}.c kernels/attention/naive_{rope,state,output}.c
+ *         core/{status,tensor,arena,convert,units,device,device_cpu,device_null,device_cuda,cublaslt_cuda,targets,log}.c -ldl
  *     ./bench_attention [check | time]
  */
 #include "kernels/attention/mma.h"
@@ -164,35 +165,26 @@ static lt_attn_state_backward_args state_backward_args(const problem &p, const o
             part_of(x.dpacked, 1), part_of(x.dpacked, 2), false, false};
 }
 
-/* The reader sums up the segments of its own block, unweighted. */
+/* Each block's reader sums up the segments of its own block, unweighted. */
 static lt_status combine(machine &m, const problem &p, const operands &x, bool backward) {
-    lt_status status = LT_OK;
-    int E = (int)x.S.shape[1];
-    for (int64_t g = 0; g < p.blocks && status == LT_OK; g++) {
-        std::vector<lt_tensor> S(E), z(E), dS(E), dz(E);
-        for (int e = 0; e < E; e++) {
-            S[e] = lt_select(lt_select(x.S, 0, g), 0, e), z[e] = lt_select(lt_select(x.z, 0, g), 0, e);
-            dS[e] = lt_select(lt_select(x.dS, 0, g), 0, e), dz[e] = lt_select(lt_select(x.dz, 0, g), 0, e);
-        }
-        std::vector<char> flags(E, 0);
-        lt_attn_combine_args forward = {
-            E, 0, S.data(), z.data(), {}, lt_select(x.all_S, 0, g), lt_select(x.all_z, 0, g)};
-        lt_attn_combine_backward_args back = {E,
-                                              0,
-                                              S.data(),
-                                              z.data(),
-                                              {},
-                                              lt_select(x.dall_S, 0, g),
-                                              lt_select(x.dall_z, 0, g),
-                                              dS.data(),
-                                              dz.data(),
-                                              (bool *)flags.data(),
-                                              {},
-                                              false};
-        status = backward ? lt_attn_combine_backward_cuda(&m.ctx, &back, NULL)
-                          : lt_attn_combine_cuda(&m.ctx, &forward, NULL);
+    int E = (int)x.S.shape[1], n = (int)p.blocks * E;
+    std::vector<lt_tensor> S(n), z(n), dS(n), dz(n);
+    std::vector<lt_attn_sum> sums(p.blocks);
+    std::vector<lt_attn_sum_gradient> gradients(p.blocks);
+    for (int i = 0; i < n; i++) {
+        int g = i / E, e = i % E;
+        S[i] = lt_select(lt_select(x.S, 0, g), 0, e), z[i] = lt_select(lt_select(x.z, 0, g), 0, e);
+        dS[i] = lt_select(lt_select(x.dS, 0, g), 0, e), dz[i] = lt_select(lt_select(x.dz, 0, g), 0, e);
     }
-    return status;
+    for (int g = 0; g < (int)p.blocks; g++) {
+        sums[g] = {g * E, E, 0, {}, lt_select(x.all_S, 0, g), lt_select(x.all_z, 0, g)};
+        gradients[g] = {g * E, E, 0, {}, lt_select(x.dall_S, 0, g), lt_select(x.dall_z, 0, g), {}, false};
+    }
+    lt_attn_combine_args forward = {(int)p.blocks, sums.data(), S.data(), z.data()};
+    lt_attn_combine_backward_args back = {(int)p.blocks, gradients.data(), S.data(), z.data(),
+                                          dS.data(),     dz.data(),        NULL};
+    return backward ? lt_attn_combine_backward_cuda(&m.ctx, &back, NULL)
+                    : lt_attn_combine_cuda(&m.ctx, &forward, NULL);
 }
 
 static lt_status run(machine &m, const problem &p, const operands &x, int which, bool wants_r) {

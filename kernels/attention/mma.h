@@ -7,6 +7,11 @@
  *     output           a warp takes 16 tokens at a time from memory to memory; S waits in shared memory
  *     state backward   the same with two products
  *     output backward  both: da as output does it, dS as state does it
+ *
+ * Code for sm_90a multiplies by wgmma, except in `state`, which waits for memory whichever it takes and needs fewer registers
+ * for mma.sync; all other code, that for plain sm_90 too, multiplies by mma.sync. In code for sm_90a the copy engine carries
+ * the tokens of `state backward` (mma_box.cuh) where both gradients are asked for and neither is added to. From sm_90 on an
+ * op's kernels overlap (lt_mma_launch).
  */
 #ifndef LT_KERNELS_ATTENTION_MMA_H
 #define LT_KERNELS_ATTENTION_MMA_H
@@ -19,8 +24,11 @@ extern "C" {
 
 /* Tokens of one segment are shared out over `count` chunks of `tokens`, a multiple of a tile, so that `items` segments and
  * heads give an H100 so many blocks of threads a multiprocessor: kernels that sum S keep it in registers, those that read
- * S have room for more. Any GPU runs them. */
-enum { LT_MMA_TILE = 64, LT_MMA_SUM_RESIDENT = 2, LT_MMA_READ_RESIDENT = 3 };
+ * S have room for more, unless boxes of tokens take it from shared memory. Any GPU runs them. */
+enum { LT_MMA_TILE = 64, LT_MMA_SUM_RESIDENT = 2, LT_MMA_READ_RESIDENT = 3, LT_MMA_BOX_RESIDENT = 2 };
+/* Of `output`: the largest heads leave less room where it sums r as well. */
+#define LT_MMA_OUTPUT_RESIDENT(dim, wants_r)                                                                 \
+    ((wants_r) && (dim) > 112 ? LT_MMA_SUM_RESIDENT : LT_MMA_READ_RESIDENT)
 typedef struct lt_mma_chunks {
     int count, tokens;
 } lt_mma_chunks;

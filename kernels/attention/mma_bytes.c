@@ -62,7 +62,7 @@ size_t lt_attn_state_backward_mma_bytes(const lt_attn_shape *s, const lt_rope *r
 size_t lt_attn_output_mma_bytes(const lt_attn_shape *s, const lt_rope *rope, bool wants_r) {
     if (!lt_attn_mma_fits(s, rope, whole(rope))) return 0;
     int64_t items = s->blocks * s->heads;
-    lt_mma_chunks chunks = lt_mma_chunks_of(items, s->tokens, LT_MMA_READ_RESIDENT);
+    lt_mma_chunks chunks = lt_mma_chunks_of(items, s->tokens, LT_MMA_OUTPUT_RESIDENT(s->dim, wants_r));
     return lt_rope_table_bytes(rope, s) + matrix_bytes(s, 1) +
            (wants_r ? partial_bytes(items, chunks, s->dim) : 0);
 }

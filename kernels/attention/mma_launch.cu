@@ -23,38 +23,54 @@ lt_status lt_mma_begin(lt_ctx *ctx, const lt_rope *rope, lt_segment_box box, con
     return LT_OK;
 }
 
-template <int D, bool TRANSPOSED>
-static __global__ void __launch_bounds__(THREADS) order_matrices(const float *S, int64_t pieces, uint4 *to) {
+/* Piece `piece` of a matrix, or of the transposed one. */
+template <int D>
+static __device__ __forceinline__ uint4 ordered(const float *matrix, int piece, bool turned) {
     using L = lt_mma_layout<D>;
-    int64_t index = (int64_t)blockIdx.x * THREADS + threadIdx.x;
-    if (index >= pieces) return;
-    int64_t item = index / L::MATRIX;
-    int piece = (int)(index - item * L::MATRIX), lane = piece & 31, g = lane >> 2, t = lane & 3;
-    int two = piece / 32 % L::STEPS, step = piece / 32 / L::STEPS;
-    const float *matrix = S + item * D * D;
     uint32_t words[4];
 #pragma unroll
     for (int i = 0; i < 4; i++) {
+#if LT_MMA_HOPPER
+        int column = piece & 7, n = L::channel(piece / 8 % L::PAIRS, column >> 1) + (column & 1);
+        int k = L::channel(piece / 8 / L::PAIRS, i);
+#else
+        int lane = piece & 31, g = lane >> 2, t = lane & 3, two = piece / 32 % L::STEPS;
+        int step = piece / 32 / L::STEPS;
         int n = L::channel(2 * two + (i >> 1), g >> 1) + (g & 1), k = L::channel(2 * step + (i & 1), t);
-        const float *at = TRANSPOSED ? matrix + n * D + k : matrix + k * D + n;
-        words[i] = lt_mma_pack(make_float2(at[0], at[TRANSPOSED ? 1 : D]));
+#endif
+        const float *at = turned ? matrix + n * D + k : matrix + k * D + n;
+        words[i] = lt_mma_pack(make_float2(at[0], at[turned ? 1 : D]));
     }
-    to[index] = make_uint4(words[0], words[1], words[2], words[3]);
+    return make_uint4(words[0], words[1], words[2], words[3]);
 }
 
-lt_status lt_mma_order_matrices(lt_ctx *ctx, const float *S, int64_t items, int64_t dim, bool transposed,
-                                uint4 *to) {
+/* Rows of blocks: S, then S^T, of those that are asked for. Neither reads nor writes what the kernel ahead writes, and awaits
+ * it only so that the next kernel need not. */
+template <int D>
+static __global__ void __launch_bounds__(THREADS)
+    order_matrices(const float *S, int64_t pieces, uint4 *plain, uint4 *transposed) {
+    using L = lt_mma_layout<D>;
+    bool turned = !plain || blockIdx.y > 0;
+    lt_mma_let_next_start();
+    int64_t index = (int64_t)blockIdx.x * THREADS + threadIdx.x, item = index / L::MATRIX;
+    if (index < pieces)
+        (turned ? transposed : plain)[index] =
+            ordered<D>(S + item * D * D, (int)(index - item * L::MATRIX), turned);
+    lt_mma_await();
+}
+
+lt_status lt_mma_order_matrices(lt_ctx *ctx, const float *S, int64_t items, int64_t dim, uint4 *plain,
+                                uint4 *transposed) {
     return lt_mma_by_dim(dim, [&](auto size) {
         constexpr int D = decltype(size)::value;
         int64_t pieces = items * lt_mma_layout<D>::MATRIX;
-        unsigned blocks = (unsigned)lt_ceil_div(pieces, THREADS);
-        if (transposed) order_matrices<D, true><<<blocks, THREADS, 0, lt_cuda_stream(ctx)>>>(S, pieces, to);
-        else order_matrices<D, false><<<blocks, THREADS, 0, lt_cuda_stream(ctx)>>>(S, pieces, to);
-        return lt_cuda_launched();
+        dim3 blocks((unsigned)lt_ceil_div(pieces, THREADS), plain && transposed ? 2 : 1);
+        return lt_mma_launch(ctx, order_matrices<D>, blocks, THREADS, 0, S, pieces, plain, transposed);
     });
 }
 
 static __global__ void __launch_bounds__(THREADS) fold(const __grid_constant__ lt_mma_fold_job job) {
+    lt_mma_await();
     int size = job.one_floats + job.two_floats, fours = size / 4;
     int64_t index = (int64_t)blockIdx.x * THREADS + threadIdx.x, item = index / fours;
     if (item >= job.items) return;
@@ -78,6 +94,5 @@ static __global__ void __launch_bounds__(THREADS) fold(const __grid_constant__ l
 
 lt_status lt_mma_fold(lt_ctx *ctx, const lt_mma_fold_job *job) {
     int64_t threads = job->items * ((job->one_floats + job->two_floats) / 4);
-    fold<<<(unsigned)lt_ceil_div(threads, THREADS), THREADS, 0, lt_cuda_stream(ctx)>>>(*job);
-    return lt_cuda_launched();
+    return lt_mma_launch(ctx, fold, dim3((unsigned)lt_ceil_div(threads, THREADS)), THREADS, 0, *job);
 }

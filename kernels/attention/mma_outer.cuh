@@ -4,13 +4,17 @@
 
 #include "kernels/attention/mma_tile.cuh"
 
-/* The four warps of a block hold a quarter each: a half of the rows, a half of the columns. */
-template <int D> struct lt_mma_outer {
-    static constexpr int ROWS = (D / 16 + 1) / 2, COLUMNS = D / 16; /* tiles of 16 rows, of 8 columns */
+/* The four warps of a block hold a quarter each: a half of the rows, a half of the columns; TOGETHER, by wgmma, 16 of every
+ * 64 rows, where rows from D on are of no meaning. */
+template <int D, bool TOGETHER> struct lt_mma_outer {
+    static constexpr int ROWS =
+                             TOGETHER ? (D + 63) / 64 : (D / 16 + 1) / 2, /* tiles of 16 rows, of 8 columns */
+        COLUMNS = TOGETHER ? D / 8 : D / 16;
     float sum[ROWS][COLUMNS][4];
 };
 
-template <int D> static __device__ __forceinline__ void lt_mma_outer_clear(lt_mma_outer<D> &outer) {
+template <int D, bool TOGETHER>
+static __device__ __forceinline__ void lt_mma_outer_clear(lt_mma_outer<D, TOGETHER> &outer) {
 #pragma unroll
     for (int i = 0; i < outer.ROWS; i++)
 #pragma unroll
@@ -19,12 +23,29 @@ template <int D> static __device__ __forceinline__ void lt_mma_outer_clear(lt_mm
             for (int c = 0; c < 4; c++) outer.sum[i][j][c] = 0;
 }
 
-/* Adds LT_MMA_TILE tokens. */
+#if LT_MMA_HOPPER
+/* Adds LT_MMA_TILE tokens. Until lt_mma_products_wait, the tiles must stay as they are. */
 template <int D>
-static __device__ __forceinline__ void lt_mma_outer_add(lt_mma_outer<D> &outer, uint32_t a_tile,
+static __device__ __forceinline__ void lt_mma_outer_add(lt_mma_outer<D, true> &outer, uint32_t a_tile,
+                                                        uint32_t b_tile) {
+    uint64_t a = lt_wgmma_at(a_tile, LT_MMA_PANEL, 512, LT_WGMMA_SWAP64),
+             b = lt_wgmma_at(b_tile, LT_MMA_PANEL, 512, LT_WGMMA_SWAP64);
+    lt_wgmma_begin();
+#    pragma unroll
+    for (int step = 0; step < LT_MMA_TILE / 16; step++)
+#    pragma unroll
+        for (int i = 0; i < outer.ROWS; i++)
+            lt_wgmma_sum<D>(outer.sum[i], a + ((2 * LT_MMA_PANEL * i + 1024 * step) >> 4),
+                            b + (1024 * step >> 4));
+    lt_wgmma_send();
+}
+#endif
+/* The same, warp by warp. */
+template <int D>
+static __device__ __forceinline__ void lt_mma_outer_add(lt_mma_outer<D, false> &outer, uint32_t a_tile,
                                                         uint32_t b_tile) {
     using L = lt_mma_layout<D>;
-    constexpr int ROWS = lt_mma_outer<D>::ROWS, COLUMNS = lt_mma_outer<D>::COLUMNS;
+    constexpr int ROWS = outer.ROWS, COLUMNS = outer.COLUMNS;
     int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, tile = lane >> 3, in_tile = lane & 7;
     int row0 = (warp & 1) * ROWS, column0 = (warp >> 1) * COLUMNS, swap = lt_mma_swap_of(in_tile);
     /* Tiles of A: tokens 0 to 7 of two chunks, then tokens 8 to 15; of B: tokens first, then chunks. */
@@ -53,16 +74,18 @@ static __device__ __forceinline__ void lt_mma_outer_add(lt_mma_outer<D> &outer, 
 }
 
 /* Writes the block's sum, [D, D] contiguous. */
-template <int D>
-static __device__ __forceinline__ void lt_mma_outer_put(const lt_mma_outer<D> &outer, float *to) {
+template <int D, bool TOGETHER>
+static __device__ __forceinline__ void lt_mma_outer_put(const lt_mma_outer<D, TOGETHER> &outer, float *to) {
     int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
-    int row0 = (warp & 1) * outer.ROWS, column0 = (warp >> 1) * outer.COLUMNS;
+    int row0 = TOGETHER ? warp : (warp & 1) * outer.ROWS;
+    int column0 = TOGETHER ? 0 : (warp >> 1) * outer.COLUMNS;
+    constexpr int apart = TOGETHER ? 4 : 1;
 #pragma unroll
     for (int i = 0; i < outer.ROWS; i++) {
-        if (row0 + i >= D / 16) continue;
+        if (row0 + apart * i >= D / 16) continue;
 #pragma unroll
         for (int j = 0; j < outer.COLUMNS; j++) {
-            float *at = to + (16 * (row0 + i) + lane / 4) * D + 8 * (column0 + j) + 2 * (lane & 3);
+            float *at = to + (16 * (row0 + apart * i) + lane / 4) * D + 8 * (column0 + j) + 2 * (lane & 3);
             const float(&c)[4] = outer.sum[i][j];
             *reinterpret_cast<float2 *>(at) = make_float2(c[0], c[1]);
             *reinterpret_cast<float2 *>(at + 8 * D) = make_float2(c[2], c[3]);
@@ -79,11 +102,15 @@ template <int D> struct lt_mma_share {
     int chunk, row;
     bool works;
 };
-template <int D> static __device__ __forceinline__ lt_mma_share<D> lt_mma_share_of(int thread) {
+/* Of a tile in panels, a warp takes 8 tokens of a panel, so that 8 lanes meet all banks. */
+template <int D, bool TOGETHER>
+static __device__ __forceinline__ lt_mma_share<D> lt_mma_share_of(int thread) {
+    constexpr int PANELS = lt_mma_layout<D>::GROUPS;
+    int warp = thread >> 5, lane = thread & 31;
     lt_mma_share<D> share;
-    share.row = thread / share.CHUNKS;
-    share.chunk = thread - share.row * share.CHUNKS;
-    share.works = share.row < share.ROWS;
+    share.row = TOGETHER ? warp / PANELS * 8 + (lane >> 2) : thread / share.CHUNKS;
+    share.chunk = TOGETHER ? warp % PANELS * 4 + (lane & 3) : thread - share.row * share.CHUNKS;
+    share.works = share.row < share.ROWS && share.chunk < share.CHUNKS;
     return share;
 }
 

@@ -14,16 +14,15 @@ struct output_job {
 };
 
 /* a = phi(q), and 1 / (z.a) of the lane's tokens; 0 where z.a = 0. */
-template <int D, int M>
-__device__ __forceinline__ void weigh(lt_mma_tokens<D, M> &a, const float *z, float (&inverse)[2 * M],
-                                      int t) {
+template <int D>
+__device__ __forceinline__ void weigh(lt_mma_tokens<D> &a, const float *z, float (&inverse)[2], int t) {
     using L = lt_mma_layout<D>;
-    float mass[2 * M] = {};
+    float mass[2] = {};
 #pragma unroll
     for (int r = 0; r < L::PAIRS; r += 2) {
         float4 weights = *reinterpret_cast<const float4 *>(z + L::channel(r, t));
 #pragma unroll
-        for (int i = 0; i < 2 * M; i++) {
+        for (int i = 0; i < 2; i++) {
             uint32_t(&x)[L::PAIRS] = a.x[i];
             x[r] = lt_mma_relu(x[r]);
             x[r + 1] = lt_mma_relu(x[r + 1]);
@@ -32,18 +31,18 @@ __device__ __forceinline__ void weigh(lt_mma_tokens<D, M> &a, const float *z, fl
         }
     }
 #pragma unroll
-    for (int i = 0; i < 2 * M; i++) {
+    for (int i = 0; i < 2; i++) {
         mass[i] = lt_mma_quad_sum(mass[i]);
         inverse[i] = mass[i] == 0 ? 0 : __frcp_rn(mass[i]);
     }
 }
 
 /* r += a / (z.a), the lane's channels of the lane's tokens. */
-template <int D, int M>
-__device__ __forceinline__ void add_reads(const lt_mma_tokens<D, M> &a, const float (&inverse)[2 * M],
+template <int D>
+__device__ __forceinline__ void add_reads(const lt_mma_tokens<D> &a, const float (&inverse)[2],
                                           float2 (&r)[lt_mma_layout<D>::PAIRS]) {
 #pragma unroll
-    for (int i = 0; i < 2 * M; i++)
+    for (int i = 0; i < 2; i++)
 #pragma unroll
         for (int k = 0; k < lt_mma_layout<D>::PAIRS; k++) {
             float2 x = lt_mma_unpack(a.x[i][k]);
@@ -72,70 +71,78 @@ __device__ __forceinline__ void put_reads(float2 (&r)[lt_mma_layout<D>::PAIRS], 
 }
 
 /* One group of channels of o, for all of the warp's tokens. */
-template <int D, int M>
-__device__ __forceinline__ void put_group(const float (&value)[M][4][4], const float (&inverse)[2 * M],
-                                          lt_bf16 *row, int stride, int token, int last, int group, int t) {
+template <int D>
+__device__ __forceinline__ void put_group(const float (&value)[lt_mma_at_once<D>::PAIRS][4], int first,
+                                          const float (&inverse)[2], lt_bf16 *row, int stride, int token,
+                                          int last, int group, int t) {
 #pragma unroll
-    for (int i = 0; i < 2 * M; i++) {
+    for (int i = 0; i < 2; i++) {
         float scale = inverse[i];
         float2 o[4];
+        const uint32_t all[4] = {~0u, ~0u, ~0u, ~0u};
 #pragma unroll
-        for (int n = 0; n < 4; n++) {
-            const float *c = value[i >> 1][n] + 2 * (i & 1);
+        for (int n = 0; n < lt_mma_layout<D>::pairs(group); n++) {
+            const float *c = value[first + n] + 2 * i;
             o[n] = scale == 0 ? make_float2(0, 0) : make_float2(c[0] * scale, c[1] * scale);
         }
-        if (token + 8 * i < last) lt_mma_write_group<D>(row + 8 * i * stride, group, t, o, false);
+        if (token + 8 * i < last) lt_mma_write_group<D>(row + 8 * i * stride, group, t, o, all, false);
     }
 }
 
-template <int D, int M, bool WANTS_R>
-__global__ void __launch_bounds__(LT_MMA_THREADS, LT_MMA_READ_RESIDENT)
+template <int D, bool WANTS_R>
+__global__ void __launch_bounds__(LT_MMA_THREADS, LT_MMA_OUTPUT_RESIDENT(D, WANTS_R))
     read_state(const __grid_constant__ output_job job) {
     using L = lt_mma_layout<D>;
-    using tokens = lt_mma_tokens<D, M>;
-    extern __shared__ uint4 shared[];
+    using tokens = lt_mma_tokens<D>;
+    extern __shared__ __align__(1024) uint4 shared[];
     float *z = reinterpret_cast<float *>(shared + L::MATRIX);
     lt_mma_part part = lt_mma_part_of(job.grid);
     int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, t = lane & 3;
     int token = part.first + warp * tokens::WARP + (lane >> 2);
+    int ahead = token - part.first -
+                (LT_MMA_HOPPER ? 0 : warp * tokens::WARP); /* all warps end together, or each alone */
     tokens next, a;
     float2 r[L::PAIRS];
     lt_mma_load(next, lt_mma_row<D>(job.q, part, token), (int)job.q.token, token, part.last, t);
+    lt_mma_await();
     lt_mma_copy_matrix(shared, job.S + part.item * L::MATRIX, L::MATRIX);
     if (threadIdx.x < D) z[threadIdx.x] = job.z[part.item * D + threadIdx.x];
     if (WANTS_R)
         for (int k = 0; k < L::PAIRS; k++) r[k] = make_float2(0, 0);
     lt_mma_copies_wait<0>();
+    lt_mma_publish();
     __syncthreads();
-    for (; token - (lane >> 2) < part.last; token += tokens::BLOCK) {
-        float inverse[2 * M], value[M][4][4];
-        lt_mma_place at[2 * M];
+    for (; token - ahead < part.last; token += tokens::BLOCK) {
+        float inverse[2], value[lt_mma_at_once<D>::PAIRS][4];
+        lt_mma_place at[2];
         a = next;
         weigh(a, z, inverse, t);
         if (WANTS_R) add_reads(a, inverse, r);
-        lt_mma_places<D, M>(at, job.grid, part.block, token, part.last);
+        lt_mma_places<D>(at, job.grid, part.block, token, part.last);
         lt_mma_turn(a, job.grid.turns, at, t);
         int later = token + tokens::BLOCK;
         lt_mma_load(next, lt_mma_row<D>(job.q, part, later), (int)job.q.token, later, part.last, t);
         lt_bf16 *o = lt_mma_row<D>(job.o, part, token);
 #pragma unroll
-        for (int group = 0; group < L::GROUPS; group++) {
+        for (int group = 0; group < L::GROUPS; group += lt_mma_at_once<D>::GROUPS) {
             __syncwarp(); /* without it, the next group's loads would start early and take too many registers */
             lt_mma_product(value, a, shared, group, lane);
-            put_group<D, M>(value, inverse, o, (int)job.o.token, token, part.last, group, t);
+#pragma unroll
+            for (int i = 0; i < lt_mma_at_once<D>::GROUPS; i++)
+                put_group<D>(value, 4 * i, inverse, o, (int)job.o.token, token, part.last, group + i, t);
         }
     }
     if (!WANTS_R) return;
+    lt_mma_let_next_start();
     float *sums = z + D;
     put_reads<D>(r, sums, job.r + (part.item * gridDim.y + blockIdx.y) * D);
 }
 
 template <int D, bool WANTS_R> lt_status launch(lt_ctx *ctx, const output_job &job, dim3 blocks) {
     size_t bytes = lt_mma_layout<D>::MATRIX * sizeof(uint4) + (WANTS_R ? 5 : 1) * D * sizeof(float);
-    auto *kernel = read_state<D, LT_MMA_TILES, WANTS_R>;
+    auto *kernel = read_state<D, WANTS_R>;
     LT_TRY(lt_mma_allow(kernel, bytes));
-    kernel<<<blocks, LT_MMA_THREADS, bytes, lt_cuda_stream(ctx)>>>(job);
-    return lt_cuda_launched();
+    return lt_mma_launch(ctx, kernel, blocks, LT_MMA_THREADS, bytes, job);
 }
 
 } // namespace
@@ -151,16 +158,16 @@ lt_status lt_attn_output_mma(lt_ctx *ctx, const lt_attn_output_args *a, void *wo
     int64_t D = shape.dim, items = shape.blocks * shape.heads;
     char *memory = (char *)workspace;
     output_job job;
-    LT_TRY(lt_mma_begin(ctx, &a->rope, lt_attn_whole(&a->rope), &shape, LT_MMA_READ_RESIDENT, &memory,
-                        &job.grid));
+    bool wants_r = !lt_is_empty(&a->r);
+    LT_TRY(lt_mma_begin(ctx, &a->rope, lt_attn_whole(&a->rope), &shape, LT_MMA_OUTPUT_RESIDENT(D, wants_r),
+                        &memory, &job.grid));
     uint4 *S = (uint4 *)lt_mma_take(&memory, (size_t)(items * D * D) * sizeof(lt_bf16));
-    LT_TRY(lt_mma_order_matrices(ctx, (const float *)a->S.data, items, D, false, S));
+    LT_TRY(lt_mma_order_matrices(ctx, (const float *)a->S.data, items, D, S, NULL));
     int count = (int)lt_ceil_div(job.grid.tokens, job.grid.chunk);
     float *partial = (float *)memory;
     job.q = lt_mma_rows_of(&a->q), job.o = lt_mma_rows_of(&a->o);
     job.S = S, job.z = (const float *)a->z.data;
     job.r = count > 1 ? partial : (float *)a->r.data;
-    bool wants_r = !lt_is_empty(&a->r);
     dim3 blocks((unsigned)shape.heads, (unsigned)count, (unsigned)shape.blocks);
     LT_TRY(lt_mma_by_dim(D, [&](auto size) {
         constexpr int dim = decltype(size)::value;

@@ -7,6 +7,7 @@
  * all warps together add the tile to dS, as in mma_state.cu. */
 #include "kernels/attention/mma_launch.cuh"
 #include "kernels/attention/mma_outer.cuh"
+#include "kernels/attention/mma_stream.cuh"
 
 namespace {
 
@@ -15,8 +16,8 @@ struct gradient_job {
     lt_mma_rows q, g, dq; /* dq: data NULL where not asked for */
     const uint4 *S;       /* transposed, in bf16, ordered */
     const float *z;
-    float *
-        sums; /* of chunk 0 of item 0: dS [D, D] and dz [D]; chunks follow each other; NULL where not asked for */
+    /* dS [D, D] and dz [D] of chunk 0 of item 0; chunks follow each other; NULL where not asked for */
+    float *sums;
     int stages;
     bool add_dq;
 };
@@ -44,20 +45,40 @@ template <int D>
 __device__ __forceinline__ void fetch(const gradient_job &job, const lt_mma_part &part, int tile,
                                       char *stage) {
     using L = lt_mma_layout<D>;
+#if LT_MMA_HOPPER
+    int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
+    uint32_t to = (uint32_t)__cvta_generic_to_shared(stage);
+#    pragma unroll
+    for (int half = 0; half < 2; half++) {
+        int row = 16 * warp + 8 * half + (lane >> 2), token = part.first + tile * LT_MMA_TILE + row;
+        bool there = token < part.last;
+        int from = there ? token : part.first;
+        const lt_bf16 *q = lt_mma_row<D>(job.q, part, from), *g = lt_mma_row<D>(job.g, part, from);
+#    pragma unroll
+        for (int group = 0; group < L::GROUPS; group++) {
+            int chunk = 4 * group + (lane & 3);
+            if (chunk >= L::CHUNKS) continue;
+            uint32_t at = to + lt_mma_chunk_at<D, LT_MMA_HOPPER>(row, chunk);
+            lt_mma_copy16(at, q + 8 * chunk, there);
+            lt_mma_copy16(at + L::TILE_BYTES, g + 8 * chunk, there);
+        }
+    }
+#else
     constexpr int ROWS = 32 / L::CHUNKS; /* tokens at a time; a few lanes are idle where 32 is no multiple */
     int lane = threadIdx.x & 31, row = lane / L::CHUNKS, chunk = lane - row * L::CHUNKS;
     if (row >= ROWS) return;
     row += 16 * (threadIdx.x >> 5);
     uint32_t to = (uint32_t)__cvta_generic_to_shared(stage);
-#pragma unroll 4
+#    pragma unroll 4
     for (int pass = 0; pass < 16 / ROWS; pass++) {
         int token = part.first + tile * LT_MMA_TILE + row + pass * ROWS;
         bool there = token < part.last;
         int from = there ? token : part.first;
-        uint32_t at = to + lt_mma_chunk_at<D>(row + pass * ROWS, chunk);
+        uint32_t at = to + lt_mma_chunk_at<D, LT_MMA_HOPPER>(row + pass * ROWS, chunk);
         lt_mma_copy16(at, lt_mma_row<D>(job.q, part, from) + 8 * chunk, there);
         lt_mma_copy16(at + L::TILE_BYTES, lt_mma_row<D>(job.g, part, from) + 8 * chunk, there);
     }
+#endif
 }
 
 /* c = 1 / (z.a) of the lane's tokens `row` and `row` + 8; 0 where z.a = 0. */
@@ -70,7 +91,7 @@ __device__ __forceinline__ void weigh(const char *q, int row, const float *z, in
 #pragma unroll
         for (int half = 0; half < 2; half++) {
             uint32_t x[4];
-            lt_mma_take_group<D>(x, q, row + 8 * half, group, t);
+            lt_mma_take_group<D, LT_MMA_HOPPER>(x, q, row + 8 * half, group, t);
 #pragma unroll
             for (int n = 0; n < L::pairs(group); n++) {
                 float2 weight = *reinterpret_cast<const float2 *>(z + L::channel(4 * group + n, t));
@@ -85,24 +106,36 @@ __device__ __forceinline__ void weigh(const char *q, int row, const float *z, in
     }
 }
 
-/* u = S g of the lane's two tokens: u[pair][2 * half + e]. */
+/* u = S g of the lane's two tokens: u[pair][2 * half + e]. On Hopper it is there after the next wait. */
 template <int D>
 __device__ __forceinline__ void multiply(float (&u)[lt_mma_layout<D>::PAIRS][4], const char *g, int row,
                                          const uint4 *S, int lane) {
     using L = lt_mma_layout<D>;
-#pragma unroll
+#if LT_MMA_HOPPER
+    uint32_t low[4 * L::GROUPS], high[4 * L::GROUPS];
+#    pragma unroll
+    for (int group = 0; group < L::GROUPS; group++) {
+        uint32_t x[4], y[4];
+        lt_mma_take_group<D, LT_MMA_HOPPER>(x, g, row, group, lane & 3);
+        lt_mma_take_group<D, LT_MMA_HOPPER>(y, g, row + 8, group, lane & 3);
+#    pragma unroll
+        for (int i = 0; i < 4; i++) low[4 * group + i] = x[i], high[4 * group + i] = y[i];
+    }
+    lt_mma_rows_times<D>(u, low, high, S);
+#else
+#    pragma unroll
     for (int n = 0; n < L::PAIRS; n++)
-#pragma unroll
+#    pragma unroll
         for (int i = 0; i < 4; i++) u[n][i] = 0;
-#pragma unroll
+#    pragma unroll
     for (int group = 0; group < L::GROUPS; group++) {
         uint32_t low[4], high[4];
-        lt_mma_take_group<D>(low, g, row, group, lane & 3);
-        lt_mma_take_group<D>(high, g, row + 8, group, lane & 3);
-#pragma unroll
+        lt_mma_take_group<D, LT_MMA_HOPPER>(low, g, row, group, lane & 3);
+        lt_mma_take_group<D, LT_MMA_HOPPER>(high, g, row + 8, group, lane & 3);
+#    pragma unroll
         for (int i = 0; i < L::pairs(group); i += 2) {
             int step = 2 * group + i / 2;
-#pragma unroll
+#    pragma unroll
             for (int n = 0; n < L::PAIRS; n += 2) {
                 uint4 b = S[(step * L::STEPS + n / 2) * 32 + lane];
                 lt_mma(u[n], low[i], high[i], low[i + 1], high[i + 1], b.x, b.y);
@@ -110,6 +143,7 @@ __device__ __forceinline__ void multiply(float (&u)[lt_mma_layout<D>::PAIRS][4],
             }
         }
     }
+#endif
 }
 
 /* u becomes R^T u, c R a goes to `reads`, and m comes out, of one of the lane's tokens. */
@@ -123,7 +157,7 @@ __device__ __forceinline__ float turn_back(float (&u)[lt_mma_layout<D>::PAIRS][4
     for (int group = 0; group < L::GROUPS; group++) {
         uint32_t x[4];
         __syncwarp();
-        lt_mma_take_group<D>(x, q, row, group, t);
+        lt_mma_take_group<D, LT_MMA_HOPPER>(x, q, row, group, t);
 #pragma unroll
         for (int n = 0; n < L::pairs(group); n++) {
             float4 two = lt_mma_two_turns<D>(turns, at, L::channel(4 * group + (n & ~1), t) / 2);
@@ -135,7 +169,7 @@ __device__ __forceinline__ float turn_back(float (&u)[lt_mma_layout<D>::PAIRS][4
             dot += back.x * a.x + back.y * a.y;
             x[n] = lt_mma_pack(make_float2(there.x * c, there.y * c));
         }
-        lt_mma_put_group<D>(reads, row, group, t, x);
+        lt_mma_put_group<D, LT_MMA_HOPPER>(reads, row, group, t, x);
     }
     dot = lt_mma_quad_sum(dot);
     return c == 0 ? 0 : -dot * c * c;
@@ -149,33 +183,30 @@ __device__ __forceinline__ void put_dq(const float (&u)[lt_mma_layout<D>::PAIRS]
     using L = lt_mma_layout<D>;
 #pragma unroll
     for (int group = 0; group < L::GROUPS; group++) {
-        uint32_t x[4];
+        uint32_t x[4], mask[4];
         float2 value[4];
         __syncwarp();
-        lt_mma_take_group<D>(x, q, row, group, t);
+        lt_mma_take_group<D, LT_MMA_HOPPER>(x, q, row, group, t);
 #pragma unroll
         for (int n = 0; n < L::pairs(group); n++) {
             float2 weight = *reinterpret_cast<const float2 *>(z + L::channel(4 * group + n, t));
             const float *w = u[4 * group + n] + 2 * half;
-            uint32_t positive = c == 0 ? 0 : lt_mma_positive(x[n]);
-            value[n].x = positive & 1 ? c * w[0] + m * weight.x : 0;
-            value[n].y = positive >> 16 ? c * w[1] + m * weight.y : 0;
+            mask[n] = c == 0 ? 0 : lt_mma_positive(x[n]);
+            value[n] = make_float2(c * w[0] + m * weight.x, c * w[1] + m * weight.y);
         }
-        if (there) lt_mma_write_group<D>(dq, group, t, value, add);
+        if (there) lt_mma_write_group<D>(dq, group, t, value, mask, add);
     }
 }
 
-/* All that a warp does with its tokens of one tile. */
+/* What a warp does with its tokens of one tile once u and c are known. */
 template <int D>
-__device__ __forceinline__ void read_tile(const gradient_job &job, const lt_mma_part &part, int tile,
-                                          const memory_map<D> &memory, int stage) {
+__device__ __forceinline__ void end_tile(const gradient_job &job, const lt_mma_part &part, int tile,
+                                         const memory_map<D> &memory, int stage,
+                                         float (&u)[lt_mma_layout<D>::PAIRS][4], const float (&c)[2]) {
     using L = lt_mma_layout<D>;
     int lane = threadIdx.x & 31, t = lane & 3, row = 16 * (threadIdx.x >> 5) + (lane >> 2);
     int token = part.first + tile * LT_MMA_TILE + row;
     const char *q = memory.q(stage);
-    float c[2], u[L::PAIRS][4];
-    weigh<D>(q, row, memory.z(), t, c);
-    multiply<D>(u, memory.g(stage), row, memory.S(), lane);
     __syncwarp(); /* g has been read: */
 #pragma unroll
     for (int half = 0; half < 2; half++) {
@@ -185,7 +216,7 @@ __device__ __forceinline__ void read_tile(const gradient_job &job, const lt_mma_
         if (c[half] == 0) { /* nothing passes through this token, whatever g is */
             const uint32_t none[4] = {};
             for (int group = 0; group < L::GROUPS; group++)
-                lt_mma_put_group<D>(memory.g(stage), row + 8 * half, group, t, none);
+                lt_mma_put_group<D, LT_MMA_HOPPER>(memory.g(stage), row + 8 * half, group, t, none);
         }
         if (job.dq.data)
             put_dq<D>(u, half, q, row + 8 * half, c[half], m, memory.z(),
@@ -202,7 +233,8 @@ __device__ __forceinline__ void add_masses(const lt_mma_share<D> &share, const c
 #pragma unroll 2
     for (int pass = 0; pass < share.PASSES; pass++) {
         int row = share.row + pass * share.ROWS;
-        uint4 loaded = *reinterpret_cast<const uint4 *>(q + lt_mma_chunk_at<D>(row, share.chunk));
+        uint4 loaded =
+            *reinterpret_cast<const uint4 *>(q + lt_mma_chunk_at<D, LT_MMA_HOPPER>(row, share.chunk));
         const uint32_t x[4] = {loaded.x, loaded.y, loaded.z, loaded.w};
         float weight = m[row];
 #pragma unroll
@@ -214,48 +246,50 @@ __device__ __forceinline__ void add_masses(const lt_mma_share<D> &share, const c
     }
 }
 
-template <int D>
+template <int D, bool WANTS_S>
 __global__ void __launch_bounds__(LT_MMA_THREADS, LT_MMA_SUM_RESIDENT)
     output_gradients(const __grid_constant__ gradient_job job) {
     using L = lt_mma_layout<D>;
-    extern __shared__ uint4 shared[];
+    extern __shared__ __align__(1024) uint4 shared[];
     memory_map<D> memory = {reinterpret_cast<char *>(shared), job.stages};
     lt_mma_part part = lt_mma_part_of(job.grid);
-    lt_mma_share<D> share = lt_mma_share_of<D>(threadIdx.x);
-    int tiles = (part.last - part.first + LT_MMA_TILE - 1) / LT_MMA_TILE;
-    lt_mma_outer<D> outer;
-    float dz[8] = {0};
+    lt_mma_share<D> share = lt_mma_share_of<D, LT_MMA_HOPPER>(threadIdx.x);
+    int lane = threadIdx.x & 31, row = 16 * (threadIdx.x >> 5) + (lane >> 2);
+    int tiles = (part.last - part.first + LT_MMA_TILE - 1) / LT_MMA_TILE, stage = 0;
+    lt_mma_outer<D, LT_MMA_HOPPER> outer;
+    float dz[8] = {0}, u[L::PAIRS][4], c[2];
     lt_mma_outer_clear(outer);
-    uint32_t S = (uint32_t)__cvta_generic_to_shared(shared);
-    for (int i = threadIdx.x; i < L::MATRIX; i += LT_MMA_THREADS)
-        lt_mma_copy16(S + 16 * i, job.S + part.item * L::MATRIX + i, true);
-    if (threadIdx.x < D) memory.z()[threadIdx.x] = job.z[part.item * D + threadIdx.x];
-    lt_mma_copies_end_group();
-    for (int tile = 0; tile < job.stages; tile++) {
+    for (int tile = 0; tile < job.stages; tile++)
         if (tile < tiles) fetch<D>(job, part, tile, memory.q(tile));
-        lt_mma_copies_end_group();
-    }
-    if (job.stages == 2) lt_mma_copies_wait<2>();
-    else lt_mma_copies_wait<1>();
-    __syncthreads(); /* S and z are there */
-    int stage = 0;
+    lt_mma_await();
+    lt_mma_copy_matrix(shared, job.S + part.item * L::MATRIX, L::MATRIX);
+    if (threadIdx.x < D) memory.z()[threadIdx.x] = job.z[part.item * D + threadIdx.x];
+    lt_mma_copies_wait<0>();
+    lt_mma_publish();
+    __syncthreads(); /* S, z and the first tiles are there */
     for (int tile = 0; tile < tiles; tile++) {
         if (job.stages == 2) lt_mma_copies_wait<1>();
         else lt_mma_copies_wait<0>();
         __syncwarp();
-        read_tile<D>(job, part, tile, memory, stage);
-        if (job.sums) {
+        weigh<D>(memory.q(stage), row, memory.z(), lane & 3, c);
+        multiply<D>(u, memory.g(stage), row, memory.S(), lane);
+        lt_mma_products_wait();
+        end_tile<D>(job, part, tile, memory, stage, u, c);
+        if (WANTS_S) {
+            lt_mma_publish();
             __syncthreads(); /* c R a, m and g of the whole tile are there */
-            add_masses<D>(share, memory.q(stage), memory.m(), dz);
             lt_mma_outer_add(outer, (uint32_t)__cvta_generic_to_shared(memory.reads()),
                              (uint32_t)__cvta_generic_to_shared(memory.g(stage)));
         }
+        if (WANTS_S) add_masses<D>(share, memory.q(stage), memory.m(), dz);
+        lt_mma_products_wait();
         __syncthreads(); /* no one reads this stage any more */
         if (tile + job.stages < tiles) fetch<D>(job, part, tile + job.stages, memory.q(stage));
         lt_mma_copies_end_group();
         stage = stage + 1 == job.stages ? 0 : stage + 1;
     }
-    if (!job.sums) return;
+    if (!WANTS_S) return;
+    lt_mma_let_next_start();
     float *sums = job.sums + (part.item * gridDim.y + blockIdx.y) * (D * (D + 1));
     lt_mma_outer_put(outer, sums);
     lt_mma_share_put(share, dz, reinterpret_cast<float *>(shared), sums + D * D);
@@ -290,7 +324,7 @@ lt_status lt_attn_output_backward_mma(lt_ctx *ctx, const lt_attn_output_backward
     LT_TRY(lt_mma_begin(ctx, &a->rope, lt_attn_whole(&a->rope), &shape, LT_MMA_SUM_RESIDENT, &memory,
                         &job.grid));
     uint4 *S = (uint4 *)lt_mma_take(&memory, (size_t)(items * D * D) * sizeof(lt_bf16));
-    LT_TRY(lt_mma_order_matrices(ctx, (const float *)a->S.data, items, D, true, S));
+    LT_TRY(lt_mma_order_matrices(ctx, (const float *)a->S.data, items, D, NULL, S));
     int count = (int)lt_ceil_div(job.grid.tokens, job.grid.chunk);
     bool wants_S = !lt_is_empty(&a->dS);
     float *partial = (float *)memory;
@@ -301,12 +335,12 @@ lt_status lt_attn_output_backward_mma(lt_ctx *ctx, const lt_attn_output_backward
     dim3 blocks((unsigned)shape.heads, (unsigned)count, (unsigned)shape.blocks);
     LT_TRY(lt_mma_by_dim(D, [&](auto size) {
         using map = memory_map<decltype(size)::value>;
-        auto *kernel = output_gradients<decltype(size)::value>;
+        constexpr int dim = decltype(size)::value;
+        auto *kernel = wants_S ? output_gradients<dim, true> : output_gradients<dim, false>;
         job.stages = map::bytes(2) <= lt_mma_shared_most(ctx) ? 2 : 1;
         size_t bytes = map::bytes(job.stages);
         LT_TRY(lt_mma_allow(kernel, bytes));
-        kernel<<<blocks, LT_MMA_THREADS, bytes, lt_cuda_stream(ctx)>>>(job);
-        return lt_cuda_launched();
+        return lt_mma_launch(ctx, kernel, blocks, LT_MMA_THREADS, bytes, job);
     }));
     if (!wants_S) return LT_OK;
     lt_mma_fold_job fold = {partial, (float *)a->dS.data, (float *)a->dz.data, items, count, (int)(D * D),

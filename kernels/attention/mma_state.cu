@@ -30,7 +30,7 @@ __device__ __forceinline__ void fetch(const state_job &job, const lt_mma_part &p
             int row = share.row + pass * share.ROWS, token = part.first + tile * LT_MMA_TILE + row;
             bool there = token < part.last;
             int64_t from = there ? token : part.first;
-            uint32_t at = to + lt_mma_chunk_at<D>(row, share.chunk);
+            uint32_t at = to + lt_mma_chunk_at<D, false>(row, share.chunk);
             lt_mma_copy16(at, k + from * job.k.token, there);
             lt_mma_copy16(at + L::TILE_BYTES, v + from * job.v.token, there);
         }
@@ -46,7 +46,7 @@ __device__ __forceinline__ void turn_keys(const state_job &job, const lt_mma_par
     for (int pass = 0; pass < share.PASSES; pass++) {
         int row = share.row + pass * share.ROWS, token = part.first + tile * LT_MMA_TILE + row;
         lt_mma_place at = lt_mma_place_of<D>(job.grid, part.block, min(token, part.last - 1));
-        uint4 *chunk = reinterpret_cast<uint4 *>(keys + lt_mma_chunk_at<D>(row, share.chunk));
+        uint4 *chunk = reinterpret_cast<uint4 *>(keys + lt_mma_chunk_at<D, false>(row, share.chunk));
         uint4 loaded = *chunk;
         uint32_t x[4] = {loaded.x, loaded.y, loaded.z, loaded.w};
 #pragma unroll
@@ -68,18 +68,19 @@ template <int D>
 __global__ void __launch_bounds__(LT_MMA_THREADS, LT_MMA_SUM_RESIDENT)
     sum_chunk(const __grid_constant__ state_job job) {
     using L = lt_mma_layout<D>;
-    extern __shared__ uint4 shared[];
+    extern __shared__ __align__(16) uint4 shared[];
     char *stages = reinterpret_cast<char *>(shared);
     lt_mma_part part = lt_mma_part_of(job.grid);
-    lt_mma_share<D> share = lt_mma_share_of<D>(threadIdx.x);
+    lt_mma_share<D> share = lt_mma_share_of<D, false>(threadIdx.x);
     int tiles = (part.last - part.first + LT_MMA_TILE - 1) / LT_MMA_TILE;
-    lt_mma_outer<D> outer;
+    lt_mma_outer<D, false> outer;
     float z[8] = {0};
     lt_mma_outer_clear(outer);
     for (int tile = 0; tile < job.stages - 1; tile++) {
         if (tile < tiles) fetch<D>(job, part, share, tile, stages + 2 * L::TILE_BYTES * tile);
         lt_mma_copies_end_group();
     }
+    lt_mma_await();
     int now = 0, next = job.stages - 1; /* stages of this tile, and of the tile that is fetched meanwhile */
     for (int tile = 0; tile < tiles; tile++) {
         if (job.stages == 3) lt_mma_copies_wait<1>();
@@ -95,6 +96,7 @@ __global__ void __launch_bounds__(LT_MMA_THREADS, LT_MMA_SUM_RESIDENT)
         now = now + 1 == job.stages ? 0 : now + 1;
         next = next + 1 == job.stages ? 0 : next + 1;
     }
+    lt_mma_let_next_start();
     int64_t skip = blockIdx.y * job.S_chunk;
     lt_mma_outer_put(outer, job.S + part.item * job.S_item + skip);
     lt_mma_share_put(share, z, reinterpret_cast<float *>(shared), job.z + part.item * job.z_item + skip);
@@ -128,8 +130,7 @@ lt_status lt_attn_state_mma(lt_ctx *ctx, const lt_attn_state_args *a, void *work
         size_t stage = 2 * lt_mma_layout<dim>::TILE_BYTES;
         job.stages = 3 * stage <= lt_mma_shared_most(ctx) ? 3 : 2;
         LT_TRY(lt_mma_allow(sum_chunk<dim>, job.stages * stage));
-        sum_chunk<dim><<<blocks, LT_MMA_THREADS, job.stages * stage, lt_cuda_stream(ctx)>>>(job);
-        return lt_cuda_launched();
+        return lt_mma_launch(ctx, sum_chunk<dim>, blocks, LT_MMA_THREADS, job.stages * stage, job);
     }));
     if (count == 1) return LT_OK;
     lt_mma_fold_job fold = {

@@ -1,29 +1,29 @@
-/* Inside kernels/attention: 16 M tokens of one head in the registers of a warp, on their way through a product.
- *
- * A larger M halves what each token costs in reads of the matrix from shared memory; a smaller one leaves registers for more
- * warps.
- */
+/* Inside kernels/attention: 16 tokens of one head in the registers of a warp, on their way through a product. */
 #ifndef LT_KERNELS_ATTENTION_MMA_STREAM_CUH
 #define LT_KERNELS_ATTENTION_MMA_STREAM_CUH
 
 #include "kernels/attention/mma_tile.cuh"
 
-enum { LT_MMA_TILES = 1 }; /* the M that kernels take */
+/* What a product makes in one go: all of a token's channels, or one group. */
+template <int D> struct lt_mma_at_once {
+    static constexpr int GROUPS = LT_MMA_HOPPER ? lt_mma_layout<D>::GROUPS : 1;
+    static constexpr int PAIRS = LT_MMA_HOPPER ? lt_mma_layout<D>::PAIRS : 4;
+};
 
 /* Lane (g, t) holds its pairs of tokens 8 i + g. */
-template <int D, int M> struct lt_mma_tokens {
-    static constexpr int WARP = 16 * M,
+template <int D> struct lt_mma_tokens {
+    static constexpr int WARP = 16,
                          BLOCK = WARP * LT_MMA_THREADS / 32; /* tokens that a warp, a block takes */
-    uint32_t x[2 * M][lt_mma_layout<D>::PAIRS];
+    uint32_t x[2][lt_mma_layout<D>::PAIRS];
 };
 
 /* `row` is channel 0 of token g of the tile; tokens from `last` on are zeros. */
-template <int D, int M>
-static __device__ __forceinline__ void lt_mma_load(lt_mma_tokens<D, M> &to, const lt_bf16 *row, int stride,
+template <int D>
+static __device__ __forceinline__ void lt_mma_load(lt_mma_tokens<D> &to, const lt_bf16 *row, int stride,
                                                    int token, int last, int t) {
     using L = lt_mma_layout<D>;
 #pragma unroll
-    for (int i = 0; i < 2 * M; i++) {
+    for (int i = 0; i < 2; i++) {
         uint32_t(&x)[L::PAIRS] = to.x[i];
         const lt_bf16 *from = row + 8 * i * stride;
         bool there = token + 8 * i < last;
@@ -41,23 +41,23 @@ static __device__ __forceinline__ void lt_mma_load(lt_mma_tokens<D, M> &to, cons
     }
 }
 
-/* Places of the lane's four tokens; those from `last` on borrow the last one's. */
-template <int D, int M>
-static __device__ __forceinline__ void lt_mma_places(lt_mma_place (&at)[2 * M], const lt_mma_grid &grid,
+/* Places of the lane's two tokens; those from `last` on borrow the last one's. */
+template <int D>
+static __device__ __forceinline__ void lt_mma_places(lt_mma_place (&at)[2], const lt_mma_grid &grid,
                                                      int block, int token, int last) {
 #pragma unroll
-    for (int i = 0; i < 2 * M; i++) at[i] = lt_mma_place_of<D>(grid, block, min(token + 8 * i, last - 1));
+    for (int i = 0; i < 2; i++) at[i] = lt_mma_place_of<D>(grid, block, min(token + 8 * i, last - 1));
 }
 
 /* x = R x for all tokens. */
-template <int D, int M>
-static __device__ __forceinline__ void lt_mma_turn(lt_mma_tokens<D, M> &a, const float2 *turns,
-                                                   const lt_mma_place (&at)[2 * M], int t) {
+template <int D>
+static __device__ __forceinline__ void lt_mma_turn(lt_mma_tokens<D> &a, const float2 *turns,
+                                                   const lt_mma_place (&at)[2], int t) {
     using L = lt_mma_layout<D>;
 #pragma unroll
     for (int r = 0; r < L::PAIRS; r += 2)
 #pragma unroll
-        for (int i = 0; i < 2 * M; i++) {
+        for (int i = 0; i < 2; i++) {
             float4 two = lt_mma_two_turns<D>(turns, at[i], L::channel(r, t) / 2);
 #pragma unroll
             for (int k = 0; k < 2; k++) {
@@ -67,30 +67,51 @@ static __device__ __forceinline__ void lt_mma_turn(lt_mma_tokens<D, M> &a, const
         }
 }
 
-/* One group of channels of the product with a matrix in the order that lt_mma_order_matrices makes:
- * value[m][pair][2 * half + e] belongs to token i = 2 m + half and channel e of that pair of the group. */
-template <int D, int M>
-static __device__ __forceinline__ void lt_mma_product(float (&value)[M][4][4], const lt_mma_tokens<D, M> &a,
-                                                      const uint4 *matrix, int group, int lane) {
+#if LT_MMA_HOPPER
+/* value = the product of the lane's two tokens, low and high, with a matrix in the order that lt_mma_order_matrices makes,
+ * after the next wait. All four warps of the block together. */
+template <int D>
+static __device__ __forceinline__ void lt_mma_rows_times(float (&value)[lt_mma_layout<D>::PAIRS][4],
+                                                         const uint32_t *low, const uint32_t *high,
+                                                         const uint4 *matrix) {
     using L = lt_mma_layout<D>;
-#pragma unroll
-    for (int m = 0; m < M; m++)
-#pragma unroll
-        for (int n = 0; n < 4; n++)
-#pragma unroll
-            for (int c = 0; c < 4; c++) value[m][n][c] = 0;
-#pragma unroll
+    constexpr uint32_t HALF = L::PAIRS * 128;
+    uint64_t b = lt_wgmma_at((uint32_t)__cvta_generic_to_shared(matrix), HALF, 128, LT_WGMMA_PLAIN);
+    lt_wgmma_begin();
+    lt_wgmma_rows_first(value, low[0], high[0], low[1], high[1], b);
+#    pragma unroll
+    for (int step = 1; step < L::STEPS; step++)
+        lt_wgmma_rows_more(value, low[2 * step], high[2 * step], low[2 * step + 1], high[2 * step + 1],
+                           b + (2 * HALF * step >> 4));
+    lt_wgmma_send();
+}
+#endif
+
+/* The next groups of channels of the product with a matrix in the order that lt_mma_order_matrices makes:
+ * value[pair][2 * half + e] belongs to token `half` and channel e of that pair of these. */
+template <int D>
+static __device__ __forceinline__ void lt_mma_product(float (&value)[lt_mma_at_once<D>::PAIRS][4],
+                                                      const lt_mma_tokens<D> &a, const uint4 *matrix,
+                                                      int group, int lane) {
+    using L = lt_mma_layout<D>;
+#if LT_MMA_HOPPER
+    lt_mma_rows_times<D>(value, a.x[0], a.x[1], matrix);
+    lt_mma_products_wait();
+#else
+#    pragma unroll
+    for (int n = 0; n < 4; n++)
+#    pragma unroll
+        for (int c = 0; c < 4; c++) value[n][c] = 0;
+#    pragma unroll
     for (int step = 0; step < L::STEPS; step++)
-#pragma unroll
+#    pragma unroll
         for (int n = 0; n < L::pairs(group); n += 2) {
             uint4 b = matrix[(step * L::STEPS + 2 * group + n / 2) * 32 + lane];
-#pragma unroll
-            for (int m = 0; m < M; m++) {
-                const uint32_t *low = a.x[2 * m] + 2 * step, *high = a.x[2 * m + 1] + 2 * step;
-                lt_mma(value[m][n], low[0], high[0], low[1], high[1], b.x, b.y);
-                lt_mma(value[m][n + 1], low[0], high[0], low[1], high[1], b.z, b.w);
-            }
+            const uint32_t *low = a.x[0] + 2 * step, *high = a.x[1] + 2 * step;
+            lt_mma(value[n], low[0], high[0], low[1], high[1], b.x, b.y);
+            lt_mma(value[n + 1], low[0], high[0], low[1], high[1], b.z, b.w);
         }
+#endif
 }
 
 /* 16-byte pieces into shared memory, all threads of a block together; complete after the next wait and barrier. */

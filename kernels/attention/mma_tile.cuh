@@ -12,6 +12,7 @@
 
 #include "kernels/attention/cuda_rope.cuh"
 #include "kernels/attention/mma.h"
+#include "kernels/attention/mma_wgmma.cuh"
 
 enum { LT_MMA_THREADS = 128 };
 
@@ -53,9 +54,18 @@ static __device__ __forceinline__ uint32_t lt_mma_relu(uint32_t x) {
     __nv_bfloat162 y = __hmax2_nan(lt_mma_bf16x2(x), lt_mma_bf16x2(0u));
     return *reinterpret_cast<uint32_t *>(&y);
 }
-/* Bits 0 and 16: which of the two are positive. */
+/* 16 ones for each of the two that is positive. */
 static __device__ __forceinline__ uint32_t lt_mma_positive(uint32_t x) {
-    return __hgt2_mask(lt_mma_bf16x2(x), lt_mma_bf16x2(0u)) & 0x00010001u;
+    return __hgt2_mask(lt_mma_bf16x2(x), lt_mma_bf16x2(0u));
+}
+/* 16 ones for each of bits r and 16 + r. */
+static __device__ __forceinline__ uint32_t lt_mma_mask_of(uint32_t bits, int r) {
+    uint32_t mask; /* signs of bytes 1 and 3, each into two bytes */
+    asm("prmt.b32 %0, %1, 0, 0xbb99;" : "=r"(mask) : "r"(bits << (15 - r)));
+    return mask;
+}
+static __device__ __forceinline__ float2 lt_mma_masked(float2 x, uint32_t mask) {
+    return make_float2(mask & 0xffff ? x.x : 0, mask >> 16 ? x.y : 0);
 }
 /* The sum over the four lanes that share a token. */
 static __device__ __forceinline__ float lt_mma_quad_sum(float x) {
@@ -228,43 +238,49 @@ static __device__ __forceinline__ float2 lt_mma_turn_of(const float4 &turns, int
 
 /* ---- tiles in shared memory: rows of 16-byte chunks ------------------------------------------------------------------------ */
 
+/* Bytes of a panel: 32 channels of a tile's tokens. Where the warps of a block sum a tile up TOGETHER, by wgmma, it lies in
+ * panels (mma_wgmma.cuh), else in whole rows. */
+enum { LT_MMA_PANEL = LT_MMA_TILE * 64 };
+
 /* Chunks change places so that neither 8 tokens at one chunk nor two tokens at 4 chunks share a bank. */
 static __device__ __forceinline__ int lt_mma_swap_of(int token) {
     return (token & 1) << 2 | (token >> 1 & 3);
 }
-template <int D> static __device__ __forceinline__ int lt_mma_chunk_at(int token, int chunk) {
+template <int D, bool TOGETHER> static __device__ __forceinline__ int lt_mma_chunk_at(int token, int chunk) {
+    if (TOGETHER) return (chunk >> 2) * LT_MMA_PANEL + token * 64 + (((chunk & 3) ^ (token >> 1 & 3)) << 4);
     return token * lt_mma_layout<D>::PITCH + ((chunk ^ lt_mma_swap_of(token)) << 4);
 }
 
 /* The pairs of one group of a token that lane t owns. */
-template <int D>
+template <int D, bool TOGETHER>
 static __device__ __forceinline__ void lt_mma_take_group(uint32_t (&x)[4], const char *tile, int token,
                                                          int group, int t) {
     if (group < lt_mma_layout<D>::WIDE) {
-        uint4 v = *reinterpret_cast<const uint4 *>(tile + lt_mma_chunk_at<D>(token, 4 * group + t));
+        uint4 v = *reinterpret_cast<const uint4 *>(tile + lt_mma_chunk_at<D, TOGETHER>(token, 4 * group + t));
         x[0] = v.x, x[1] = v.y, x[2] = v.z, x[3] = v.w;
     } else {
-        int at = lt_mma_chunk_at<D>(token, 4 * group + (t >> 1)) + (t & 1) * 8;
+        int at = lt_mma_chunk_at<D, TOGETHER>(token, 4 * group + (t >> 1)) + (t & 1) * 8;
         uint2 v = *reinterpret_cast<const uint2 *>(tile + at);
         x[0] = v.x, x[1] = v.y, x[2] = x[3] = 0;
     }
 }
-template <int D>
+template <int D, bool TOGETHER>
 static __device__ __forceinline__ void lt_mma_put_group(char *tile, int token, int group, int t,
                                                         const uint32_t (&x)[4]) {
     if (group < lt_mma_layout<D>::WIDE) {
-        *reinterpret_cast<uint4 *>(tile + lt_mma_chunk_at<D>(token, 4 * group + t)) =
+        *reinterpret_cast<uint4 *>(tile + lt_mma_chunk_at<D, TOGETHER>(token, 4 * group + t)) =
             make_uint4(x[0], x[1], x[2], x[3]);
     } else {
-        int at = lt_mma_chunk_at<D>(token, 4 * group + (t >> 1)) + (t & 1) * 8;
+        int at = lt_mma_chunk_at<D, TOGETHER>(token, 4 * group + (t >> 1)) + (t & 1) * 8;
         *reinterpret_cast<uint2 *>(tile + at) = make_uint2(x[0], x[1]);
     }
 }
 
-/* One group of a row in memory = (or +=) values; `row` is channel 0 of the head. */
+/* One group of a row in memory = (or +=) values where the masks of their pairs have ones, 0 elsewhere; `row` is channel 0 of
+ * the head. */
 template <int D>
 static __device__ __forceinline__ void lt_mma_write_group(lt_bf16 *row, int group, int t, float2 (&value)[4],
-                                                          bool add) {
+                                                          const uint32_t (&mask)[4], bool add) {
     using L = lt_mma_layout<D>;
     lt_bf16 *to = row + L::first_channel(group, t);
     if (group < L::WIDE) {
@@ -274,21 +290,29 @@ static __device__ __forceinline__ void lt_mma_write_group(lt_bf16 *row, int grou
             const uint32_t x[4] = {old.x, old.y, old.z, old.w};
 #pragma unroll
             for (int i = 0; i < 4; i++) {
-                float2 was = lt_mma_unpack(x[i]);
-                value[i] = make_float2(was.x + value[i].x, was.y + value[i].y);
+                float2 was = lt_mma_unpack(x[i]), more = lt_mma_masked(value[i], mask[i]);
+                value[i] = make_float2(was.x + more.x, was.y + more.y);
             }
         }
-        lt_mma_store16(at, lt_mma_pack(value[0]), lt_mma_pack(value[1]), lt_mma_pack(value[2]),
-                       lt_mma_pack(value[3]));
+        uint32_t x[4];
+#pragma unroll
+        for (int i = 0; i < 4; i++) x[i] = lt_mma_pack(value[i]) & (add ? ~0u : mask[i]);
+        lt_mma_store16(at, x[0], x[1], x[2], x[3]);
     } else {
         uint2 *at = reinterpret_cast<uint2 *>(to);
         if (add) {
             uint2 old = *at;
-            float2 one = lt_mma_unpack(old.x), two = lt_mma_unpack(old.y);
-            value[0] = make_float2(one.x + value[0].x, one.y + value[0].y);
-            value[1] = make_float2(two.x + value[1].x, two.y + value[1].y);
+            const uint32_t x[2] = {old.x, old.y};
+#pragma unroll
+            for (int i = 0; i < 2; i++) {
+                float2 was = lt_mma_unpack(x[i]), more = lt_mma_masked(value[i], mask[i]);
+                value[i] = make_float2(was.x + more.x, was.y + more.y);
+            }
         }
-        lt_mma_store8(at, lt_mma_pack(value[0]), lt_mma_pack(value[1]));
+        uint32_t x[2];
+#pragma unroll
+        for (int i = 0; i < 2; i++) x[i] = lt_mma_pack(value[i]) & (add ? ~0u : mask[i]);
+        lt_mma_store8(at, x[0], x[1]);
     }
 }
 

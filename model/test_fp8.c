@@ -1,5 +1,5 @@
 /* A forward whose large products read e4m3 against one whose products do not: on the CPU, which rounds as a GPU does and multiplies
- * in float32, with the shipped model; on a GPU against bf16. LT_TEST_FP8_MODEL=model/sana-video-2b-480p takes that preset there. */
+ * in float32; on a GPU against bf16. LT_TEST_FP8_MODEL=model/sana-video-2b-480p takes that preset there. */
 #include "model/model.h"
 
 #include "core/rng.h"
@@ -123,14 +123,27 @@ static void values_come_back_rounded(const lt_model *fp8, const lt_model *f32) {
     }
 }
 
-static lt_model *open_shipped(lt_device *device) {
-    static const char *const theta[] = {"model.rope_theta=10000"}; /* as its config.json says */
-    lt_config *config = config_of("model/tiny", 1, theta);
+/* What starts at zero would hide what comes before it. */
+static void fill_zeros(lt_params *params) {
+    for (int i = 0; i < params->published_count; i++) {
+        const lt_published *p = &params->published[i];
+        if (p->init != LT_INIT_ZERO || p->ndim < 2) continue;
+        lt_rng_key key = {.purpose = LT_RNG_TEST, .clip = (uint64_t)i};
+        double *values = malloc((size_t)p->count * sizeof *values), inner = (double)(p->count / p->shape[0]);
+#pragma omp parallel for schedule(static)
+        for (int64_t k = 0; k < p->count; k++) values[k] = lt_rng_normal(&key, k) / sqrt(3 * inner);
+        CHECK_OK(lt_params_set(params, LT_COPY_VALUE, p, values));
+        free(values);
+    }
+}
+
+/* A model with a value in every parameter, on a device of that precision, which the caller closes. */
+static lt_model *open_filled(const lt_config *config, lt_device *device) {
     lt_model *model = NULL;
-    CHECK_OK(lt_model_open(config, device, LT_BACKEND_CPU, 0, &model));
-    lt_config_free(config);
+    CHECK_OK(lt_model_open(config, device, device->ops->backend, 0, &model));
     if (!model) exit(test_end());
-    CHECK_OK(lt_model_load(model, LT_SOURCE_DIR "/experiments/tiny", true));
+    CHECK_OK(lt_model_initialise(model, 3));
+    fill_zeros(&model->params);
     return model;
 }
 
@@ -151,21 +164,40 @@ static float *disc_of(const lt_model *m) {
     return latents;
 }
 
-static void the_shipped_model_keeps_its_velocity(void) {
-    lt_device *wide, *narrow;
+/* The CPU rounds as a GPU does; no command may ask it to, since it gains nothing by it. */
+static lt_device *open_narrow_cpu(void) {
+    lt_device *device = NULL;
+    CHECK_OK(lt_device_open("cpu", &device));
+    device->target.matrix_dtype_bytes = 1;
+    return device;
+}
+
+static void a_rounded_model_keeps_its_velocity(void) {
+    static const char *const overrides[] = {"model.layers=2"};
+    lt_config *config = config_of("model/small", 1, overrides);
+    lt_device *wide, *narrow = open_narrow_cpu();
     CHECK_OK(lt_device_open("cpu", &wide));
-    CHECK_OK(lt_device_open("cpu", &narrow));
-    narrow->target.matrix_dtype_bytes = 1; /* no command may: a CPU gains nothing by it */
-    lt_model *f32 = open_shipped(wide), *fp8 = open_shipped(narrow);
+    lt_model *f32 = open_filled(config, wide), *fp8 = open_filled(config, narrow);
     CHECK(narrow_params(f32) == 0 && narrow_params(fp8) == 7 * fp8->config.layers);
     values_come_back_rounded(fp8, f32);
     float *clip = disc_of(f32);
-    compare(fp8, f32, clip, "experiments/tiny");
+    compare(fp8, f32, clip, "model/small, 2 layers");
     free(clip);
     lt_model_close(f32);
     lt_model_close(fp8);
     lt_device_close(wide);
     lt_device_close(narrow);
+    lt_config_free(config);
+}
+
+static void narrow_layers_stay_as_they_are(void) {
+    lt_config *config = config_of("model/tiny", 0, NULL);
+    lt_device *device = open_narrow_cpu();
+    lt_model *tiny = open_filled(config, device);
+    CHECK(narrow_params(tiny) == 0);
+    lt_model_close(tiny);
+    lt_device_close(device);
+    lt_config_free(config);
 }
 
 static void weights_take_a_byte_and_training_is_refused(void) {
@@ -212,30 +244,6 @@ static void precision_that_is_not_there_says_what_has_it(void) {
 
 /* ---- on a GPU ---------------------------------------------------------------------------------------------------- */
 
-/* What starts at zero would hide what comes before it. */
-static void fill_zeros(lt_params *params) {
-    for (int i = 0; i < params->published_count; i++) {
-        const lt_published *p = &params->published[i];
-        if (p->init != LT_INIT_ZERO || p->ndim < 2) continue;
-        lt_rng_key key = {.purpose = LT_RNG_TEST, .clip = (uint64_t)i};
-        double *values = malloc((size_t)p->count * sizeof *values), inner = (double)(p->count / p->shape[0]);
-#pragma omp parallel for schedule(static)
-        for (int64_t k = 0; k < p->count; k++) values[k] = lt_rng_normal(&key, k) / sqrt(3 * inner);
-        CHECK_OK(lt_params_set(params, LT_COPY_VALUE, p, values));
-        free(values);
-    }
-}
-
-static lt_model *open_filled(const lt_config *config, const char *precision, lt_device **device) {
-    lt_model *model = NULL;
-    CHECK_OK(lt_device_open_as("cuda", precision, test_kernels(), device));
-    CHECK_OK(lt_model_open(config, *device, LT_BACKEND_CUDA, 0, &model));
-    if (!model) exit(test_end());
-    CHECK_OK(lt_model_initialise(model, 3));
-    fill_zeros(&model->params);
-    return model;
-}
-
 static void a_gpu_agrees_with_its_bf16(void) {
     static const char *const overrides[] = {"model.layers=4"};
     const char *asked = getenv("LT_TEST_FP8_MODEL");
@@ -245,7 +253,9 @@ static void a_gpu_agrees_with_its_bf16(void) {
     }
     lt_config *config = config_of(asked ? asked : "model/small", asked ? 0 : 1, overrides);
     lt_device *devices[2];
-    lt_model *fp8 = open_filled(config, "fp8", &devices[0]), *bf16 = open_filled(config, "bf16", &devices[1]);
+    CHECK_OK(lt_device_open_as("cuda", "fp8", test_kernels(), &devices[0]));
+    CHECK_OK(lt_device_open_as("cuda", "bf16", test_kernels(), &devices[1]));
+    lt_model *fp8 = open_filled(config, devices[0]), *bf16 = open_filled(config, devices[1]);
     compare(fp8, bf16, NULL, asked ? asked : "model/small");
     lt_model_close(fp8);
     lt_model_close(bf16);
@@ -255,7 +265,8 @@ static void a_gpu_agrees_with_its_bf16(void) {
 
 int main(int argc, char **argv) {
     lt_model_register_keys();
-    RUN(the_shipped_model_keeps_its_velocity);
+    RUN(a_rounded_model_keeps_its_velocity);
+    RUN(narrow_layers_stay_as_they_are);
     RUN(weights_take_a_byte_and_training_is_refused);
     RUN(precision_that_is_not_there_says_what_has_it);
     RUN(a_gpu_agrees_with_its_bf16);

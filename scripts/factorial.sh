@@ -3,7 +3,7 @@
 # and both with three other shots between two of a scene, so that a window of three blocks has forgotten it.
 #
 #   ./scripts/factorial.sh [RUN] [OUT]     default: experiments/tiny, results/factorial
-#   LT_CLIPS=160 LT_DEVICE=cpu LT_BUILD=build ./scripts/factorial.sh
+#   LT_CLIPS=160 LT_DEVICE=cpu LT_JOBS=2 LT_BUILD=build ./scripts/factorial.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
 run=${1:-experiments/tiny} out=${2:-results/factorial} clips=${LT_CLIPS:-160}
@@ -18,4 +18,4 @@ scenes dynamic --speed 6
 scenes calm-gap --cut-every 8 --return-gap 3 --return-rate 1
 scenes dynamic-gap --cut-every 8 --return-gap 3 --return-rate 1 --speed 6
 "$longtake" ablate --config experiments/factorial.json --run "$run" --data "$data" --out "$out" --force \
-    --device "${LT_DEVICE:-cpu}" --precision f32
+    --device "${LT_DEVICE:-cpu}" --precision f32 --jobs "${LT_JOBS:-2}"

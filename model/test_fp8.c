@@ -5,6 +5,7 @@
 #include "core/rng.h"
 #include "kernels/check.h"
 #include "kernels/testing_device.h"
+#include "model/testing.h"
 #include "tests/harness.h"
 
 static lt_config *config_of(const char *preset, int count, const char *const *overrides) {
@@ -123,27 +124,13 @@ static void values_come_back_rounded(const lt_model *fp8, const lt_model *f32) {
     }
 }
 
-/* What starts at zero would hide what comes before it. */
-static void fill_zeros(lt_params *params) {
-    for (int i = 0; i < params->published_count; i++) {
-        const lt_published *p = &params->published[i];
-        if (p->init != LT_INIT_ZERO || p->ndim < 2) continue;
-        lt_rng_key key = {.purpose = LT_RNG_TEST, .clip = (uint64_t)i};
-        double *values = malloc((size_t)p->count * sizeof *values), inner = (double)(p->count / p->shape[0]);
-#pragma omp parallel for schedule(static)
-        for (int64_t k = 0; k < p->count; k++) values[k] = lt_rng_normal(&key, k) / sqrt(3 * inner);
-        CHECK_OK(lt_params_set(params, LT_COPY_VALUE, p, values));
-        free(values);
-    }
-}
-
 /* A model with a value in every parameter, on a device of that precision, which the caller closes. */
 static lt_model *open_filled(const lt_config *config, lt_device *device) {
     lt_model *model = NULL;
     CHECK_OK(lt_model_open(config, device, device->ops->backend, 0, &model));
     if (!model) exit(test_end());
     CHECK_OK(lt_model_initialise(model, 3));
-    fill_zeros(&model->params);
+    test_fill_zeros(&model->params);
     return model;
 }
 

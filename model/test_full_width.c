@@ -5,6 +5,7 @@
 #include "autograd/ops.h"
 #include "core/rng.h"
 #include "kernels/testing_device.h"
+#include "model/testing.h"
 #include "tests/harness.h"
 
 #include <math.h>
@@ -63,20 +64,6 @@ static lt_status step_run(lt_session *s, void *user) {
     return lt_device_synchronize(s->ctx.device, s->ctx.stream);
 }
 
-/* What starts at zero would hide the gradients of what comes before it. */
-static void fill_zeros(lt_params *params) {
-    for (int i = 0; i < params->published_count; i++) {
-        const lt_published *p = &params->published[i];
-        if (p->init != LT_INIT_ZERO || p->ndim < 2) continue;
-        lt_rng_key key = {.purpose = LT_RNG_TEST, .clip = 100 + (uint64_t)i};
-        double *values = malloc((size_t)p->count * sizeof *values), inner = (double)(p->count / p->shape[0]);
-#pragma omp parallel for schedule(static)
-        for (int64_t k = 0; k < p->count; k++) values[k] = lt_rng_normal(&key, k) / sqrt(3 * inner);
-        CHECK_OK(lt_params_set(params, LT_COPY_VALUE, p, values));
-        free(values);
-    }
-}
-
 /* Gradients of all parameters one after another, in memory that the caller frees. */
 static float *gradients_of(const lt_config *config, const char *device_name, const char *precision,
                            int64_t *count) {
@@ -89,7 +76,7 @@ static float *gradients_of(const lt_config *config, const char *device_name, con
     CHECK_OK(lt_model_open(config, device, device->ops->backend, LT_MODEL_TRAINING, &model));
     if (!model) exit(test_end());
     CHECK_OK(lt_model_initialise(model, 3));
-    fill_zeros(&model->params);
+    test_fill_zeros(&model->params);
     CHECK_OK(lt_session_open(model, &work, &s));
     if (!s) exit(test_end());
     CHECK_OK(step_run(s, &b));

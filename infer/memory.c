@@ -18,6 +18,7 @@ int64_t lt_memory_peak(const lt_memory *memory) {
 lt_status lt_memory_room(lt_device *device, int64_t *bytes) {
     LT_TRY(lt_device_free_memory(device, bytes));
     *bytes += device->target.context_bytes - device->target.memory_bytes / 64;
+    if (device->target.memory_bytes > 0 && *bytes < 1) *bytes = 1; /* 0 would mean that there is no limit */
     return LT_OK;
 }
 
@@ -94,10 +95,9 @@ lt_status lt_memory_streaming(lt_model *model, const lt_stream_options *options,
 
 lt_status lt_memory_fit_streaming(lt_model *model, const lt_stream_options *options, int64_t limit,
                                   lt_memory *out) {
-    int64_t before = INT64_MAX;
+    enum { LEAST = 1 << 20 };
     LT_TRY(lt_memory_streaming(model, options, out));
-    while (limit > 0 && lt_memory_peak(out) > limit && lt_memory_peak(out) < before) {
-        before = lt_memory_peak(out);
+    while (limit > 0 && lt_memory_peak(out) > limit && model->dit.wide_bytes > LEAST) {
         model->dit.wide_bytes /= 2;
         LT_TRY(lt_memory_streaming(model, options, out));
     }

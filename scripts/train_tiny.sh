@@ -4,14 +4,14 @@
 # second block shows a scene that was seen before (docs/status.md says what happens otherwise).
 #
 #   ./scripts/train_tiny.sh [OUT]     default: runs/tiny; about ten minutes on one H100, then as many on the CPU; 13 GB of data
-#   LT_DEVICE=cuda LT_BUILD=build-cuda LT_THREADS=0 ./scripts/train_tiny.sh
+#   LT_DEVICE=cuda LT_BUILD=build-cuda LT_THREADS=12 ./scripts/train_tiny.sh
 #
 # It goes on where it was interrupted.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 out=${1:-runs/tiny}
 longtake=${LT_BUILD:-build-cuda}/longtake
-export OMP_WAIT_POLICY=passive # the host's threads only feed the device
+export OMP_WAIT_POLICY=passive # on a GPU the host's threads only feed it
 mkdir -p "$out"
 
 scenes() { # NAME CLIPS OPTIONS...: into the file or added to it; 10 % of the clips validate, 20 % test
@@ -27,7 +27,7 @@ streams() { # two scenes in turn; three in turn; shots of two blocks, as scenes 
 }
 train() { # STAGE DATA [BEFORE]
     local start=(--config "train/tiny-$1" --data "$out/$2.h5" ${3:+--init "$out/$3"})
-    [ ! -d "$out/$1" ] || start=(--resume --data "$out/$2.h5")
+    if [ -e "$out/$1/checkpoints/latest" ]; then start=(--resume --data "$out/$2.h5"); else start+=(--force); fi
     "$longtake" train "${start[@]}" --out "$out/$1" --device "${LT_DEVICE:-cuda}" --threads "${LT_THREADS:-12}" -q
     echo "$1: $(tail -n 1 "$out/$1/metrics.jsonl")"
 }

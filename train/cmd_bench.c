@@ -21,7 +21,7 @@ static const lt_option options[] = {
     {"recompute", LT_OPT_STRING, &recompute, "WHAT",
      "of the steps: none, all, auto or JSON; else what train.recompute says"},
     {"memory-limit", LT_OPT_STRING, &memory_limit, "BYTES",
-     "what a step of a model may take, as 58GiB; for auto, else the device's"},
+     "refuse work of a model that takes more, as 58GiB; also what --recompute auto fits itself to"},
     {"profile", LT_OPT_FLAG, &profiled, NULL,
      "a line per op of the last piece of work: forward, step or train"},
     {"steps", LT_OPT_INT, &steps, "N", "sampler steps of a streamed block", .min = 1, .max = 1000},
@@ -171,6 +171,8 @@ static lt_status run(int positional_count, const char *const *positional) {
     lt_device *device;
     LT_CHECK(op || model, LT_USAGE, "give --op NAME (or all) or --model PRESET");
     LT_CHECK(!op || !model, LT_USAGE, "--op and --model exclude each other");
+    LT_CHECK(model || (!recompute && !memory_limit), LT_USAGE,
+             "--recompute and --memory-limit are about --model");
     bool streams = only && strcmp(only, "stream") == 0;
     LT_CHECK(
         !profiled || (model && !streams && !lt_global.json), LT_USAGE,

@@ -39,7 +39,7 @@ static lt_status read_object(const cJSON *object, int layers, lt_dit_keep *keep)
         int value = value_named(member->string);
         double count = cJSON_IsNumber(member) ? member->valuedouble : -1;
         if (value < 0) return unknown_value(member->string);
-        LT_CHECK(count >= 0 && count == (int)count && count <= layers, LT_USAGE,
+        LT_CHECK(count >= 0 && count <= layers && count == (int)count, LT_USAGE,
                  "train.recompute.%s: expected a number of layers, 0 to %d", member->string, layers);
         keep->layers[value] = (int)count;
     }
@@ -135,17 +135,16 @@ static lt_dit_keep first_of(const chooser *c, int count) {
     return keep;
 }
 
-/* The last layer is never computed again when it keeps nothing; where it keeps some it is. */
+/* The last layer is never computed again: its values are still there. */
 static double again_ms(const chooser *c, const lt_dit_keep *keep) {
     double ms = 0, last = 0;
-    bool any = false;
     for (int i = 0; i < LT_DIT_VALUES; i++) {
         const candidate *one = &c->order[i];
         int kept = keep->layers[one->value];
         ms += one->ms * (c->layers - kept);
-        if (kept < c->layers) last += one->ms, any = true;
+        if (kept < c->layers) last += one->ms;
     }
-    return any ? ms - last : ms;
+    return ms - last;
 }
 
 static lt_status try_count(const chooser *c, int count, int64_t limit, lt_recompute_choice *out, bool *fits) {

@@ -133,12 +133,13 @@ static lt_status between_steps(training *run, bool last, bool stop) {
     int64_t step = run->state.step;
     bool best = false;
     if (c->validate_every > 0 && (last || due(step, c->validate_every))) LT_TRY(validate(run, &best));
-    bool saves = last || stop || due(step, c->checkpoint_every);
+    bool saves = last || stop || best || due(step, c->checkpoint_every);
     if (saves) LT_TRY(lt_trainer_check_ranks(run->trainer));
-    lt_status status = lt_run_keep_choices(run);
-    if (run->lead && status == LT_OK && !stop && due(step, c->sample_every) && !run->samples_off)
-        status = write_sample(run);
-    if (run->lead && status == LT_OK && (saves || best)) status = write_checkpoint(run);
+    lt_status status = LT_OK;
+    if (run->lead && !stop && due(step, c->sample_every) && !run->samples_off) status = write_sample(run);
+    LT_TRY(agree(run, status));
+    status = lt_run_keep_choices(run); /* those of the sample too */
+    if (run->lead && status == LT_OK && saves) status = write_checkpoint(run);
     return agree(run, status);
 }
 

@@ -126,10 +126,12 @@ static lt_status begin_pass(lt_trainer *t, lt_var **loss) {
  * for the next batch. */
 static lt_status end_pass(lt_trainer *t, lt_var *loss, double *loss_sum, lt_keep_result *keep) {
     if (loss->needs_grad || !t->keep) LT_TRY(backward(t, loss));
+    int64_t count = lt_numel(&loss->value);
+    if (t->keep) LT_TRY(lt_trainer_losses(t, loss)); /* its passes take the memory of this one */
     LT_TRY(learn_to_keep(t, keep));
     LT_TRY(prepare_next(t));
-    LT_TRY(lt_trainer_losses(t, loss));
-    for (int64_t i = 0; i < lt_numel(&loss->value); i++) *loss_sum += t->losses[i] * loss_share(t);
+    if (!t->keep) LT_TRY(lt_trainer_losses(t, loss));
+    for (int64_t i = 0; i < count; i++) *loss_sum += t->losses[i] * loss_share(t);
     return LT_OK;
 }
 

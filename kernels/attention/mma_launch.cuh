@@ -78,7 +78,11 @@ static inline lt_status lt_mma_launch(lt_ctx *ctx, void (*kernel)(P...), dim3 bl
 /* The largest piece of shared memory that one block of threads may have. */
 static inline size_t lt_mma_shared_most(const lt_ctx *ctx) {
     int capability = lt_cuda_capability(ctx->device);
-    return (capability >= 90 ? 227 : capability == 80 || capability == 87 ? 163 : 99) << 10;
+    return (capability >= 120                      ? 99
+            : capability >= 90                     ? 227
+            : capability == 80 || capability == 87 ? 163
+                                                   : 99)
+           << 10;
 }
 
 /* Takes the next `bytes` of a workspace. */

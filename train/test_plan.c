@@ -25,7 +25,9 @@ static void the_largest_models_are_planned_in_no_time_and_memory(void) {
         lt_plan_free(&plan);
         lt_config_free(config);
     }
+#ifndef __SANITIZE_ADDRESS__ /* which holds more than the plan does */
     CHECK(lt_rss_peak() < 100000000);
+#endif
 }
 
 /* On a GPU in bf16: plans for machines that have one are for that. */

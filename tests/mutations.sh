@@ -42,6 +42,6 @@ mutate() {
 parity || { echo "mutations: the parity test is red without any mutation"; cat "$scratch/log"; exit 2; }
 mutate "RoPE turns the other way" kernels/attention/rope.c "= s * shrink + c * rest;" "= -(s * shrink + c * rest);"
 mutate "cross-attention ignores its mask" kernels/cross_attention/cpu.c "if (!lt_is_empty(mask))" "if (0)"
-mutate "the tail is dropped" kernels/temporal_conv/cpu.c "if (tail) apply(" "if (0) apply("
+mutate "the tail is dropped" kernels/temporal_conv/cpu.c "if (tail) LT_TRY(apply(" "if (0) LT_TRY(apply("
 mutate "z sums rotated keys" kernels/attention/cpu_state.c "sum += b;" "sum += lt_rotate(b, &angles, i);"
 exit $unseen

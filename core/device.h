@@ -42,6 +42,7 @@ typedef struct lt_device lt_device;
 typedef struct lt_stream
     lt_stream; /* opaque; NULL is the device's one stream on cpu and null, never used on cuda */
 typedef struct lt_event lt_event;
+typedef struct lt_graph lt_graph; /* work that was noted once and can be asked for again in one call */
 
 typedef enum lt_copy_kind { LT_COPY_TO_DEVICE, LT_COPY_TO_HOST, LT_COPY_ON_DEVICE } lt_copy_kind;
 
@@ -65,6 +66,13 @@ typedef struct lt_device_ops {
     void (*event_destroy)(lt_device *device, lt_event *event);
     lt_status (*event_record)(lt_device *device, lt_event *event, lt_stream *stream);
     lt_status (*event_wait)(lt_device *device, lt_event *event, lt_stream *stream);
+    /* Graphs (cuda). From begin to end the stream notes kernels, fills and copies on the device, with their arguments, in place of
+     * doing them; asking for a copy to or from the host, or to wait, fails. `graph` points to NULL or to an earlier graph that is not
+     * wanted any more and becomes the new one; as NULL itself it gives up what was noted. */
+    lt_status (*graph_begin)(lt_device *device, lt_stream *stream);
+    lt_status (*graph_end)(lt_device *device, lt_stream *stream, lt_graph **graph);
+    lt_status (*graph_launch)(lt_device *device, lt_graph *graph, lt_stream *stream);
+    void (*graph_destroy)(lt_device *device, lt_graph *graph);
     /* What is free now, of memory_bytes. NULL: what the target has beside its context and what was allocated. */
     lt_status (*free_memory)(lt_device *device, int64_t *bytes);
 } lt_device_ops;

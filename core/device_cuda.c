@@ -166,10 +166,25 @@ static lt_status copy_alone(const cuda_state *state, void *to, const void *from,
     return check(cudaDeviceSynchronize(), "copy");
 }
 
+/* Whether the stream notes work for a graph in place of doing it. */
+static bool notes(lt_stream *stream) {
+    enum cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+    return stream && cudaStreamIsCapturing(stream_of(stream), &status) == cudaSuccess &&
+           status != cudaStreamCaptureStatusNone;
+}
+
+/* Copies and fills that are to be complete on return. */
+static bool at_once(const cuda_state *state, lt_stream *stream) {
+    return !stream || (state->shared && !notes(stream));
+}
+
 static lt_status cuda_copy(lt_device *device, lt_stream *stream, void *to, const void *from, size_t bytes,
                            lt_copy_kind kind) {
     cuda_state *state = device->state;
-    if (!stream || state->shared) return copy_alone(state, to, from, bytes);
+    if (at_once(state, stream)) return copy_alone(state, to, from, bytes);
+    /* A graph would read this memory again, whatever it holds then. */
+    LT_CHECK(kind != LT_COPY_TO_DEVICE || !notes(stream), LT_FAILED,
+             "a graph cannot hold a copy from the host");
     cudaStream_t s = stream_of(stream);
     if (kind == LT_COPY_ON_DEVICE)
         return check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, s), "copy on the device");
@@ -182,7 +197,7 @@ static lt_status cuda_copy(lt_device *device, lt_stream *stream, void *to, const
 
 static lt_status cuda_fill(lt_device *device, lt_stream *stream, void *to, int byte, size_t bytes) {
     const cuda_state *state = device->state;
-    if (stream && !state->shared) return check(cudaMemsetAsync(to, byte, bytes, stream_of(stream)), "fill");
+    if (!at_once(state, stream)) return check(cudaMemsetAsync(to, byte, bytes, stream_of(stream)), "fill");
     LT_TRY(check(cudaDeviceSynchronize(), "waiting before a fill"));
     if (state->shared) {
         memset(to, byte, bytes);
@@ -246,5 +261,9 @@ const lt_device_ops lt_device_cuda = {
     .event_destroy = cuda_event_destroy,
     .event_record = cuda_event_record,
     .event_wait = cuda_event_wait,
+    .graph_begin = lt_cuda_graph_begin,
+    .graph_end = lt_cuda_graph_end,
+    .graph_launch = lt_cuda_graph_launch,
+    .graph_destroy = lt_cuda_graph_destroy,
     .free_memory = cuda_free_memory,
 };

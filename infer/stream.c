@@ -41,6 +41,7 @@ static lt_status set_up(lt_session *session, void *user) {
     lt_dtype dtype = lt_ctx_sum_dtype(&session->ctx);
     s->session = session;
     s->position = 0;
+    lt_stream_changed(s);
     LT_TRY(set_up_cache(s));
     LT_TRY(LT_NEW(&session->run, dtype, &s->x, s->batch, s->size));
     for (int i = 0; i < 2; i++) {
@@ -51,8 +52,8 @@ static lt_status set_up(lt_session *session, void *user) {
 }
 
 static void tear_down(lt_session *session, void *user) {
-    (void)session;
     lt_video_stream *s = user;
+    lt_dit_replay_free(&s->replay, session->ctx.device);
     lt_cache_free(&s->cache);
     s->session = NULL;
 }
@@ -63,6 +64,7 @@ static lt_status plan_blocks(lt_session *session, void *user) {
     (void)session;
     int blocks = s->options.spec.budget / s->segments + 2;
     for (int i = 0; i < blocks; i++) LT_TRY(lt_stream_commit(s, 0));
+    LT_TRY(lt_stream_put_noise(s));
     LT_TRY(lt_stream_step(s, 1, 0.5));
     return lt_stream_commit(s, 0);
 }
@@ -85,8 +87,7 @@ static lt_status open_stream(lt_video_stream *s) {
     s->segments = lt_block_segments(s->model, s->options.spec.granularity);
     s->sequence = s->options.sequence;
     s->grid = malloc((size_t)(s->options.steps + 1) * sizeof *s->grid);
-    s->noise = malloc((size_t)s->size * sizeof *s->noise);
-    LT_CHECK(s->grid && s->noise, LT_FAILED, "video stream: out of memory");
+    LT_CHECK(s->grid, LT_FAILED, "video stream: out of memory");
     lt_sampler_grid(s->options.steps, s->options.shift, s->grid);
     lt_work work = {.setup = set_up, .work = plan_blocks, .user = s, .close = tear_down};
     return lt_session_open(s->model, &work, &s->session);
@@ -109,7 +110,6 @@ void lt_video_stream_close(lt_video_stream *s) {
     if (!s) return;
     lt_session_close(s->session);
     free(s->prompt);
-    free(s->noise);
     free(s->grid);
     free(s);
 }
@@ -118,6 +118,7 @@ void lt_video_stream_close(lt_video_stream *s) {
 
 lt_status lt_video_stream_restart(lt_video_stream *s, uint64_t sequence) {
     lt_cache_reset(&s->cache);
+    lt_stream_changed(s);
     s->sequence = sequence;
     s->position = 0;
     for (int i = 0; i < s->batch; i++) s->cache.sequence[i] = sequence;
@@ -129,6 +130,7 @@ lt_status lt_video_stream_prompt(lt_video_stream *s, const char *prompt) {
     LT_CHECK(copy || !prompt, LT_FAILED, "video stream: out of memory for a prompt");
     free(s->prompt);
     s->prompt = copy;
+    lt_stream_changed(s);
     return LT_OK;
 }
 
@@ -152,12 +154,7 @@ lt_status lt_video_stream_push(lt_video_stream *s, const float *latents) {
 }
 
 lt_status lt_video_stream_next(lt_video_stream *s, float *latents) {
-    lt_rng_key key = {.seed = s->options.seed,
-                      .purpose = LT_RNG_SAMPLE,
-                      .clip = s->sequence,
-                      .block = (uint32_t)s->position};
-    lt_rng_fill_normal(&key, 0, s->size, s->noise);
-    LT_TRY(lt_stream_put(s, s->noise));
+    LT_TRY(lt_stream_put_noise(s));
     for (int i = 0; i < s->options.steps; i++) LT_TRY(lt_stream_step(s, s->grid[i], s->grid[i + 1]));
     lt_tape_reset(&s->session->tape);
     LT_TRY(lt_get_floats(&s->session->ctx, &s->session->step, lt_slice(s->x, 0, 0, 1), latents));

@@ -16,14 +16,22 @@ struct lt_video_stream {
     uint64_t sequence;
     char *prompt;
     double *grid;             /* [steps + 1] times */
-    float *noise;             /* [size] */
+    lt_dit_replay replay;     /* of the block's second velocity and those after it */
+    int velocities;           /* of the block, so far */
     lt_tensor x;              /* [batch, size], equal rows */
     lt_tensor velocity[2];    /* [1, size] */
     lt_tensor coefficient[2]; /* [1] */
 };
 
-/* Fills x from host latents [size] or noise. */
+/* What the velocity depends on beside t and x is no longer what it was. */
+static inline void lt_stream_changed(lt_video_stream *stream) {
+    stream->replay.ready = false;
+    stream->velocities = 0;
+}
+
+/* Fills x from host latents [size], or with the noise that the block starts from. */
 lt_status lt_stream_put(lt_video_stream *stream, const float *latents);
+lt_status lt_stream_put_noise(lt_video_stream *stream);
 /* One step of the sampler over x, from time t to the next. */
 lt_status lt_stream_step(lt_video_stream *stream, double t, double next);
 /* The commit pass of x at t = 0; the position moves on. */

@@ -1,6 +1,7 @@
 /* One forward of a video stream, guidance, and the samplers made of it. */
 #include "infer/stream_impl.h"
 #include "infer/transfer.h"
+#include "kernels/random/random.h"
 
 static lt_tensor row(lt_tensor rows, int index) { return lt_slice(rows, 0, index, 1); }
 
@@ -20,6 +21,12 @@ static lt_status repeat_rows(lt_video_stream *s) {
     return lt_copy(&s->session->ctx, &copy);
 }
 
+/* A block's first velocity is asked for launch by launch (kernels load and products choose their algorithms when first used), the second
+ * is noted; that pays where others follow. */
+static bool repeats(const lt_video_stream *s) {
+    return !s->options.no_graphs && s->options.steps > 2 && s->velocities > 0;
+}
+
 /* With velocity NULL: the commit pass at t = 0. */
 static lt_status forward(lt_video_stream *s, double t, float motion, lt_var **velocity) {
     lt_tape *tape = &s->session->tape;
@@ -36,6 +43,7 @@ static lt_status forward(lt_video_stream *s, double t, float motion, lt_var **ve
                        .first_frame = &first_frame,
                        .motion = motions,
                        .commit_stream = velocity ? -1 : 0,
+                       .replay = repeats(s) ? &s->replay : NULL,
                        .cache = &s->cache};
     lt_tensor latent = LT_RESHAPE(s->x, s->batch, s->shape[0], s->shape[1], s->shape[2], s->shape[3]);
     LT_TRY(lt_tape_var(tape, latent, false, &in.latent));
@@ -47,6 +55,7 @@ static lt_status forward(lt_video_stream *s, double t, float motion, lt_var **ve
 static lt_status velocity_at(lt_video_stream *s, double t, lt_tensor out) {
     lt_var *velocity;
     LT_TRY(forward(s, t, 0, &velocity));
+    s->velocities++;
     lt_tensor rows = LT_RESHAPE(velocity->value, s->batch, s->size);
     if (s->batch == 2)
         return mix(s, row(rows, 0), s->options.guidance, row(rows, 1), 1 - s->options.guidance, out);
@@ -57,6 +66,7 @@ static lt_status velocity_at(lt_video_stream *s, double t, lt_tensor out) {
 lt_status lt_stream_commit(lt_video_stream *s, float motion) {
     LT_TRY(forward(s, 0, motion, NULL));
     s->position++;
+    lt_stream_changed(s);
     return LT_OK;
 }
 
@@ -90,5 +100,16 @@ lt_status lt_stream_step(lt_video_stream *s, double t, double next) {
 lt_status lt_stream_put(lt_video_stream *s, const float *latents) {
     lt_tape_reset(&s->session->tape);
     LT_TRY(lt_put_floats(&s->session->ctx, &s->session->step, latents, row(s->x, 0)));
+    return repeat_rows(s);
+}
+
+lt_status lt_stream_put_noise(lt_video_stream *s) {
+    lt_rng_key key = {.seed = s->options.seed,
+                      .purpose = LT_RNG_SAMPLE,
+                      .clip = s->sequence,
+                      .block = (uint32_t)s->position};
+    lt_normals_args noise = {.keys = &key, .y = row(s->x, 0)};
+    lt_tape_reset(&s->session->tape);
+    LT_TRY(lt_normals_fill(&s->session->ctx, &noise));
     return repeat_rows(s);
 }

@@ -67,6 +67,7 @@ lt_status lt_video_stream_load(lt_video_stream *s, const char *folder) {
     int64_t position = 0;
     LT_TRY(read_index(folder, &position, path));
     LT_TRY(lt_cache_load(&s->cache, s->session->ctx.device, path));
+    lt_stream_changed(s);
     s->position = position;
     s->sequence = s->cache.sequence[0];
     if (s->cache.seed == s->options.seed) return LT_OK;

@@ -1,6 +1,6 @@
 /* Streaming generation: constant memory, the same bits, guidance, samplers, going on later. */
 #include "core/io.h"
-#include "infer/stream.h"
+#include "infer/stream_impl.h"
 #include "infer/testing.h"
 
 #include <malloc.h>
@@ -162,6 +162,29 @@ static void a_saved_stream_of_other_options_is_refused(void) {
     }
     lt_video_stream_close(stream);
     CHECK_OK(lt_remove_tree(folder));
+}
+
+/* With guidance, Heun's two forwards a step, a prompt that changes and a cache that fills up: everything that ends a graph. */
+static void steps_repeated_as_a_graph_give_the_bits_of_launches(void) {
+    enum { BLOCKS = 5 };
+    static float latents[2][BLOCKS * TEST_BLOCK];
+    if (!model->device->ops->graph_begin) {
+        printf("    (no graphs on %s)\n", model->device->ops->name);
+        return;
+    }
+    lt_session_poison(false); /* a graph would note the poison too */
+    for (int i = 0; i < 2; i++) {
+        lt_stream_options options = plain("window", 2);
+        options.steps = 4, options.guidance = 2, options.sampler = LT_SAMPLER_HEUN, options.no_graphs = i;
+        lt_video_stream *stream = open_stream(&options);
+        generate(stream, BLOCKS - 1, latents[i]);
+        CHECK_OK(lt_video_stream_prompt(stream, "a red ball"));
+        generate(stream, 1, latents[i] + (BLOCKS - 1) * TEST_BLOCK);
+        CHECK((stream->replay.graph != NULL) == (i == 0) && !stream->replay.failed);
+        lt_video_stream_close(stream);
+    }
+    lt_session_poison(true);
+    CHECK(same_bits(latents[0], latents[1], BLOCKS));
 }
 
 static void a_pushed_block_is_history_like_a_generated_one(void) {
@@ -395,6 +418,7 @@ int main(int argc, char **argv) {
     RUN(every_policy_streams);
     RUN(resuming_gives_the_same_bits);
     RUN(a_saved_stream_of_other_options_is_refused);
+    RUN(steps_repeated_as_a_graph_give_the_bits_of_launches);
     RUN(a_pushed_block_is_history_like_a_generated_one);
     RUN(prompts_act_from_the_block_they_are_given_at);
     RUN(guidance_of_one_is_no_guidance);

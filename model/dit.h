@@ -89,6 +89,18 @@ typedef struct lt_dit_keep {
     int layers[LT_DIT_VALUES];
 } lt_dit_keep;
 
+/* For forwards that differ in t and the latent's values alone and commit nothing, as the steps of a sampler do: what comes after the
+ * embeddings of time and text is noted as a graph (core/device.h) by the first of them and repeated by the others, with the same
+ * bits. It starts zeroed; `ready` becomes false by the caller's hand when anything else has changed: cache, positions, prompts.
+ * Passed over where the device has no graphs, an observer listens, or the reads have weights, which the host computes from t. */
+typedef struct lt_dit_replay {
+    bool ready, failed; /* failed: the driver refused; no further attempts are made */
+    lt_graph *graph;
+    size_t mark;        /* of the step arena when it was noted */
+    lt_tensor velocity; /* where it leaves its result */
+} lt_dit_replay;
+void lt_dit_replay_free(lt_dit_replay *replay, lt_device *device);
+
 typedef struct lt_dit_input {
     int batch, streams, blocks;
     lt_var *latent;             /* [G, F, H, W, C], compute dtype; F = block_frames (any with blocks = 1) */
@@ -99,6 +111,7 @@ typedef struct lt_dit_input {
     const float *motion;        /* host [blocks * batch]: lt_latent_motion, a feature of entries; NULL: 0 */
     int commit_stream;          /* -1: none */
     lt_cache *cache;            /* NULL: every block reads itself only, the first tail is zero */
+    lt_dit_replay *replay;      /* or NULL */
     const lt_dit_keep *keep;    /* where the tape records; NULL: everything is kept. Copied */
 } lt_dit_input;
 

@@ -13,6 +13,8 @@ void lt_dit_set_probe(lt_dit_probe function, void *user) {
     probe_user = user;
 }
 
+bool lt_dit_probed(void) { return probe != NULL; }
+
 void lt_dit_report(const char *what, int layer, const lt_var *value) {
     char name[64];
     if (!probe) return;
@@ -169,15 +171,20 @@ static lt_status project(lt_tape *tape, const lt_dit_pass *p, lt_var *x, lt_var 
     return LT_OK;
 }
 
+lt_status lt_dit_body(lt_tape *tape, lt_dit_pass *p, lt_var **velocity) {
+    lt_cache *cache = p->in.cache;
+    lt_var *x;
+    LT_TRY(embed_patches(tape, p, &x));
+    LT_TRY(run_layers(tape, p, &x));
+    if (p->in.commit_stream >= 0 && cache) LT_TRY(lt_cache_forward_end(cache, tape, true));
+    return velocity ? project(tape, p, x, velocity) : LT_OK;
+}
+
 lt_status lt_dit_forward(const lt_dit *dit, lt_tape *tape, const lt_dit_input *input, lt_var **velocity) {
     lt_dit_pass *p;
-    lt_var *x;
     LT_TRY(check_input(dit, input));
     LT_TRY(open_forward(dit, tape, input, &p));
     LT_TRY(embed_time(tape, p));
     LT_TRY(embed_text(tape, p));
-    LT_TRY(embed_patches(tape, p, &x));
-    LT_TRY(run_layers(tape, p, &x));
-    if (input->commit_stream >= 0 && input->cache) LT_TRY(lt_cache_forward_end(input->cache, tape, true));
-    return velocity ? project(tape, p, x, velocity) : LT_OK;
+    return input->replay ? lt_dit_replay_body(tape, p, velocity) : lt_dit_body(tape, p, velocity);
 }

@@ -27,6 +27,13 @@ typedef struct lt_dit_step {
     lt_var *inputs[3], *branch_inputs[3][2];
 } lt_dit_step;
 
+/* What is left of a forward once time and text are embedded. */
+lt_status lt_dit_body(lt_tape *tape, lt_dit_pass *pass, lt_var **velocity);
+/* The same by way of pass->in.replay. */
+lt_status lt_dit_replay_body(lt_tape *tape, lt_dit_pass *pass, lt_var **velocity);
+/* Whether somebody looks at values in between. */
+bool lt_dit_probed(void);
+
 /* The operations to come compute `value`: its fate, as the pass's lt_dit_keep says. lt_dit_small: values always kept. */
 void lt_dit_begin(lt_tape *tape, const lt_dit_step *step, lt_dit_value value);
 void lt_dit_small(lt_tape *tape);

@@ -82,7 +82,8 @@ static lt_status call_next(void *user) {
 }
 
 static lt_status stream_options(const lt_model_bench_options *o, lt_stream_options *out) {
-    *out = (lt_stream_options){.steps = o->stream_steps, .shift = 1, .guidance = 1};
+    *out =
+        (lt_stream_options){.steps = o->stream_steps, .shift = 1, .guidance = 1, .no_graphs = o->no_graphs};
     return lt_cache_spec_parse("window", 3, &out->spec);
 }
 

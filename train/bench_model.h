@@ -21,6 +21,7 @@ typedef struct lt_model_bench_options {
     int what;              /* LT_BENCH_...; with LT_BENCH_FORWARD alone the model has weights only */
     int batch;             /* sequences of the forward and of the step alone */
     int stream_steps;      /* sampler steps of a streamed block */
+    bool no_graphs;        /* of a streamed block: as lt_stream_options has it */
     const char *recompute; /* of the steps: as lt_recompute_parse takes it; NULL: the configuration's */
     int64_t
         memory_limit; /* bytes that nothing may exceed, and that recompute auto uses; 0: the device's memory, for auto alone */

@@ -9,7 +9,7 @@
 
 static const char *op, *model, *only, *recompute, *memory_limit;
 static int64_t steps = 4, batch = 1;
-static bool profiled;
+static bool profiled, no_graphs;
 static lt_strings settings;
 
 static const lt_option options[] = {
@@ -25,6 +25,8 @@ static const lt_option options[] = {
     {"profile", LT_OPT_FLAG, &profiled, NULL,
      "a line per op of the last piece of work: forward, step or train"},
     {"steps", LT_OPT_INT, &steps, "N", "sampler steps of a streamed block", .min = 1, .max = 1000},
+    {"no-graphs", LT_OPT_FLAG, &no_graphs, NULL,
+     "of a streamed block: no CUDA graph repeats its sampler steps"},
     {"set", LT_OPT_STRINGS, &settings, "KEY=VALUE", "overrides a key of the configuration"},
     {NULL}};
 
@@ -153,6 +155,7 @@ static lt_status bench_model(lt_device *device) {
     lt_model_bench_options wanted = {.what = selected(),
                                      .batch = (int)batch,
                                      .stream_steps = (int)steps,
+                                     .no_graphs = no_graphs,
                                      .recompute = recompute,
                                      .profile = profiled ? meters : NULL};
     if (memory_limit) LT_TRY(lt_parse_bytes(memory_limit, &wanted.memory_limit));

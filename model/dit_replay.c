@@ -1,0 +1,58 @@
+/* Forwards that repeat what an earlier one has noted. */
+#include "core/log.h"
+#include "model/dit_internal.h"
+
+void lt_dit_replay_free(lt_dit_replay *replay, lt_device *device) {
+    if (replay->graph) device->ops->graph_destroy(device, replay->graph);
+    *replay = (lt_dit_replay){0};
+}
+
+/* No decision or number of the host may lie between the launches. */
+static bool fits(const lt_tape *tape, const lt_dit_pass *p) {
+    const lt_ctx *ctx = tape->ctx;
+    const lt_cache *cache = p->in.cache;
+    bool watched = ctx->sync || (ctx->meter && ctx->meter->timed) || lt_dit_probed();
+    if (!ctx->device->ops->graph_begin || watched || tape->recording || p->in.commit_stream >= 0)
+        return false;
+    for (int i = 0; cache && i < cache->shape.batch; i++)
+        if (cache->spec[i].read != LT_READ_ONE) return false;
+    return !cache || (!cache->observer.on_read && !cache->read_scale);
+}
+
+static lt_status note(lt_tape *tape, lt_dit_pass *p, lt_var **velocity) {
+    const lt_ctx *ctx = tape->ctx;
+    const lt_device_ops *ops = ctx->device->ops;
+    lt_dit_replay *r = p->in.replay;
+    r->mark = lt_arena_mark(tape->step);
+    LT_TRY(ops->graph_begin(ctx->device, ctx->stream));
+    lt_status status = lt_dit_body(tape, p, velocity);
+    lt_status ended = ops->graph_end(ctx->device, ctx->stream, status == LT_OK ? &r->graph : NULL);
+    if (status == LT_OK) status = ended;
+    if (status != LT_OK) return status;
+    r->velocity = (*velocity)->value;
+    r->ready = true;
+    return ops->graph_launch(ctx->device, r->graph, ctx->stream);
+}
+
+/* The same work launch by launch, where the driver would not note it. */
+static lt_status give_up(lt_tape *tape, lt_dit_pass *p, lt_var **velocity) {
+    lt_dit_replay *r = p->in.replay;
+    lt_warn("sampler steps are not repeated as a CUDA graph, which is slower: %s", lt_error());
+    r->failed = true;
+    r->ready = false;
+    tape->ctx->sticky = LT_OK;
+    lt_arena_release(tape->step, r->mark);
+    return lt_dit_body(tape, p, velocity);
+}
+
+lt_status lt_dit_replay_body(lt_tape *tape, lt_dit_pass *p, lt_var **velocity) {
+    const lt_ctx *ctx = tape->ctx;
+    lt_dit_replay *r = p->in.replay;
+    if (r->failed || !velocity || !fits(tape, p)) return lt_dit_body(tape, p, velocity);
+    if (!r->ready) return note(tape, p, velocity) == LT_OK ? LT_OK : give_up(tape, p, velocity);
+    LT_CHECK(r->mark == lt_arena_mark(tape->step), LT_FAILED,
+             "dit: a forward to be repeated begins at byte %zu of its memory, before it was %zu",
+             lt_arena_mark(tape->step), r->mark);
+    LT_TRY(ctx->device->ops->graph_launch(ctx->device, r->graph, ctx->stream));
+    return lt_tape_var(tape, r->velocity, false, velocity);
+}

@@ -4,6 +4,7 @@
 #include "infer/stream_impl.h"
 #include "infer/transfer.h"
 
+#include <float.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -136,8 +137,14 @@ lt_status lt_video_stream_prompt(lt_video_stream *s, const char *prompt) {
 
 /* Index of the first value that is not finite, or -1. */
 static int64_t first_bad(const lt_video_stream *s, const float *latents) {
-    for (int64_t i = 0; i < s->size; i++)
-        if (!isfinite(latents[i])) return i;
+    enum { CHUNK = 4096 };
+    for (int64_t at = 0; at < s->size; at += CHUNK) {
+        int64_t end = at + CHUNK < s->size ? at + CHUNK : s->size;
+        int bad = 0; /* without a way out, so that many are looked at at once */
+        for (int64_t i = at; i < end; i++) bad |= !(fabsf(latents[i]) <= FLT_MAX);
+        for (int64_t i = at; bad && i < end; i++)
+            if (!isfinite(latents[i])) return i;
+    }
     return -1;
 }
 

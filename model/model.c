@@ -219,11 +219,18 @@ lt_status lt_model_decode(const lt_model *m, int64_t latent_frames, const float 
 }
 
 float lt_latent_motion(const float *latents, int64_t frames, int64_t frame_size) {
-    double sum = 0;
-    int64_t count = (frames - 1) * frame_size;
-    for (int64_t i = 0; i < count; i++) {
+    enum { LANES = 8 }; /* sums that do not wait for one another */
+    double sums[LANES] = {0}, sum = 0;
+    int64_t count = (frames - 1) * frame_size, i = 0;
+    for (; i + LANES <= count; i += LANES)
+        for (int k = 0; k < LANES; k++) {
+            double difference = (double)latents[i + k + frame_size] - latents[i + k];
+            sums[k] += difference * difference;
+        }
+    for (; i < count; i++) {
         double difference = (double)latents[i + frame_size] - latents[i];
         sum += difference * difference;
     }
+    for (int k = 0; k < LANES; k++) sum += sums[k];
     return count > 0 ? (float)sqrt(sum / (double)count) : 0;
 }

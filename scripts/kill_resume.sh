@@ -4,7 +4,7 @@
 # weights, EMA and optimizer state must be the same bytes.
 #
 #   ./scripts/kill_resume.sh [N] [CONFIG]     default: 20 points of train/tiny
-#   LT_STEPS=60 LT_EVERY=3 LT_BUILD=build LT_SEED=1 LT_SIZE=64x64 ./scripts/kill_resume.sh
+#   LT_STEPS=60 LT_EVERY=3 LT_BUILD=build LT_SEED=1 LT_SIZE=64x64 LT_FRAMES=96 LT_DEVICE=cpu ./scripts/kill_resume.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
 kills=${1:-20} config=${2:-train/tiny}
@@ -14,9 +14,9 @@ RANDOM=${LT_SEED:-$$}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-"$longtake" scenes --out "$work/d.h5" --domain calm --clips 32 --size "${LT_SIZE:-64x64}" --seed 1 -q
+"$longtake" scenes --out "$work/d.h5" --domain calm --clips 32 --frames "${LT_FRAMES:-96}" --size "${LT_SIZE:-64x64}" --seed 1 -q
 options=(--data "$work/d.h5" --set train.steps="$steps" --set train.checkpoint_every="$every"
-    --set train.validate_every=$((every * 5)) --threads "$threads" -q)
+    --set train.validate_every=$((every * 5)) --threads "$threads" --device "${LT_DEVICE:-cpu}" -q)
 start() { # RUN: the config is given once, then the run's own
     if [ -f "$1/config.json" ]; then
         "$longtake" train --out "$1" --resume "${options[@]}" &

@@ -142,7 +142,7 @@ lt_status lt_block_stats_begin(lt_block_stats *s, const lt_model *model, const l
                                lt_video_stream *stream) {
     char text[LT_SPEC_TEXT];
     lt_stream_memory memory = lt_video_stream_memory(stream);
-    s->ctx = lt_video_stream_context(stream);
+    s->ctx = &lt_video_stream_session(stream)->ctx;
     s->heads = model->config.heads;
     s->layer_count = model->config.layers;
     s->weights = calloc((size_t)s->layer_count, sizeof *s->weights);

@@ -176,7 +176,7 @@ lt_status lt_video_stream_next(lt_video_stream *s, float *latents) {
 
 int64_t lt_video_stream_position(const lt_video_stream *s) { return s->position; }
 lt_cache *lt_video_stream_cache(lt_video_stream *s) { return &s->cache; }
-const lt_ctx *lt_video_stream_context(const lt_video_stream *s) { return &s->session->ctx; }
+lt_session *lt_video_stream_session(lt_video_stream *s) { return s->session; }
 
 lt_stream_memory lt_video_stream_memory(const lt_video_stream *s) {
     const lt_session *session = s->session;

@@ -60,8 +60,8 @@ lt_status lt_video_stream_push(lt_video_stream *stream, const float *latents);
 lt_status lt_video_stream_next(lt_video_stream *stream, float *latents);
 int64_t lt_video_stream_position(const lt_video_stream *stream); /* blocks committed */
 lt_cache *lt_video_stream_cache(lt_video_stream *stream);
-/* What it runs in: an observer copies tensors through its stream. */
-const lt_ctx *lt_video_stream_context(const lt_video_stream *stream);
+/* What it runs in: an observer copies tensors through its context's stream. */
+lt_session *lt_video_stream_session(lt_video_stream *stream);
 /* Device bytes by role, fixed at open, and the arenas' high-water marks so far. */
 typedef struct lt_stream_memory {
     int64_t slots, tails; /* both lie in run */

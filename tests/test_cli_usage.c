@@ -220,7 +220,7 @@ static void what_is_not_in_this_build_answers_5_and_says_how_to_get_it(void) {
     CHECK_EXIT(LT_USAGE, "cpu", TINY, "--device", "gpuu");
     CHECK_EXIT(LT_USAGE, "plan", TINY, "--device", "null");
     CHECK_EXIT(LT_USAGE, "--profile", "bench", "--op", "sum", "--profile");
-    CHECK_EXIT(LT_USAGE, "--only stream", "bench", "--model", "train/tiny", "--only", "stream", "--profile");
+    CHECK_EXIT(LT_USAGE, "--json", "bench", "--model", "train/tiny", "--profile", "--json");
     if (!has_video())
         CHECK_EXIT(LT_UNAVAILABLE, "FFmpeg", "ingest", "--out", in_folder("n.h5"), "--domain", "a=.");
     CHECK(folder_state(test_folder) == before);

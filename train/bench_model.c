@@ -97,6 +97,7 @@ static lt_status bench_stream(lt_model *model, float *latents, const lt_model_be
     lt_status status = LT_OK;
     for (int i = 0; i < 4 && status == LT_OK; i++) status = lt_video_stream_push(b.stream, latents);
     if (status == LT_OK) status = time_calls(call_next, &b, &out->stream_ms);
+    if (status == LT_OK) status = profile(call_next, &b, lt_video_stream_session(b.stream), o->profile);
     out->stream_bytes = model->device->peak_bytes;
     lt_video_stream_close(b.stream);
     return status;

@@ -23,7 +23,7 @@ static const lt_option options[] = {
     {"memory-limit", LT_OPT_STRING, &memory_limit, "BYTES",
      "refuse work of a model that takes more, as 58GiB; also what --recompute auto fits itself to"},
     {"profile", LT_OPT_FLAG, &profiled, NULL,
-     "a line per op of the last piece of work: forward, step or train"},
+     "a line per op of the last piece of work; of a streamed block without graphs"},
     {"steps", LT_OPT_INT, &steps, "N", "sampler steps of a streamed block", .min = 1, .max = 1000},
     {"no-graphs", LT_OPT_FLAG, &no_graphs, NULL,
      "of a streamed block: no CUDA graph repeats its sampler steps"},
@@ -176,10 +176,8 @@ static lt_status run(int positional_count, const char *const *positional) {
     LT_CHECK(!op || !model, LT_USAGE, "--op and --model exclude each other");
     LT_CHECK(model || (!recompute && !memory_limit), LT_USAGE,
              "--recompute and --memory-limit are about --model");
-    bool streams = only && strcmp(only, "stream") == 0;
-    LT_CHECK(
-        !profiled || (model && !streams && !lt_global.json), LT_USAGE,
-        "--profile is a table about --model: forward, step or train; not with --op, --only stream or --json");
+    LT_CHECK(!profiled || (model && !lt_global.json), LT_USAGE,
+             "--profile is a table about --model; not with --op or --json");
     LT_TRY(lt_device_open_as(lt_global.device, lt_global.precision, lt_global.kernels, &device));
     lt_status status = op ? bench_ops(device) : bench_model(device);
     lt_device_close(device);

@@ -98,6 +98,7 @@ static lt_status share_message(lt_comm *comm, lt_status worst, int rank) {
     char message[2048] = "";
     if (comm->rank == rank) strncpy(message, lt_error(), sizeof message - 1);
     LT_TRY(lt_comm_broadcast(comm, message, sizeof message, rank));
+    comm->agreed = worst;
     return comm->rank == rank ? worst : lt_fail(worst, "rank %d: %s", rank, message);
 }
 
@@ -113,7 +114,14 @@ lt_status lt_comm_agree(lt_comm *comm, lt_status mine) {
         if (severity((lt_status)all[i]) >= severity(worst)) worst = (lt_status)all[i], rank = i;
     free(all);
     LT_TRY(status);
+    comm->agreed = LT_OK;
     return worst == LT_OK ? LT_OK : share_message(comm, worst, rank);
+}
+
+void lt_comm_end_alone(lt_comm *comm, lt_status status) {
+    if (!comm || !comm->ops->abort || comm->size == 1 || status == LT_OK || status == comm->agreed) return;
+    lt_log(LT_LOG_ERROR, "rank %d failed alone, and ends all %d: %s", comm->rank, comm->size, lt_error());
+    comm->ops->abort(comm, status);
 }
 
 /* ---- sums of device memory ---------------------------------------------------------------------------------------- */
@@ -154,6 +162,7 @@ lt_status lt_comm_attach(lt_comm *comm, lt_device *device, const char *collectiv
     if (!must && (!choice || !gpu || comm->size == 1)) return LT_OK;
     lt_status status = attach_nccl(comm, device);
     if (must || status != LT_UNAVAILABLE) return status;
+    comm->agreed = LT_OK;
     if (comm->rank == 0) lt_warn("gradients are summed through the host: %s", lt_error());
     return LT_OK;
 }
@@ -181,6 +190,12 @@ lt_status lt_comm_reduce(lt_comm *comm, lt_device *device, lt_stream *stream, vo
 
 lt_status lt_comm_reduce_end(lt_comm *comm, lt_stream *stream) {
     return comm->ops->reduce_end ? comm->ops->reduce_end(comm, stream) : LT_OK;
+}
+
+bool lt_comm_overlaps(const lt_comm *comm) { return comm->ops->reduce != NULL; }
+
+lt_status lt_comm_reduce_check(lt_comm *comm) {
+    return comm->ops->reduce_check ? comm->ops->reduce_check(comm) : LT_OK;
 }
 
 void lt_comm_reduce_abandon(lt_comm *comm) {

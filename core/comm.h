@@ -39,6 +39,11 @@ lt_status lt_comm_broadcast(lt_comm *comm, void *bytes, int64_t count, int root)
  * message of the (first) rank that has it. An interruption is milder than every failure. */
 lt_status lt_comm_agree(lt_comm *comm, lt_status mine);
 lt_status lt_comm_barrier(lt_comm *comm);
+/* The net under lt_comm_agree, for a rank that leaves its work with `status`. Where the ranks have not agreed on that failure, the
+ * others may wait for this one in a collective: the message is logged and the job ends with the exit code `status`; this does not
+ * return then. Call it before anything that waits for the device or for other ranks. Does nothing after LT_OK, after a failure that
+ * all ranks know, and without other ranks (or a `comm`). */
+void lt_comm_end_alone(lt_comm *comm, lt_status status);
 
 /* The sum over all ranks of a piece of device memory, in place, f32 or f64, the same bits on every rank and in every run.
  * It takes what `stream` was asked for before, and other work may go on there: the sum is in place for what `stream` is
@@ -47,6 +52,11 @@ lt_status lt_comm_barrier(lt_comm *comm);
 lt_status lt_comm_reduce(lt_comm *comm, lt_device *device, lt_stream *stream, void *values, int64_t count,
                          lt_dtype dtype);
 lt_status lt_comm_reduce_end(lt_comm *comm, lt_stream *stream);
+/* Waits until the sums are there, or fails where they will never be because another rank or the network is gone. */
+lt_status lt_comm_reduce_check(lt_comm *comm);
+/* True where lt_comm_reduce returns at once and sums go on beside other work, so that a rank which fails before its share can still
+ * agree with the others. False: it returns when all ranks have joined. */
+bool lt_comm_overlaps(const lt_comm *comm);
 /* After a failure: drops reductions that other ranks may never join, so that the device can be waited for. None follow. */
 void lt_comm_reduce_abandon(lt_comm *comm);
 

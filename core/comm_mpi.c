@@ -99,11 +99,18 @@ void lt_comm_mpi_close(lt_comm *comm) {
     MPI_Finalize();
 }
 
+void lt_comm_mpi_abort(lt_comm *comm, int code) {
+    (void)comm;
+    MPI_Abort(MPI_COMM_WORLD, code);
+    _Exit(code); /* where the launcher took its time */
+}
+
 static const lt_comm_ops mpi_ops = {.name = "mpi",
                                     .sum = lt_comm_mpi_sum,
                                     .broadcast = lt_comm_mpi_broadcast,
                                     .barrier = lt_comm_mpi_barrier,
-                                    .close = lt_comm_mpi_close};
+                                    .close = lt_comm_mpi_close,
+                                    .abort = lt_comm_mpi_abort};
 
 static lt_status make_state(lt_comm *comm) {
     const size_t size = (size_t)comm->size;
@@ -138,8 +145,10 @@ lt_status lt_comm_open_mpi(lt_comm *comm) {
     if (status == LT_OK) status = check(MPI_Comm_size(MPI_COMM_WORLD, &comm->size), "size");
     if (status == LT_OK) status = find_local_rank(comm);
     if (status == LT_OK) status = make_state(comm);
-    if (status == LT_OK) comm->ops = &mpi_ops;
-    else lt_comm_mpi_close(comm);
+    comm->ops = &mpi_ops;
+    if (status == LT_OK) return LT_OK;
+    lt_comm_end_alone(comm, status); /* the others would wait where this one leaves */
+    lt_comm_mpi_close(comm);
     return status;
 }
 #endif

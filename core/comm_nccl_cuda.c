@@ -4,6 +4,7 @@
 #    include "core/comm_impl.h"
 #    include <cuda_runtime_api.h>
 #    include <nccl.h>
+#    include <sched.h>
 #    include <stdlib.h>
 #    include <string.h>
 
@@ -40,13 +41,25 @@ static lt_status nccl_reduce(lt_comm *comm, lt_stream *stream, void *values, int
 
 static lt_status nccl_reduce_end(lt_comm *comm, lt_stream *stream) {
     nccl_state *state = comm->gpu;
-    ncclResult_t failed = ncclSuccess;
     if (!state->pending) return LT_OK;
     state->pending = false;
     LT_TRY(check_cuda(cudaEventRecord(state->done, state->stream), "marking the end of sums"));
-    LT_TRY(check_cuda(cudaStreamWaitEvent((cudaStream_t)stream, state->done, 0), "waiting for sums"));
-    LT_TRY(check(ncclCommGetAsyncError(state->comm, &failed), "asking for errors"));
-    return check(failed, "sums over ranks");
+    return check_cuda(cudaStreamWaitEvent((cudaStream_t)stream, state->done, 0), "waiting for sums");
+}
+
+/* A kernel of NCCL waits for the other ranks until its communicator is aborted, and errors that come later than the call are told
+ * only to who asks. */
+static lt_status nccl_reduce_check(lt_comm *comm) {
+    nccl_state *state = comm->gpu;
+    ncclResult_t failed = ncclSuccess;
+    cudaError_t error;
+    if (!state->comm) return LT_OK;
+    while ((error = cudaEventQuery(state->done)) == cudaErrorNotReady) {
+        LT_TRY(check(ncclCommGetAsyncError(state->comm, &failed), "asking for errors"));
+        if (failed != ncclSuccess && failed != ncclInProgress) return check(failed, "sums over ranks");
+        sched_yield();
+    }
+    return check_cuda(error, "waiting for sums");
 }
 
 static void nccl_reduce_abandon(lt_comm *comm) {
@@ -77,8 +90,10 @@ static const lt_comm_ops nccl_ops = {.name = "nccl",
                                      .broadcast = lt_comm_mpi_broadcast,
                                      .barrier = lt_comm_mpi_barrier,
                                      .close = nccl_close,
+                                     .abort = lt_comm_mpi_abort,
                                      .reduce = nccl_reduce,
                                      .reduce_end = nccl_reduce_end,
+                                     .reduce_check = nccl_reduce_check,
                                      .reduce_abandon = nccl_reduce_abandon};
 
 /* NCCL needs a GPU for each rank. */
@@ -123,8 +138,9 @@ static lt_status meet(lt_comm *comm, nccl_state *state) {
     lt_status status = comm->rank == 0 ? check(ncclGetUniqueId(&id), "making an address") : LT_OK;
     LT_TRY(lt_comm_agree(comm, status));
     LT_TRY(lt_comm_broadcast(comm, &id, sizeof id, 0));
-    return lt_comm_agree(comm,
-                         check(ncclCommInitRank(&state->comm, comm->size, id, comm->rank), "joining ranks"));
+    status = check(ncclCommInitRank(&state->comm, comm->size, id, comm->rank), "joining ranks");
+    lt_comm_end_alone(comm, status); /* others may wait for this rank inside of it */
+    return status;
 }
 
 lt_status lt_comm_attach_nccl(lt_comm *comm) {

@@ -136,6 +136,7 @@ lt_status lt_run_train(const lt_run_options *options) {
     run->lead = !options->comm || lt_comm_rank(options->comm) == 0;
     lt_status status = open_and_train(run);
     lt_run_folder_close(run, status);
+    lt_comm_end_alone(options->comm, status);
     lt_trainer_close(run->trainer);
     lt_dataset_close(run->set);
     lt_train_config_free(&run->config);

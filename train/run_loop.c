@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The lead's status for all; others hold LT_OK. */
+/* The worst status for all; most often the lead's. */
 static lt_status agree(const training *run, lt_status mine) {
     return run->options.comm ? lt_comm_agree(run->options.comm, mine) : mine;
 }
@@ -66,13 +66,13 @@ static lt_status one_step(training *run) {
         if (!r.finite) lt_warn("step %" PRId64 ": the gradient is not finite; nothing was updated", r.step);
         show(run, &r);
     }
-    LT_TRY(agree(run, status));
-    LT_CHECK(run->state.bad_steps < run->config.max_bad_steps, LT_FAILED,
-             "step %" PRId64
-             ": %d steps in a row had a gradient that is not finite (train.max_bad_steps); lower "
-             "train.lr and resume from the latest checkpoint",
-             r.step, run->state.bad_steps);
-    return LT_OK;
+    if (status == LT_OK && run->state.bad_steps >= run->config.max_bad_steps)
+        status = lt_fail(LT_FAILED,
+                         "step %" PRId64
+                         ": %d steps in a row had a gradient that is not finite (train.max_bad_steps); lower "
+                         "train.lr and resume from the latest checkpoint",
+                         r.step, run->state.bad_steps);
+    return agree(run, status);
 }
 
 static lt_status write_validation(training *run, const lt_validation *v) {
@@ -153,8 +153,8 @@ lt_status lt_run_loop(training *run) {
         lt_status stop = agree(run, lt_interrupted() ? LT_INTERRUPTED : LT_OK);
         LT_TRY(between_steps(run, run->state.step == run->config.steps, stop == LT_INTERRUPTED));
         if (stop != LT_OK)
-            return lt_fail(stop, "stopped at step %" PRId64 " of %" PRId64 "; go on with --resume",
-                           run->state.step, run->config.steps);
+            return agree(run, lt_fail(stop, "stopped at step %" PRId64 " of %" PRId64 "; go on with --resume",
+                                      run->state.step, run->config.steps));
     }
     return LT_OK;
 }

@@ -4,6 +4,8 @@
 #include "kernels/choices.h"
 #include "train/testing.h"
 
+#include <sys/wait.h>
+
 static const char *program, *device_name = "cpu";
 
 /* The second goes on from `base`: the damage that a new transformer's entries do is rounding alone. */
@@ -67,16 +69,53 @@ static lt_status check_choice(void) {
     return LT_OK;
 }
 
-static int be_a_rank(const char *folder) {
+static int be_a_rank(void) {
     lt_comm *comm;
-    unsetenv("CUDA_LAUNCH_BLOCKING"); /* sums beside other work are what is tested */
-    snprintf(test_folder, sizeof test_folder, "%s", folder);
-    snprintf(test_data, sizeof test_data, "%s/data.h5", folder);
     lt_status status = join(&comm);
     if (status == LT_OK) choose(comm);
     for (int stage = 0; stage < STAGES && status == LT_OK; stage++) status = train_stage("two", stage, comm);
     if (status == LT_OK) status = check_choice();
     if (status != LT_OK) fprintf(stderr, "rank: %s\n", lt_error());
+    lt_comm_close(comm);
+    return status;
+}
+
+/* ---- a rank that fails ------------------------------------------------------------------------------------------- */
+
+/* Rank 1 lacks memory in the backward pass of the second step; all ranks get its status. */
+static lt_status lack_memory(test_bench *b, lt_comm *comm) {
+    static const char *const overrides[] = {"train.batch=4", NULL};
+    lt_step_result r;
+    LT_TRY(open_own(comm, &b->device));
+    LT_TRY(test_open_on(b, b->device->ops->backend, overrides, comm));
+    LT_TRY(lt_trainer_step(b->trainer, &r));
+    lt_arena *step = &lt_trainer_session(b->trainer)->step;
+    size_t whole = step->capacity;
+    if (lt_comm_rank(comm) == 1) step->capacity = step->peak - step->peak / 8;
+    lt_status status = lt_trainer_step(b->trainer, &r);
+    step->capacity = whole;
+    LT_CHECK(status == LT_FAILED && strstr(lt_error(), "memory for step"), LT_INPUT,
+             "rank %d: a step that lacks memory ended with %d: %s", lt_comm_rank(comm), status, lt_error());
+    LT_CHECK(lt_comm_rank(comm) == 1 || strncmp(lt_error(), "rank 1: ", 8) == 0, LT_INPUT,
+             "rank 0 was told \"%s\"", lt_error());
+    return status;
+}
+
+/* Rank 1 fails where the others wait in a collective. */
+static lt_status fail_alone(lt_comm *comm) {
+    LT_TRY(lt_comm_agree(comm, LT_OK));
+    if (lt_comm_rank(comm) == 1) return lt_fail(LT_UNAVAILABLE, "no figures");
+    return lt_comm_barrier(comm);
+}
+
+static int be_a_rank_that_fails(bool alone) {
+    lt_comm *comm;
+    test_bench b = {0};
+    lt_status status = join(&comm);
+    if (status == LT_OK) status = alone ? fail_alone(comm) : lack_memory(&b, comm);
+    if (status != LT_OK) fprintf(stderr, "rank: %s\n", lt_error());
+    lt_comm_end_alone(comm, status);
+    test_close(&b);
     lt_comm_close(comm);
     return status;
 }
@@ -115,8 +154,8 @@ static double last_number(const char *run, const char *name) {
     return value;
 }
 
-/* Runs this program under mpirun; false, with a note, where there is none. */
-static bool run_two(void) {
+/* Runs this program under mpirun; false, with a note, where there is none. 124 is the exit code of ranks that hang. */
+static bool run_ranks(const char *what, int *code) {
     char command[2 * LT_PATH_MAX];
     if (system("mpirun --version >/dev/null 2>&1") != 0) {
         printf("skipped: no mpirun\n");
@@ -124,10 +163,30 @@ static bool run_two(void) {
     }
     setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 1);
     setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 1);
-    snprintf(command, sizeof command, "mpirun --oversubscribe -n 2 '%s' --rank '%s' %s", program, test_folder,
-             device_name);
-    CHECK(system(command) == 0);
+    snprintf(command, sizeof command, "timeout 60 mpirun --oversubscribe -n 2 '%s' %s '%s' %s", program, what,
+             test_folder, device_name);
+    int status = system(command);
+    *code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
     return true;
+}
+
+static bool run_two(void) {
+    int code = 0;
+    if (!run_ranks("--rank", &code)) return false;
+    CHECK(code == 0);
+    return true;
+}
+
+static void a_rank_that_lacks_memory_backward_stops_all(void) {
+    int code = LT_FAILED;
+    (void)run_ranks("--lack", &code);
+    CHECK(code == LT_FAILED);
+}
+
+static void a_rank_that_fails_alone_ends_the_job(void) {
+    int code = LT_UNAVAILABLE;
+    (void)run_ranks("--alone", &code);
+    CHECK(code == LT_UNAVAILABLE);
 }
 
 static void path_of(const char *prefix, int stage, char out[LT_PATH_MAX]) {
@@ -182,19 +241,29 @@ static void two_gpus_equal_one_at_the_same_batch(void) {
     lt_device_close(second);
     device_name = "cuda";
     two_processes_equal_one_at_the_same_batch();
+    a_rank_that_lacks_memory_backward_stops_all();
+}
+
+static int be(const char *what, const char *folder) {
+    unsetenv("CUDA_LAUNCH_BLOCKING"); /* sums beside other work are what is tested */
+    snprintf(test_folder, sizeof test_folder, "%s", folder);
+    snprintf(test_data, sizeof test_data, "%s/data.h5", folder);
+    lt_model_register_keys();
+    lt_train_register_keys();
+    return strcmp(what, "--rank") == 0 ? be_a_rank() : be_a_rank_that_fails(strcmp(what, "--alone") == 0);
 }
 
 int main(int argc, char **argv) {
     program = argv[0];
     lt_set_threads(1);
-    if (argc == 4 && strcmp(argv[1], "--rank") == 0) {
+    if (argc == 4) {
         device_name = argv[3];
-        lt_model_register_keys();
-        lt_train_register_keys();
-        return be_a_rank(argv[2]);
+        return be(argv[1], argv[2]);
     }
     test_begin();
 #ifdef LT_WITH_MPI
+    RUN(a_rank_that_lacks_memory_backward_stops_all);
+    RUN(a_rank_that_fails_alone_ends_the_job);
     RUN(two_processes_equal_one_at_the_same_batch);
     RUN(two_gpus_equal_one_at_the_same_batch);
 #else

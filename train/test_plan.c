@@ -36,7 +36,7 @@ static void a_plan_is_what_training_takes(void) {
     lt_plan plan;
     bool on_gpu = test_backend() == LT_BACKEND_CUDA;
     CHECK_OK(lt_device_open(test_device(), &b.device));
-    CHECK_OK(test_open_on(&b, test_backend(), NULL));
+    CHECK_OK(test_open_on(&b, test_backend(), NULL, NULL));
     CHECK_OK(lt_plan_make(b.text, on_gpu ? "null:h100" : "null", "window", "3", 0, &plan));
     const lt_session *s = lt_trainer_session(b.trainer);
     CHECK(plan.training.bytes[LT_MEMORY_ACTIVATIONS] == (int64_t)s->step.capacity);

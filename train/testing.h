@@ -78,15 +78,16 @@ typedef struct test_bench {
     lt_trainer *trainer;
 } test_bench;
 
-/* On b->device, which is open and closed with the rest. */
-static inline lt_status test_open_on(test_bench *b, lt_backend backend, const char *const *overrides) {
+/* On b->device, which is open and closed with the rest; one of the ranks of `comm`, which may be NULL. */
+static inline lt_status test_open_on(test_bench *b, lt_backend backend, const char *const *overrides,
+                                     lt_comm *comm) {
     b->text = test_config(overrides);
     LT_TRY(lt_model_open(b->text, b->device, backend, LT_MODEL_TRAINING, &b->model));
     LT_TRY(lt_train_config_read(b->text, b->model, &b->config));
     LT_TRY(lt_train_set_trainable(&b->config, b->model));
     LT_TRY(lt_model_initialise(b->model, 3));
     LT_TRY(lt_dataset_open(test_data, &b->set));
-    lt_trainer_spec spec = {.config = &b->config, .model = b->model, .set = b->set};
+    lt_trainer_spec spec = {.config = &b->config, .model = b->model, .set = b->set, .comm = comm};
     return lt_trainer_open(&spec, 0, &b->trainer);
 }
 
@@ -94,7 +95,7 @@ static inline lt_status test_open(test_bench *b, const char *const *overrides) {
     lt_backend backend = LT_BACKEND_CPU;
     memset(b, 0, sizeof *b);
     LT_TRY(test_device_open("cpu", &backend, &b->device));
-    return test_open_on(b, backend, overrides);
+    return test_open_on(b, backend, overrides, NULL);
 }
 
 static inline void test_close(test_bench *b) {

@@ -343,7 +343,7 @@ static lt_status passes(lt_trainer *t, double *loss_sum, lt_keep_result *keep, l
     return begin_pass(t, loss);
 }
 
-/* The last backward, in which ranks sum gradients: they go into it together, and none must fail alone. */
+/* The last backward, in which ranks may sum gradients: they go into it together. */
 static lt_status last_backward(lt_trainer *t, lt_var *loss, double *loss_sum, lt_keep_result *keep) {
     LT_TRY(end_pass(t, loss, loss_sum, keep));
     return lt_params_fill_grads(&t->spec.model->params, &t->session->ctx);

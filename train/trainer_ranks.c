@@ -19,6 +19,7 @@ lt_status lt_trainer_join_ranks(lt_trainer *t) {
 void lt_trainer_sum_from_here(lt_trainer *t) {
     if (t->ranks == 1) return;
     lt_buckets_begin(&t->buckets);
+    if (!lt_comm_overlaps(t->spec.comm)) return;
     t->session->tape.passed = layer_passed;
     t->session->tape.passed_user = t;
 }
@@ -39,6 +40,7 @@ lt_status lt_trainer_share(lt_trainer *t, double *loss, lt_keep_result *keep) {
     double sums[] = {*loss,       keep->loss,    keep->sets,    keep->spread,
                      keep->pairs, keep->ordered, keep->victims, keep->churned};
     LT_TRY(lt_comm_sum_f64(t->spec.comm, sums, 8));
+    LT_TRY(lt_comm_reduce_check(t->spec.comm));
     *loss = sums[0];
     *keep = (lt_keep_result){sums[1], sums[2], sums[3], sums[4], sums[5], sums[6], sums[7]};
     return LT_OK;

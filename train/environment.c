@@ -77,8 +77,17 @@ static void add_dataset(cJSON *root, const lt_dataset *set) {
     cJSON_AddNumberToObject(data, "frames", (double)lt_dataset_frame_count(set));
 }
 
+static void add_init(cJSON *root, const lt_start *init) {
+    char hash[32];
+    cJSON *record = cJSON_AddObjectToObject(root, "init");
+    snprintf(hash, sizeof hash, "%016" PRIx64, init->hash);
+    cJSON_AddStringToObject(record, "folder", init->folder);
+    cJSON_AddStringToObject(record, "hash", hash);
+}
+
 lt_status lt_environment_write(const char *path, const lt_device *device, const lt_dataset *set,
-                               const lt_comm *comm, const char *arguments, const char *recompute) {
+                               const lt_comm *comm, const char *arguments, const char *recompute,
+                               const lt_start *init) {
     char when[32], *text = NULL;
     size_t size;
     time_t now = time(NULL);
@@ -91,6 +100,7 @@ lt_status lt_environment_write(const char *path, const lt_device *device, const 
     add_build(root);
     add_machine(root, device, comm);
     add_dataset(root, set);
+    if (init && *init->folder) add_init(root, init);
     if (recompute) cJSON_AddStringToObject(root, "recompute", recompute);
     FILE *memory = open_memstream(&text, &size);
     if (memory) {

@@ -10,23 +10,38 @@
 #include <stdlib.h>
 #include <string.h>
 
-static lt_status start_from(training *run, const char *source) {
-    char folder[LT_PATH_MAX], ema[LT_PATH_MAX];
-    LT_TRY(lt_run_checkpoint(source, NULL, folder));
-    LT_TRY(lt_path_join(ema, folder, "ema.safetensors"));
-    lt_status status = lt_model_load(run->model, folder, lt_path_exists(ema));
+static lt_status load_init(training *run) {
+    char ema[LT_PATH_MAX];
+    LT_TRY(lt_path_join(ema, run->init.folder, "ema.safetensors"));
+    lt_status status = lt_model_load(run->model, run->init.folder, lt_path_exists(ema));
     return status == LT_OK ? LT_OK : lt_fail_in(status, "--init");
+}
+
+/* What a resumed run started from. Where it has a checkpoint that is for the record alone. */
+static lt_status find_init(training *run, bool has_checkpoint) {
+    const lt_run_options *o = &run->options;
+    char path[LT_PATH_MAX];
+    if (!o->resume) return o->init ? lt_start_find(o->init, &run->init) : LT_OK;
+    LT_TRY(lt_path_join(path, o->out, "environment.json"));
+    lt_status status = lt_start_read(path, &run->init);
+    if (has_checkpoint) return LT_OK;
+    if (status != LT_OK)
+        return lt_fail_in(status,
+                          "--resume: the run has no checkpoint yet, and what it started from is unknown; "
+                          "start again with --force");
+    return *run->init.folder ? lt_start_check(&run->init) : LT_OK;
 }
 
 /* Values at the first step: of the latest checkpoint, of --init, or new ones with statistics of the data. */
 static lt_status start_values(training *run) {
     const lt_run_options *o = &run->options;
     char folder[LT_PATH_MAX];
+    bool goes_on = o->resume && lt_run_checkpoint(o->out, "latest", folder) == LT_OK;
+    LT_TRY(find_init(run, goes_on));
     LT_TRY(lt_model_initialise(run->model, run->config.seed));
-    if (o->resume && lt_run_checkpoint(o->out, "latest", folder) == LT_OK)
-        return lt_checkpoint_read(folder, run->model, &run->state);
-    if (o->init) LT_TRY(start_from(run, o->init));
-    if (o->init && !run->config.own_stats) return LT_OK;
+    if (goes_on) return lt_checkpoint_read(folder, run->model, &run->state);
+    if (*run->init.folder) LT_TRY(load_init(run));
+    if (*run->init.folder && !run->config.own_stats) return LT_OK;
     return lt_latent_stats_measure(run->set, &run->config, run->model);
 }
 

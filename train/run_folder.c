@@ -29,7 +29,7 @@ lt_status lt_run_folder_check(const lt_run_options *o) {
     bool exists = lt_path_exists(o->out), run = exists && has(o->out, "config.json");
     if (o->resume) LT_CHECK(run, LT_INPUT, "--resume: %s is no run (it has no config.json)", o->out);
     else if (o->force)
-        LT_CHECK(!exists || run || is_empty(o->out), LT_USAGE,
+        LT_CHECK(!exists || run || has(o->out, "environment.json") || is_empty(o->out), LT_USAGE,
                  "--force: %s is neither empty nor a run, so it is not replaced; choose another --out",
                  o->out);
     else
@@ -40,8 +40,8 @@ lt_status lt_run_folder_check(const lt_run_options *o) {
 
 /* What a run writes; nothing else in the folder is touched. */
 static lt_status remove_old(const char *out) {
-    static const char *const names[] = {"checkpoints",      "samples",     "metrics.jsonl", "log.txt",
-                                        "environment.json", "config.json", LT_CHOICES_NAME};
+    static const char *const names[] = {"checkpoints", "samples",          "metrics.jsonl", "log.txt",
+                                        "config.json", "environment.json", LT_CHOICES_NAME};
     char path[LT_PATH_MAX], **files;
     int count;
     if (!lt_path_exists(out)) return LT_OK;
@@ -79,16 +79,17 @@ static lt_status open_log(training *run) {
     return LT_OK;
 }
 
-/* config.json goes first: it makes the folder a run, which --resume and --force take if a kill comes before the rest. */
+/* config.json goes last: it makes the folder a run, which --resume takes if a kill comes then, and environment.json says what such a
+ * run started from. --force takes a folder with either. */
 static lt_status write_records(training *run) {
     const lt_run_options *o = &run->options;
     char path[LT_PATH_MAX];
-    LT_TRY(lt_path_join(path, o->out, "config.json"));
-    LT_TRY(lt_config_save(o->config, path));
-    LT_TRY(lt_path_join(path, o->out, "environment.json"));
     char keep[LT_RECOMPUTE_TEXT];
     lt_recompute_text(&run->recompute.keep, run->model->config.layers, keep);
-    return lt_environment_write(path, o->device, run->set, o->comm, o->arguments, keep);
+    LT_TRY(lt_path_join(path, o->out, "environment.json"));
+    LT_TRY(lt_environment_write(path, o->device, run->set, o->comm, o->arguments, keep, &run->init));
+    LT_TRY(lt_path_join(path, o->out, "config.json"));
+    return lt_config_save(o->config, path);
 }
 
 lt_status lt_run_folder_open(training *run) {

@@ -5,6 +5,7 @@
 #include "train/checkpoint.h"
 #include "train/metrics.h"
 #include "train/run.h"
+#include "train/start.h"
 #include "train/tensorboard.h"
 
 #include <stdio.h>
@@ -13,6 +14,7 @@ typedef struct training {
     lt_run_options options;
     bool lead; /* rank 0: the one that writes */
     lt_train_config config;
+    lt_start init;                 /* what it started from, in this or an earlier process */
     lt_recompute_choice recompute; /* what steps keep, and the planned peak */
     lt_dataset *set;
     lt_model *model;

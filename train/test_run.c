@@ -245,6 +245,52 @@ static void init_starts_from_another_run(void) {
     free(a), free(b);
 }
 
+/* A run that was killed before its first checkpoint has no more than this. */
+static void forget_checkpoints(const char *run) {
+    char path[LT_PATH_MAX];
+    CHECK_OK(lt_path_join(path, run, "checkpoints"));
+    CHECK_OK(lt_remove_tree(path));
+}
+
+static lt_status start_from(const char *init) {
+    static const char *const overrides[] = {"train.steps=1", "train.seed=5", NULL};
+    lt_device *device;
+    lt_config *config = test_config(overrides);
+    CHECK_OK(lt_device_open("cpu", &device));
+    lt_run_options options = {
+        .config = config, .data = test_data, .out = out[1], .init = init, .resume = !init, .device = device};
+    lt_status status = lt_run_train(&options);
+    lt_device_close(device);
+    lt_config_free(config);
+    return status;
+}
+
+static void a_resumed_run_starts_from_the_same_weights_again(void) {
+    static const char *const one[] = {"train.steps=1", NULL};
+    char from[LT_PATH_MAX], path[LT_PATH_MAX];
+    size_t a_size, b_size;
+    fresh();
+    CHECK_OK(train_into(out[0], one, false));
+    CHECK_OK(start_from(out[0]));
+    char *a = bytes_of(out[1], "model.safetensors", &a_size);
+    forget_checkpoints(out[1]);
+    CHECK_OK(start_from(NULL));
+    char *b = bytes_of(out[1], "model.safetensors", &b_size);
+    CHECK(a_size == b_size && memcmp(a, b, a_size) == 0);
+    free(a), free(b);
+    CHECK_OK(lt_run_checkpoint(out[0], NULL, from));
+    CHECK_OK(lt_path_join(path, from, "ema.safetensors"));
+    CHECK_OK(lt_write_file(path, "other", 5));
+    CHECK_OK(start_from(NULL)); /* it has a checkpoint: nobody needs the weights any more */
+    forget_checkpoints(out[1]);
+    CHECK_FAILS(start_from(NULL), LT_INPUT, "not those that it started from");
+    CHECK_OK(lt_remove_tree(from));
+    CHECK_FAILS(start_from(NULL), LT_INPUT, "are gone");
+    CHECK_OK(lt_path_join(path, out[1], "environment.json"));
+    CHECK_OK(lt_remove_tree(path));
+    CHECK_FAILS(start_from(NULL), LT_INPUT, "is unknown");
+}
+
 /* A child trains with a checkpoint at every step and is killed; the next one goes on. */
 static void killed_and_resumed_runs_end_with_the_same_bits(void) {
     static const char *const overrides[] = {"train.steps=12", "train.checkpoint_every=1", "train.keep=1",
@@ -286,6 +332,7 @@ int main(int argc, char **argv) {
     RUN(bad_data_writes_nothing);
     RUN(a_run_stops_after_steps_that_are_not_finite);
     RUN(init_starts_from_another_run);
+    RUN(a_resumed_run_starts_from_the_same_weights_again);
     RUN(killed_and_resumed_runs_end_with_the_same_bits);
     test_finish();
     return test_end();

@@ -100,6 +100,13 @@ lt_status lt_device_open_as(const char *spec, const char *precision, const char 
     return status;
 }
 
+const char *lt_device_precision(const lt_device *device) {
+    int bytes = device->target.matrix_dtype_bytes;
+    return bytes == 4 ? "f32" : bytes == 2 ? "bf16" : "fp8";
+}
+
+const char *lt_device_kernels(const lt_device *device) { return device->generic ? "generic" : "auto"; }
+
 void lt_device_close(lt_device *device) {
     if (!device) return;
     if (device->ops->close) device->ops->close(device);

@@ -94,6 +94,9 @@ lt_status lt_device_open(const char *spec, lt_device **out);
  * "generic", only those without tensor cores, to compare the two. LT_UNAVAILABLE where the device cannot. */
 lt_status lt_device_open_as(const char *spec, const char *precision, const char *kernels, lt_device **out);
 void lt_device_close(lt_device *device);
+/* What was chosen: "f32", "bf16" or "fp8"; "auto" or "generic". */
+const char *lt_device_precision(const lt_device *device);
+const char *lt_device_kernels(const lt_device *device);
 
 /* Rows of the device table, in order; NULL past the end. For `longtake list devices`. */
 const lt_device_ops *lt_device_at(int index);

@@ -3,6 +3,7 @@
 #include "core/io.h"
 #include "core/json.h"
 #include "core/log.h"
+#include "core/parallel.h"
 #include "core/source.h"
 #include "data/video_writer.h"
 #include "infer/block_stats.h"
@@ -175,8 +176,20 @@ static void add_text(cJSON *to, const char *key, const char *text) {
     cJSON_AddItemToObject(to, key, text ? cJSON_CreateString(text) : cJSON_CreateNull());
 }
 
+/* What rounds differently elsewhere. A limit may have the Mix-FFN take fewer frames at once. */
+static void add_machine(cJSON *to, const lt_device *device) {
+    char commit[LT_COMMIT_MAX];
+    add_text(to, "device", device->ops->name);
+    add_text(to, "target", device->target.name);
+    add_text(to, "precision", lt_device_precision(device));
+    add_text(to, "kernels", lt_device_kernels(device));
+    add_text(to, "memory_limit", memory_limit);
+    cJSON_AddNumberToObject(to, "threads", lt_threads());
+    add_text(to, "commit", lt_source_commit(commit) ? commit : NULL);
+}
+
 static lt_status describe(job *j) {
-    char text[LT_SPEC_TEXT], commit[LT_COMMIT_MAX], hash[32];
+    char text[LT_SPEC_TEXT], hash[32];
     uint64_t weights;
     LT_TRY(lt_params_hash(&j->model->params, &weights));
     snprintf(hash, sizeof hash, "%016" PRIx64, weights);
@@ -198,8 +211,7 @@ static lt_status describe(job *j) {
     add_text(a, "policy", lt_cache_spec_text(&j->spec, text, sizeof text));
     cJSON_AddNumberToObject(a, "budget", j->spec.budget);
     cJSON_AddNumberToObject(a, "fps", j->fps);
-    add_text(a, "device", j->device->ops->name);
-    add_text(a, "commit", lt_source_commit(commit) ? commit : NULL);
+    add_machine(a, j->device);
     return LT_OK;
 }
 
@@ -363,9 +375,10 @@ const lt_command lt_cmd_generate = {
         "is\n"
         "there: the file plays while it grows, and after a kill. ^C ends it in good order (exit 6).\n"
         "\n"
-        "All arguments, the seed, the policy with its parameters and the hash of the weights are in the "
-        "mp4's\n"
-        "metadata and in FILE.json beside it. The same arguments give the same latents, to the bit, on the "
+        "All arguments, the seed, the policy with its parameters, the hash of the weights, the device and "
+        "its\n"
+        "precision are in the mp4's metadata and in FILE.json beside it. The same arguments give the same "
+        "latents, to the bit, on the "
         "same\n"
         "machine with the same number of threads. On a GPU, large products that algorithms.json of the run "
         "does\n"

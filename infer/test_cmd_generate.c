@@ -125,13 +125,16 @@ static void forget(void) {
 }
 
 typedef struct found {
-    int seed, policy, prompt;
+    int seed, policy, prompt, machine;
 } found;
 
 static void see_pair(const char *key, const char *value, void *user) {
     found *f = user;
     f->seed += strcmp(key, "seed") == 0 && strcmp(value, "7") == 0;
     f->policy += strcmp(key, "policy") == 0 && strncmp(value, "window:", 7) == 0;
+    f->machine += strcmp(key, "precision") == 0 && strcmp(value, "f32") == 0;
+    f->machine += strcmp(key, "kernels") == 0 && strcmp(value, "auto") == 0;
+    f->machine += strcmp(key, "memory_limit") == 0 && strcmp(value, "1GiB") == 0;
     f->prompt += strcmp(key, "prompt") == 0 && strcmp(value, "a red ball") == 0;
 }
 
@@ -139,11 +142,11 @@ static void a_video_has_its_frames_and_says_how_it_was_made(void) {
     static uint8_t rgb[32 * FRAME_BYTES];
     found f = {0};
     CHECK(LONGTAKE("--blocks", "5", "--steps", "3", "--policy", "window", "--budget", "2", "--seed", "7",
-                   "--prompt", "a red ball") == 0);
+                   "--prompt", "a red ball", "--memory-limit", "1GiB") == 0);
     CHECK(read_video(rgb, 32) == 5 * BLOCK_FRAMES);
     CHECK(memcmp(rgb, rgb + 10 * FRAME_BYTES, FRAME_BYTES) != 0);
     CHECK_OK(lt_video_metadata(out_path, see_pair, &f));
-    CHECK(f.seed == 1 && f.policy == 1 && f.prompt == 1);
+    CHECK(f.seed == 1 && f.policy == 1 && f.prompt == 1 && f.machine == 3);
     cJSON *summary = read_json(summary_path);
     const cJSON *arguments = cJSON_GetObjectItemCaseSensitive(summary, "arguments");
     CHECK(number(summary, "frames") == 20 && number(summary, "blocks") == 5);

@@ -56,6 +56,8 @@ static void add_machine(cJSON *root, const lt_device *device, const lt_comm *com
     struct utsname name;
     cJSON_AddStringToObject(root, "device", device->ops->name);
     cJSON_AddStringToObject(root, "target", device->target.name);
+    cJSON_AddStringToObject(root, "precision", lt_device_precision(device));
+    cJSON_AddStringToObject(root, "kernels", lt_device_kernels(device));
     cJSON_AddNumberToObject(root, "threads", lt_threads());
     cJSON_AddNumberToObject(root, "processes", comm ? lt_comm_size(comm) : 1);
     cJSON_AddStringToObject(root, "collectives", comm ? lt_comm_name(comm) : "none");

@@ -212,6 +212,7 @@ static bool asks_for_help(int argc, char **argv) {
 lt_status lt_cli_parse(const lt_command *command, int argc, char **argv, const char **positional, int *count,
                        bool *done) {
     *count = 0;
+    lt_cli_keep_command(argc, argv);
     *done = asks_for_help(argc, argv);
     if (*done) {
         lt_cli_help(command);

@@ -72,7 +72,10 @@ typedef struct lt_command {
  * prints the help to stdout and sets *done. */
 lt_status lt_cli_parse(const lt_command *command, int argc, char **argv, const char **positional, int *count,
                        bool *done);
+/* The help of one command, to stdout. */
 void lt_cli_help(const lt_command *command);
+/* The command line that was parsed last, quoted for a shell; NULL before. For records. Valid until the next parse. */
+const char *lt_cli_command(void);
 
 /* A progress line on stderr: rewritten in place on a terminal, one plain line every 10 s otherwise; silent with -q.
  * `done` of `total` units; shows rate and time left. Call with done == total to end it. */

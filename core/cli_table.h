@@ -10,5 +10,7 @@ extern const lt_option lt_global_options[];
 char lt_option_letter(const char *name);
 /* "1 to 1000", "at least 1" or, for numbers without limits, "" into `text`; returns `text`. */
 char *lt_option_range(const lt_option *option, char text[96]);
+/* What lt_cli_command returns from now on. */
+void lt_cli_keep_command(int argc, char **argv);
 
 #endif

@@ -57,6 +57,15 @@ static void reset(void) {
     lt_global = (lt_globals){.device = "cpu", .seed = -1, .precision = "auto", .kernels = "auto"};
 }
 
+static void the_command_line_is_kept_for_records(void) {
+    char *argv[] = {"/some/where/longtake", "train", "--out", "runs/a b", "--set=x=[1,2]", "it's", "", NULL};
+    int count;
+    bool help;
+    reset();
+    CHECK_OK(lt_cli_parse(&command, 7, argv, (const char *[8]){0}, &count, &help));
+    CHECK(!strcmp(lt_cli_command(), "longtake train --out 'runs/a b' '--set=x=[1,2]' 'it'\\''s' ''"));
+}
+
 /* Parses the words after "longtake train", which a space separates. */
 static lt_status parse(const char *words) {
     static char line[512];
@@ -348,6 +357,7 @@ static void progress_on_a_terminal_rewrites_its_line(void) {
 }
 
 int main(int argc, char **argv) {
+    RUN(the_command_line_is_kept_for_records);
     RUN(both_spellings_set_values);
     RUN(defaults_stay_when_nothing_is_given);
     RUN(repeatable_options_keep_their_order);

@@ -28,7 +28,7 @@ static const lt_option options[] = {
     {"set", LT_OPT_STRINGS, &settings, "KEY=VALUE", "overrides a key of the experiment"},
     {NULL}};
 
-enum { OVERRIDES = sizeof settings.items / sizeof *settings.items + 1, COMMAND_BYTES = 8192 };
+enum { OVERRIDES = sizeof settings.items / sizeof *settings.items + 1 };
 
 static lt_status load_config(lt_config **config) {
     const char *overrides[OVERRIDES];
@@ -38,28 +38,6 @@ static lt_status load_config(lt_config **config) {
     snprintf(seed, sizeof seed, "experiment.seed=%" PRId64, lt_global.seed);
     if (lt_global.seed >= 0) overrides[count++] = seed;
     return lt_config_load(config_name, overrides, count, config);
-}
-
-static void append(char *text, const char *option, const char *value) {
-    size_t used = strlen(text);
-    if (value) snprintf(text + used, COMMAND_BYTES - used, " --%s %s", option, value);
-}
-
-/* The command as it would be typed, for the record. */
-static void describe(char text[COMMAND_BYTES]) {
-    char number[32];
-    snprintf(text, COMMAND_BYTES, "longtake ablate");
-    append(text, "config", config_name);
-    append(text, "run", run_folder);
-    append(text, "checkpoint", checkpoint);
-    for (int i = 0; i < data.count; i++) append(text, "data", data.items[i]);
-    append(text, "out", out);
-    for (int i = 0; i < settings.count; i++) append(text, "set", settings.items[i]);
-    snprintf(number, sizeof number, "%" PRId64, lt_global.seed);
-    if (lt_global.seed >= 0) append(text, "seed", number);
-    snprintf(number, sizeof number, "%" PRId64, jobs);
-    if (jobs > 1) append(text, "jobs", number);
-    if (resume) snprintf(text + strlen(text), COMMAND_BYTES - strlen(text), " --resume");
 }
 
 static lt_status show(void) {
@@ -78,11 +56,9 @@ static lt_status show(void) {
 
 static lt_status run(int positional_count, const char *const *positional) {
     (void)positional_count, (void)positional;
-    char command[COMMAND_BYTES];
     lt_config *config;
     lt_experiment_register_keys();
     LT_TRY(load_config(&config));
-    describe(command);
     lt_ablate_options o = {.config = config,
                            .run = run_folder,
                            .checkpoint = checkpoint,
@@ -92,7 +68,7 @@ static lt_status run(int positional_count, const char *const *positional) {
                            .device = lt_global.device,
                            .precision = lt_global.precision,
                            .kernels = lt_global.kernels,
-                           .arguments = command,
+                           .arguments = lt_cli_command(),
                            .jobs = (int)jobs,
                            .resume = resume,
                            .force = force};

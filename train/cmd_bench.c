@@ -187,7 +187,7 @@ static lt_status run(int positional_count, const char *const *positional) {
 const lt_command lt_cmd_bench = {
     .name = "bench",
     .summary = "time ops against the machine's limits, or a model's steps",
-    .usage = "--op NAME | --model PRESET",
+    .usage = "--op NAME | --model PRESET [--only WHAT] [--recompute WHAT] [--memory-limit M] [--set k=v]",
     .details =
         "Ops: milliseconds, GFLOP/s, GB/s, and the share of the limit that is nearer, measured in the same "
         "run.\n"

@@ -127,7 +127,8 @@ static lt_status run(int positional_count, const char *const *positional) {
 const lt_command lt_cmd_plan = {
     .name = "plan",
     .summary = "FLOPs, and bytes per role, of a configuration; nothing is allocated",
-    .usage = "--config C.json [--memory-limit 16GiB] [--target null:NAME]",
+    .usage =
+        "--config C.json [--memory-limit 16GiB] [--target null:NAME] [--policy P] [--budget M] [--set k=v]",
     .details = "Runs one forward, a streamed video and a training step on a device without memory, which "
                "counts what they\n"
                "would take, and prints a row per layer and the bytes of each role. Training counts the "

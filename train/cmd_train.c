@@ -72,22 +72,6 @@ static lt_status load_config(lt_config **config) {
     return status;
 }
 
-/* The command as it would be typed, for the record. */
-static void describe(char *text, size_t size) {
-    int used = snprintf(text, size, "longtake train --data %s --out %s", data, out);
-    const char *const pairs[][2] = {{"config", config_name}, {"init", init}, {"freeze", freeze}};
-    for (int i = 0; i < 3 && used < (int)size; i++)
-        if (pairs[i][1])
-            used += snprintf(text + used, size - (size_t)used, " --%s %s", pairs[i][0], pairs[i][1]);
-    for (int i = 0; i < settings.count && used < (int)size; i++)
-        used += snprintf(text + used, size - (size_t)used, " --set %s", settings.items[i]);
-    if (steps > 0 && used < (int)size)
-        used += snprintf(text + used, size - (size_t)used, " --steps %" PRId64, steps);
-    if (lt_global.seed >= 0 && used < (int)size)
-        used += snprintf(text + used, size - (size_t)used, " --seed %" PRId64, lt_global.seed);
-    if (resume && used < (int)size) snprintf(text + used, size - (size_t)used, " --resume");
-}
-
 /* This rank's device, joined to the others'; the caller closes it. */
 static lt_status open_device(lt_comm *comm, lt_device **device) {
     char spec[LT_COMM_DEVICE];
@@ -101,17 +85,15 @@ static lt_status open_device(lt_comm *comm, lt_device **device) {
 }
 
 static lt_status train(const lt_config *config, lt_comm *comm) {
-    char arguments[4096];
     lt_device *device;
     int64_t limit = 0;
     if (memory_limit) LT_TRY(lt_parse_bytes(memory_limit, &limit));
     LT_TRY(open_device(comm, &device));
-    describe(arguments, sizeof arguments);
     lt_run_options run = {.config = config,
                           .data = data,
                           .out = out,
                           .init = init,
-                          .arguments = arguments,
+                          .arguments = lt_cli_command(),
                           .resume = resume,
                           .force = force,
                           .memory_limit = limit,
@@ -144,26 +126,30 @@ static lt_status run(int positional_count, const char *const *positional) {
 const lt_command lt_cmd_train = {
     .name = "train",
     .summary = "train a model, or the scorer of its cache, from a dataset",
-    .usage = "--config C.json --data D.h5 --out runs/X [--resume | --force] [--init RUN|DIR] [--freeze GLOB] "
-             "[--set k=v]",
-    .details = "Trains the denoiser (train.stage=denoiser), the scorer on a frozen denoiser (scorer), or "
-               "both (joint), on\n"
-               "clips of role train of the domains in data.train_domains. The run folder gets config.json, "
-               "environment.json,\n"
-               "algorithms.json (on a GPU: how large products run, which --resume repeats),\n"
-               "metrics.jsonl, TensorBoard events, log.txt, checkpoints and samples. Ctrl-C writes a "
-               "checkpoint and exits with\n"
-               "6; --resume goes on from the latest one and gives the same bits as an unbroken run on the "
-               "same machine,\n"
-               "threads and processes. Several processes share train.batch; with --device cuda each takes "
-               "a GPU of its own:\n"
-               "\n"
-               "  mpirun -n 2 longtake train --device cuda ...\n"
-               "\n"
-               "  longtake train --config train/tiny --data data.h5 --out runs/a\n"
-               "  longtake train --config train/tiny --data data.h5 --out runs/a --resume --steps 4000\n"
-               "  longtake train --config train/tiny-scorer --data data.h5 --out runs/b --init runs/a\n"
-               "\n"
-               "`longtake help config` lists all keys.\n",
+    .usage = "--config C.json --data D.h5 --out runs/X [--resume | --force] [--init RUN|DIR] [--steps N] "
+             "[--memory-limit M] [--set k=v]",
+    .details =
+        "Trains the denoiser (train.stage=denoiser), the scorer on a frozen denoiser (scorer), or "
+        "both (joint), on\n"
+        "clips of role train of the domains in data.train_domains. The run folder gets config.json, "
+        "environment.json,\n"
+        "algorithms.json (on a GPU: how large products run, which --resume repeats),\n"
+        "metrics.jsonl, TensorBoard events, log.txt, checkpoints and samples. Ctrl-C writes a "
+        "checkpoint and exits with\n"
+        "6; --resume goes on from the latest one, or from the start (of --init, if its weights are still "
+        "there) where\n"
+        "there is none, and gives the same bits as an unbroken run on the same machine, threads and "
+        "processes.\n"
+        "Several processes share train.batch; with --device cuda each takes a GPU of its own, and one that "
+        "fails\n"
+        "ends all:\n"
+        "\n"
+        "  mpirun -n 2 longtake train --device cuda ...\n"
+        "\n"
+        "  longtake train --config train/tiny --data data.h5 --out runs/a\n"
+        "  longtake train --config train/tiny --data data.h5 --out runs/a --resume --steps 4000\n"
+        "  longtake train --config train/tiny-scorer --data data.h5 --out runs/b --init runs/a\n"
+        "\n"
+        "`longtake help config` lists all keys.\n",
     .options = options,
     .run = run};

@@ -17,13 +17,6 @@ template <typename F> static inline lt_status lt_mma_by_dim(int64_t dim, F &&lau
     }
 }
 
-/* Allows a kernel this much shared memory. */
-template <typename K> static inline lt_status lt_mma_allow(K *kernel, size_t bytes) {
-    if (bytes <= 48 << 10) return LT_OK;
-    return lt_cuda_check(
-        cudaFuncSetAttribute((const void *)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes));
-}
-
 /* From sm_90 on, the kernels of an op overlap: one may start while those ahead of it still run. This is safe, as
  *
  *   - the op's first kernel, which fills the table of angles, is launched plainly: when it starts, all earlier work of the

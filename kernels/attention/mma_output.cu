@@ -141,7 +141,7 @@ __global__ void __launch_bounds__(LT_MMA_THREADS, LT_MMA_OUTPUT_RESIDENT(D, WANT
 template <int D, bool WANTS_R> lt_status launch(lt_ctx *ctx, const output_job &job, dim3 blocks) {
     size_t bytes = lt_mma_layout<D>::MATRIX * sizeof(uint4) + (WANTS_R ? 5 : 1) * D * sizeof(float);
     auto *kernel = read_state<D, WANTS_R>;
-    LT_TRY(lt_mma_allow(kernel, bytes));
+    LT_TRY(lt_cuda_allow(kernel, bytes));
     return lt_mma_launch(ctx, kernel, blocks, LT_MMA_THREADS, bytes, job);
 }
 

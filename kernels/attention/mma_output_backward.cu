@@ -339,7 +339,7 @@ lt_status lt_attn_output_backward_mma(lt_ctx *ctx, const lt_attn_output_backward
         auto *kernel = wants_S ? output_gradients<dim, true> : output_gradients<dim, false>;
         job.stages = map::bytes(2) <= lt_mma_shared_most(ctx) ? 2 : 1;
         size_t bytes = map::bytes(job.stages);
-        LT_TRY(lt_mma_allow(kernel, bytes));
+        LT_TRY(lt_cuda_allow(kernel, bytes));
         return lt_mma_launch(ctx, kernel, blocks, LT_MMA_THREADS, bytes, job);
     }));
     if (!wants_S) return LT_OK;

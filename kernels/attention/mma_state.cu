@@ -129,7 +129,7 @@ lt_status lt_attn_state_mma(lt_ctx *ctx, const lt_attn_state_args *a, void *work
         constexpr int dim = decltype(size)::value;
         size_t stage = 2 * lt_mma_layout<dim>::TILE_BYTES;
         job.stages = 3 * stage <= lt_mma_shared_most(ctx) ? 3 : 2;
-        LT_TRY(lt_mma_allow(sum_chunk<dim>, job.stages * stage));
+        LT_TRY(lt_cuda_allow(sum_chunk<dim>, job.stages * stage));
         return lt_mma_launch(ctx, sum_chunk<dim>, blocks, LT_MMA_THREADS, job.stages * stage, job);
     }));
     if (count == 1) return LT_OK;

@@ -263,13 +263,13 @@ lt_status launch_boxes(lt_ctx *ctx, dim3 blocks, const gradient_job &rows, const
     LT_TRY(lt_mma_map_boxes(&job.dk, rows.dk, shape));
     LT_TRY(lt_mma_map_boxes(&job.dv, rows.dv, shape));
     size_t bytes = 2 * lt_mma_layout<D>::MATRIX * sizeof(uint4) + D * sizeof(float) + lt_mma_box_bytes<D>();
-    LT_TRY(lt_mma_allow(both_gradients<D>, bytes));
+    LT_TRY(lt_cuda_allow(both_gradients<D>, bytes));
     return lt_mma_launch(ctx, both_gradients<D>, blocks, LT_MMA_THREADS, bytes, job);
 }
 
 template <int D> lt_status launch_rows(lt_ctx *ctx, dim3 blocks, const gradient_job &job) {
     size_t bytes = 2 * lt_mma_layout<D>::MATRIX * sizeof(uint4) + D * sizeof(float);
-    LT_TRY(lt_mma_allow(state_gradients<D>, bytes));
+    LT_TRY(lt_cuda_allow(state_gradients<D>, bytes));
     return lt_mma_launch(ctx, state_gradients<D>, blocks, LT_MMA_THREADS, bytes, job);
 }
 

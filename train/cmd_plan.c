@@ -15,7 +15,7 @@ static const lt_option options[] = {
     {"config", LT_OPT_STRING, &config_name, "C.json", "configuration or preset, such as model/small",
      .required = true},
     {"memory-limit", LT_OPT_STRING, &memory_limit, "BYTES",
-     "what must suffice: 16GiB; else the target's memory"},
+     "what must suffice: 16GiB; else the target's memory less a 64th, as for a run without a limit"},
     {"target", LT_OPT_STRING, &target, "null:NAME", "machine whose memory and rates count; see list devices"},
     {"policy", LT_OPT_STRING, &policy, "P", "cache policy of the streamed video"},
     {"budget", LT_OPT_STRING, &budget, "M", "its budget"},
@@ -110,7 +110,7 @@ static lt_status run(int positional_count, const char *const *positional) {
     lt_status status = lt_plan_make(config, target, policy, budget, limit, &plan);
     lt_config_free(config);
     LT_TRY(status);
-    if (limit == 0) limit = plan.target_bytes;
+    limit = plan.limit;
     if (lt_global.json) {
         print_json(&plan, limit);
     } else {

@@ -111,12 +111,11 @@ static lt_status plan_inference(planner *p, const char *policy, const char *budg
     return LT_OK;
 }
 
-static lt_status plan_training(planner *p, lt_train_config *config, int64_t limit) {
+static lt_status plan_training(planner *p, lt_train_config *config) {
     lt_session_plan measured;
     lt_trainer_spec spec = {.config = config, .model = p->model};
     lt_plan *plan = p->plan;
-    if (limit == 0) limit = p->model->device->target.memory_bytes;
-    LT_TRY(lt_trainer_choose(&spec, config, limit, &plan->recompute));
+    LT_TRY(lt_trainer_choose(&spec, config, plan->limit, &plan->recompute));
     LT_TRY(lt_trainer_memory(&spec, &measured, &plan->training));
     plan->train_flops = measured.meter.flops / config->mix_count; /* a step per row was measured */
     plan->train_tokens = lt_train_tokens(config, p->model);
@@ -124,13 +123,13 @@ static lt_status plan_training(planner *p, lt_train_config *config, int64_t limi
 }
 
 static lt_status plan_all(planner *p, const lt_config *config, const char *target, const char *policy,
-                          const char *budget, int64_t limit) {
+                          const char *budget) {
     lt_train_config train;
     LT_TRY(plan_rows(p, target));
     LT_TRY(plan_inference(p, policy, budget));
     LT_TRY(lt_train_config_read(config, p->model, &train));
     lt_status status = lt_train_set_trainable(&train, p->model);
-    if (status == LT_OK) status = plan_training(p, &train, limit);
+    if (status == LT_OK) status = plan_training(p, &train);
     lt_train_config_free(&train);
     return status;
 }
@@ -148,9 +147,10 @@ lt_status lt_plan_make(const lt_config *config, const char *target, const char *
     if (status == LT_OK) status = lt_model_open(config, device, backend, LT_MODEL_TRAINING, &p.model);
     if (status == LT_OK) {
         snprintf(out->target, sizeof out->target, "%s", device->target.name);
-        out->target_bytes = device->target.memory_bytes;
         out->layers = p.model->config.layers;
-        status = plan_all(&p, config, target, policy, budget, limit);
+        out->limit = limit;
+        if (limit == 0) status = lt_memory_room(device, &out->limit);
+        if (status == LT_OK) status = plan_all(&p, config, target, policy, budget);
         lt_model_close(p.model);
     }
     lt_device_close(device);

@@ -21,7 +21,8 @@ typedef struct lt_plan_row {
 
 typedef struct lt_plan {
     char target[64];
-    int64_t target_bytes; /* device memory of the target; 0: unknown */
+    int64_t
+        limit; /* bytes that must suffice: those given, else what a run on the empty target may take; 0: unknown */
     int row_count;
     lt_plan_row *rows;
     int64_t parameters;
@@ -35,7 +36,7 @@ typedef struct lt_plan {
 } lt_plan;
 
 /* `target` is "null" or "null:NAME" (lt_target_at). `policy` and `budget` are those of the streamed video. `limit`: bytes that
- * train.recompute=auto may use; 0: the target's memory. */
+ * train.recompute=auto may use; 0: what `train` takes there without a limit (lt_memory_room). */
 lt_status lt_plan_make(const lt_config *config, const char *target, const char *policy, const char *budget,
                        int64_t limit, lt_plan *out);
 void lt_plan_free(lt_plan *plan);

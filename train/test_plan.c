@@ -20,14 +20,36 @@ static void the_largest_models_are_planned_in_no_time_and_memory(void) {
         CHECK_OK(lt_plan_make(config, "null:h100", "window", "3", 0, &plan));
         CHECK(lt_seconds() - start < 2);
         CHECK(plan.parameters > 2000000000 && plan.parameters < 2200000000);
-        CHECK(plan.row_count == 20 + 5 && plan.target_bytes > 0 &&
-              plan.inference.bytes[LT_MEMORY_CONTEXT] > 0);
+        CHECK(plan.row_count == 20 + 5 && plan.limit > 0 && plan.inference.bytes[LT_MEMORY_CONTEXT] > 0);
         lt_plan_free(&plan);
         lt_config_free(config);
     }
 #ifndef __SANITIZE_ADDRESS__ /* which holds more than the plan does */
     CHECK(lt_rss_peak() < 100000000);
 #endif
+}
+
+/* A run takes what is free, less a reserve, or what it is given; a plan judges by the same. */
+static void a_plan_and_a_run_have_one_limit(void) {
+    static const char *const automatic[] = {"train.recompute=auto", NULL};
+    lt_plan plan;
+    lt_device *device;
+    int64_t room;
+    lt_config *config = test_config(automatic);
+    CHECK_OK(lt_device_open("null:h100", &device));
+    CHECK_OK(lt_memory_room(device, &room));
+    CHECK(room == device->target.memory_bytes - device->target.memory_bytes / 64);
+    CHECK_OK(lt_plan_make(config, "null:h100", "window", "3", 0, &plan));
+    CHECK(plan.limit == room);
+    lt_plan_free(&plan);
+    CHECK_OK(lt_plan_make(config, "null:h100", "window", "3", room - 1, &plan));
+    CHECK(plan.limit == room - 1);
+    lt_plan_free(&plan);
+    CHECK_OK(lt_plan_make(config, "null", "window", "3", 0, &plan));
+    CHECK(plan.limit == 0);
+    lt_plan_free(&plan);
+    lt_device_close(device);
+    lt_config_free(config);
 }
 
 /* On a GPU in bf16: plans for machines that have one are for that. */
@@ -146,6 +168,7 @@ int main(int argc, char **argv) {
     lt_set_threads(1);
     lt_model_register_keys();
     lt_train_register_keys();
+    RUN(a_plan_and_a_run_have_one_limit);
     RUN(the_largest_models_are_planned_in_no_time_and_memory);
     test_begin();
     RUN(every_stage_can_be_planned_in_bf16);

@@ -82,6 +82,16 @@ lt_status lt_comm_broadcast(lt_comm *comm, void *bytes, int64_t count, int root)
     return comm->ops->broadcast(comm, bytes, count, root);
 }
 
+lt_status lt_comm_min_i64(lt_comm *comm, int64_t *value) {
+    const int64_t mine = *value;
+    for (int rank = 0; rank < comm->size; rank++) {
+        int64_t theirs = mine;
+        LT_TRY(lt_comm_broadcast(comm, &theirs, sizeof theirs, rank));
+        if (theirs < *value) *value = theirs;
+    }
+    return LT_OK;
+}
+
 lt_status lt_comm_barrier(lt_comm *comm) { return comm->ops->barrier(comm); }
 
 /* Being interrupted is the mildest way to stop (the run can be resumed), failing the worst. */
@@ -130,6 +140,21 @@ void lt_comm_device(const lt_comm *comm, const char *spec, char out[LT_COMM_DEVI
     bool own = comm->size > 1 && strcmp(spec, "cuda") == 0;
     if (own) snprintf(out, LT_COMM_DEVICE, "cuda:%d", comm->local_rank);
     else snprintf(out, LT_COMM_DEVICE, "%s", spec);
+}
+
+lt_status lt_comm_sharers(lt_comm *comm, const lt_device *device, int *out) {
+    struct {
+        int machine;
+        char place[sizeof device->place];
+    } mine = {comm->machine, ""}, theirs;
+    snprintf(mine.place, sizeof mine.place, "%s", device->place);
+    *out = 0;
+    for (int rank = 0; rank < comm->size; rank++) {
+        theirs = mine;
+        LT_TRY(lt_comm_broadcast(comm, &theirs, sizeof theirs, rank));
+        *out += theirs.machine == mine.machine && strcmp(theirs.place, mine.place) == 0;
+    }
+    return LT_OK;
 }
 
 /* What NCCL needs of this rank. */

@@ -25,6 +25,9 @@ int lt_comm_size(const lt_comm *comm);
  * its machine; everything else is `spec` itself. */
 enum { LT_COMM_DEVICE = 64 };
 void lt_comm_device(const lt_comm *comm, const char *spec, char out[LT_COMM_DEVICE]);
+/* How many ranks, this one included, have the memory that `device` is on: all of a machine on the cpu, else those with the same
+ * GPU. All ranks call it. */
+lt_status lt_comm_sharers(lt_comm *comm, const lt_device *device, int *out);
 /* How lt_comm_reduce works from now on. "nccl": from GPU to GPU; LT_UNAVAILABLE says what is missing for it. "mpi": through
  * the host, as without this call. "auto" (or NULL): nccl where it can be; where not, rank 0 warns if the device is a GPU.
  * All ranks call it, each with its open device, at most once. */
@@ -34,6 +37,7 @@ lt_status lt_comm_attach(lt_comm *comm, lt_device *device, const char *collectiv
  * once, so all ranks hold the same bits in every run. */
 lt_status lt_comm_sum_f32(lt_comm *comm, float *values, int64_t count);
 lt_status lt_comm_sum_f64(lt_comm *comm, double *values, int64_t count);
+lt_status lt_comm_min_i64(lt_comm *comm, int64_t *value);
 lt_status lt_comm_broadcast(lt_comm *comm, void *bytes, int64_t count, int root);
 /* The worst status of all ranks, so that one rank's failure stops all of them at the same place. Other ranks get the
  * message of the (first) rank that has it. An interruption is milder than every failure. */

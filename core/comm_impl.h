@@ -21,6 +21,7 @@ typedef struct lt_comm_ops {
 struct lt_comm {
     const lt_comm_ops *ops;
     int rank, size;
+    int machine;      /* the first rank of this machine */
     int local_rank;   /* among the ranks of this machine */
     lt_status agreed; /* the last status that all ranks were given together */
     void *state;

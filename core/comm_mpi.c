@@ -130,6 +130,9 @@ static lt_status find_local_rank(lt_comm *comm) {
     LT_TRY(check(MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &machine),
                  "finding the ranks of this machine"));
     lt_status status = check(MPI_Comm_rank(machine, &comm->local_rank), "rank on this machine");
+    comm->machine = comm->rank;
+    if (status == LT_OK)
+        status = check(MPI_Bcast(&comm->machine, 1, MPI_INT, 0, machine), "first rank of this machine");
     MPI_Comm_free(&machine);
     return status;
 }

@@ -81,6 +81,7 @@ struct lt_device {
     const lt_device_ops *ops;
     lt_target target;
     bool generic;            /* kernels without tensor cores stand in for those with; see lt_device_open_as */
+    char place[32];          /* of its memory on this machine, a GPU's PCI address; "": host memory */
     void *state;             /* the device's own */
     int64_t allocated_bytes; /* now */
     int64_t peak_bytes;

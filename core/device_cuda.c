@@ -66,6 +66,7 @@ static lt_status describe(lt_device *device, int index) {
     size_t free_bytes, total;
     LT_TRY(check(cudaGetDeviceProperties(&properties, index), "reading the device's properties"));
     LT_TRY(check(cudaMemGetInfo(&free_bytes, &total), "reading the device's memory"));
+    LT_TRY(check(cudaDeviceGetPCIBusId(device->place, sizeof device->place, index), "reading its address"));
     lt_target *target = &device->target;
     snprintf(target->name, sizeof target->name, "%.63s", properties.name);
     target->memory_bytes = (int64_t)total;

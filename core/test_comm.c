@@ -100,6 +100,15 @@ static void a_device_without_nccl_is_summed_through_the_host(void) {
     CHECK_OK(lt_device_open("cpu", &device));
     CHECK_FAILS(lt_comm_attach(comm, device, "nccl"), LT_UNAVAILABLE, "--collectives mpi");
     CHECK_FAILS(lt_comm_attach(comm, device, "carrier pigeons"), LT_USAGE, "auto, nccl or mpi");
+    int sharers = 0;
+    int64_t least = 10 - lt_comm_rank(comm);
+    CHECK_OK(lt_comm_sharers(comm, device, &sharers));
+    CHECK(sharers == lt_comm_size(comm)); /* of one machine */
+    snprintf(device->place, sizeof device->place, "%d", lt_comm_rank(comm) / 2);
+    CHECK_OK(lt_comm_sharers(comm, device, &sharers));
+    CHECK(sharers == (lt_comm_size(comm) > (lt_comm_rank(comm) | 1) ? 2 : 1));
+    CHECK_OK(lt_comm_min_i64(comm, &least));
+    CHECK(least == 11 - lt_comm_size(comm));
     CHECK_OK(lt_comm_attach(comm, device, NULL));
     CHECK(!strcmp(lt_comm_name(comm), before));
     for (int64_t i = 0; i < COUNT; i++) values[i] = value_of(lt_comm_rank(comm), i);

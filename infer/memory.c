@@ -15,8 +15,9 @@ int64_t lt_memory_peak(const lt_memory *memory) {
     return peak;
 }
 
-lt_status lt_memory_room(lt_device *device, int64_t *bytes) {
+lt_status lt_memory_room(lt_device *device, int processes, int64_t *bytes) {
     LT_TRY(lt_device_free_memory(device, bytes));
+    *bytes /= processes;
     *bytes += device->target.context_bytes - device->target.memory_bytes / 64;
     if (device->target.memory_bytes > 0 && *bytes < 1) *bytes = 1; /* 0 would mean that there is no limit */
     return LT_OK;

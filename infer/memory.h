@@ -30,8 +30,8 @@ typedef struct lt_memory {
 int64_t lt_memory_peak(const lt_memory *memory); /* the sum: all roles are held at once */
 
 /* The most that work on `device` may plan for: what is free now, with the context, less a reserve for kernels that are loaded when
- * first used. */
-lt_status lt_memory_room(lt_device *device, int64_t *bytes);
+ * first used. Each of `processes` that share it and plan at the same time gets an equal part. */
+lt_status lt_memory_room(lt_device *device, int processes, int64_t *bytes);
 
 /* A model on a null device that stands for `device`: same backend, dtypes, context and rates. `flags` as in lt_model_open. The
  * caller closes it. */

@@ -231,7 +231,7 @@ static lt_status plan_bench(const lt_config *config, lt_device *device, const lt
     lt_shadow shadow;
     lt_train_config train;
     int64_t limit = o->memory_limit;
-    if (limit == 0) LT_TRY(lt_memory_room(device, &limit));
+    if (limit == 0) LT_TRY(lt_memory_room(device, 1, &limit));
     LT_TRY(lt_shadow_open(config, device, flags_of(o), &shadow));
     out->layers = shadow.model->config.layers;
     lt_status status = read_train(config, shadow.model, o, &train);

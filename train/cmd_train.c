@@ -27,7 +27,7 @@ static const lt_option options[] = {
      "what sums gradients over processes; nccl: from GPU to GPU, mpi: through the host, auto: nccl if it can",
      .choices = "auto|nccl|mpi"},
     {"memory-limit", LT_OPT_STRING, &memory_limit, "BYTES",
-     "what the run may take of the device, as 58GiB; what train.recompute=auto fits itself to"},
+     "what each process may take of its device, as 58GiB; what train.recompute=auto fits itself to"},
     {"set", LT_OPT_STRINGS, &settings, "KEY=VALUE", "overrides a key of the configuration"},
     {NULL}};
 

@@ -149,7 +149,7 @@ lt_status lt_plan_make(const lt_config *config, const char *target, const char *
         snprintf(out->target, sizeof out->target, "%s", device->target.name);
         out->layers = p.model->config.layers;
         out->limit = limit;
-        if (limit == 0) status = lt_memory_room(device, &out->limit);
+        if (limit == 0) status = lt_memory_room(device, 1, &out->limit);
         if (status == LT_OK) status = plan_all(&p, config, target, policy, budget);
         lt_model_close(p.model);
     }

@@ -59,15 +59,13 @@ static void choose_as_before(const lt_run_options *o, int layers, lt_recompute *
 static lt_status fit(training *run, const lt_shadow *shadow) {
     const lt_run_options *o = &run->options;
     lt_train_config config;
-    int64_t limit = o->memory_limit;
     LT_TRY(lt_train_config_read(o->config, shadow->model, &config));
     choose_as_before(o, shadow->model->config.layers, &config.recompute);
     lt_trainer_spec spec = {.config = &config, .model = shadow->model, .comm = o->comm};
     lt_status status = lt_train_set_trainable(&config, shadow->model);
-    if (status == LT_OK && limit == 0) status = lt_memory_room(o->device, &limit);
     if (status == LT_OK)
-        status = o->memory_limit > 0 ? lt_trainer_fit(&spec, &config, limit, &run->recompute)
-                                     : lt_trainer_choose(&spec, &config, limit, &run->recompute);
+        status = o->memory_limit > 0 ? lt_trainer_fit(&spec, &config, o->memory_limit, &run->recompute)
+                                     : lt_trainer_choose(&spec, &config, run->room, &run->recompute);
     lt_train_config_free(&config);
     return status;
 }
@@ -134,7 +132,21 @@ static void summarise(const training *run) {
     if (run->state.step) lt_info("resumed at step %" PRId64, run->state.step);
 }
 
+/* What this rank may take, before any has taken something: its part where ranks share a device. All keep the same, so what the one
+ * with the least room can. */
+static lt_status find_room(training *run) {
+    lt_comm *comm = run->options.comm;
+    lt_device *device = run->options.device;
+    int processes = 1;
+    if (comm) LT_TRY(lt_comm_sharers(comm, device, &processes));
+    lt_status status = lt_memory_room(device, processes, &run->room);
+    if (!comm) return status;
+    LT_TRY(lt_comm_agree(comm, status));
+    return lt_comm_min_i64(comm, &run->room);
+}
+
 static lt_status open_and_train(training *run) {
+    if (run->options.memory_limit == 0) LT_TRY(find_room(run));
     lt_status status = prepare(run);
     if (run->options.comm) status = lt_comm_agree(run->options.comm, status);
     if (status == LT_OK && run->lead) status = lt_run_folder_open(run);

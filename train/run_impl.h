@@ -15,6 +15,7 @@ typedef struct training {
     bool lead; /* rank 0: the one that writes */
     lt_train_config config;
     lt_start init;                 /* what it started from, in this or an earlier process */
+    int64_t room;                  /* bytes that train.recompute=auto fits itself to; 0: any */
     lt_recompute_choice recompute; /* what steps keep, and the planned peak */
     lt_dataset *set;
     lt_model *model;

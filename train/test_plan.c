@@ -34,11 +34,13 @@ static void a_plan_and_a_run_have_one_limit(void) {
     static const char *const automatic[] = {"train.recompute=auto", NULL};
     lt_plan plan;
     lt_device *device;
-    int64_t room;
+    int64_t room, half;
     lt_config *config = test_config(automatic);
     CHECK_OK(lt_device_open("null:h100", &device));
-    CHECK_OK(lt_memory_room(device, &room));
+    CHECK_OK(lt_memory_room(device, 1, &room));
     CHECK(room == device->target.memory_bytes - device->target.memory_bytes / 64);
+    CHECK_OK(lt_memory_room(device, 2, &half));
+    CHECK(half - device->target.context_bytes < room / 2 && half > room / 2 - device->target.memory_bytes / 64);
     CHECK_OK(lt_plan_make(config, "null:h100", "window", "3", 0, &plan));
     CHECK(plan.limit == room);
     lt_plan_free(&plan);

@@ -69,10 +69,6 @@ const char *lt_comm_name(const lt_comm *comm) { return comm->ops->name; }
 int lt_comm_rank(const lt_comm *comm) { return comm->rank; }
 int lt_comm_size(const lt_comm *comm) { return comm->size; }
 
-lt_status lt_comm_sum_f32(lt_comm *comm, float *values, int64_t count) {
-    return comm->ops->sum(comm, values, count, LT_F32);
-}
-
 lt_status lt_comm_sum_f64(lt_comm *comm, double *values, int64_t count) {
     return comm->ops->sum(comm, values, count, LT_F64);
 }

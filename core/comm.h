@@ -33,10 +33,10 @@ lt_status lt_comm_sharers(lt_comm *comm, const lt_device *device, int *out);
  * All ranks call it, each with its open device, at most once. */
 lt_status lt_comm_attach(lt_comm *comm, lt_device *device, const char *collectives);
 
-/* Host buffers, in place; all ranks must call with the same count. The sum is taken in float64 in rank order and rounded
- * once, so all ranks hold the same bits in every run. */
-lt_status lt_comm_sum_f32(lt_comm *comm, float *values, int64_t count);
+/* Host buffers, in place; all ranks must call with the same count. The sum is taken in rank order, so all ranks hold the same bits
+ * in every run. */
 lt_status lt_comm_sum_f64(lt_comm *comm, double *values, int64_t count);
+/* The least of all ranks' values. */
 lt_status lt_comm_min_i64(lt_comm *comm, int64_t *value);
 lt_status lt_comm_broadcast(lt_comm *comm, void *bytes, int64_t count, int root);
 /* The worst status of all ranks, so that one rank's failure stops all of them at the same place. Other ranks get the

@@ -40,7 +40,8 @@ static void a_plan_and_a_run_have_one_limit(void) {
     CHECK_OK(lt_memory_room(device, 1, &room));
     CHECK(room == device->target.memory_bytes - device->target.memory_bytes / 64);
     CHECK_OK(lt_memory_room(device, 2, &half));
-    CHECK(half - device->target.context_bytes < room / 2 && half > room / 2 - device->target.memory_bytes / 64);
+    CHECK(half - device->target.context_bytes < room / 2 &&
+          half > room / 2 - device->target.memory_bytes / 64);
     CHECK_OK(lt_plan_make(config, "null:h100", "window", "3", 0, &plan));
     CHECK(plan.limit == room);
     lt_plan_free(&plan);

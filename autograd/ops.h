@@ -26,6 +26,7 @@ lt_status lt_ag_rms_norm(lt_tape *tape, lt_var *x, lt_var *weight, double eps, l
 /* x in another floating dtype; x itself where it has that dtype already. */
 lt_status lt_ag_cast(lt_tape *tape, lt_var *x, lt_dtype dtype, lt_var **out);
 
+/* The elementwise function `kind` of x, of any shape. */
 lt_status lt_ag_unary(lt_tape *tape, lt_unary kind, lt_var *x, lt_var **out);
 
 /* a [M, C] + b [G, M or 1, C] -> [G, M, C]. */

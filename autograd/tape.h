@@ -121,6 +121,7 @@ lt_status lt_tape_run(lt_tape *tape, lt_op_id op, const void *args, size_t bytes
 bool lt_tape_wants(const lt_tape *tape, int count, lt_var *const *inputs);
 /* Zeroed memory that lives as long as the node. */
 void *lt_tape_saved(lt_tape *tape, size_t bytes);
+/* Records that `backward` is to be called with `saved`, after the backward functions of all that is recorded later. */
 lt_status lt_tape_push(lt_tape *tape, lt_backward_fn backward, void *saved);
 /* Where an operation's backward writes the gradient of `var`, and whether it adds. Empty when var is NULL or
  * needs none. */

@@ -53,6 +53,7 @@ typedef struct lt_pool {
 
 /* Zeroed memory, aligned to 16 bytes, from `pool` (start with {0}); NULL with lt_error() set when out of memory. */
 void *lt_pool_alloc(lt_pool *pool, size_t bytes);
+/* A copy of `text` in such memory. */
 char *lt_pool_strdup(lt_pool *pool, const char *text);
 /* Forgets all allocations but keeps the chunks: the per-step host memory. */
 void lt_pool_reset(lt_pool *pool);

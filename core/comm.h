@@ -38,10 +38,12 @@ lt_status lt_comm_attach(lt_comm *comm, lt_device *device, const char *collectiv
 lt_status lt_comm_sum_f64(lt_comm *comm, double *values, int64_t count);
 /* The least of all ranks' values. */
 lt_status lt_comm_min_i64(lt_comm *comm, int64_t *value);
+/* `count` bytes of rank `root` become those of all. */
 lt_status lt_comm_broadcast(lt_comm *comm, void *bytes, int64_t count, int root);
 /* The worst status of all ranks, so that one rank's failure stops all of them at the same place. Other ranks get the
  * message of the (first) rank that has it. An interruption is milder than every failure. */
 lt_status lt_comm_agree(lt_comm *comm, lt_status mine);
+/* Returns when all ranks have called it. */
 lt_status lt_comm_barrier(lt_comm *comm);
 /* The net under lt_comm_agree, for a rank that leaves its work with `status`. Where the ranks have not agreed on that failure, the
  * others may wait for this one in a collective: the message is logged and the job ends with the exit code `status`; this does not
@@ -55,6 +57,7 @@ void lt_comm_end_alone(lt_comm *comm, lt_status status);
  * the others waiting: agree first. */
 lt_status lt_comm_reduce(lt_comm *comm, lt_device *device, lt_stream *stream, void *values, int64_t count,
                          lt_dtype dtype);
+/* Has `stream` wait for the sums; the host does not. */
 lt_status lt_comm_reduce_end(lt_comm *comm, lt_stream *stream);
 /* Waits until the sums are there, or fails where they will never be because another rank or the network is gone. */
 lt_status lt_comm_reduce_check(lt_comm *comm);

@@ -106,14 +106,18 @@ const lt_target *lt_target_at(int index);
 
 /* Allocation with accounting. LT_FAILED names the bytes asked for and what is already held. */
 lt_status lt_device_allocate(lt_device *device, size_t bytes, void **out);
+/* Gives back what lt_device_allocate gave, with the same `bytes`. */
 void lt_device_release(lt_device *device, void *memory, size_t bytes);
 /* Bytes that nobody, in this process or another, holds now. On cuda they shrink by more than is allocated here: kernels and
  * libraries are loaded when first used. */
 lt_status lt_device_free_memory(lt_device *device, int64_t *bytes);
 
+/* `bytes` bytes, in the order of `stream`; see lt_device_ops.copy for when host memory may be used again. */
 lt_status lt_device_copy(lt_device *device, lt_stream *stream, void *to, const void *from, size_t bytes,
                          lt_copy_kind kind);
+/* Sets each of `bytes` bytes to `byte`. */
 lt_status lt_device_fill(lt_device *device, lt_stream *stream, void *to, int byte, size_t bytes);
+/* Waits for what `stream` was asked for; NULL: for all work of the device. */
 lt_status lt_device_synchronize(lt_device *device, lt_stream *stream);
 
 /* True where tensors have no storage: callers that would read values on the host must skip that. */

@@ -10,6 +10,7 @@ extern "C" {
 
 #define LT_PATH_MAX 4096
 
+/* Whether there is a file or folder of that name; a folder. */
 bool lt_path_exists(const char *path);
 bool lt_path_is_dir(const char *path);
 /* Joins with one '/' between; LT_USAGE when the result does not fit LT_PATH_MAX bytes. */

@@ -26,6 +26,7 @@ typedef struct lt_st_file lt_st_file;
 /* Entries are in the order of their bytes in the file. */
 lt_status lt_st_open(const char *path, lt_st_file **out);
 void lt_st_close(lt_st_file *file); /* tensors of the file are gone with it */
+/* How many entries there are, and the index-th. */
 int lt_st_count(const lt_st_file *file);
 const lt_st_entry *lt_st_at(const lt_st_file *file, int index);
 const lt_st_entry *lt_st_find(const lt_st_file *file, const char *name); /* NULL when absent */

@@ -34,8 +34,10 @@ typedef struct lt_tensor {
     int64_t stride[LT_MAX_DIMS]; /* elements */
 } lt_tensor;
 
+/* Bytes of an element. */
 size_t lt_dtype_size(lt_dtype dtype);
 const char *lt_dtype_name(lt_dtype dtype); /* "f32", "bf16", ... */
+/* False when no dtype has that name. */
 bool lt_dtype_parse(const char *name, lt_dtype *out);
 
 /* New contiguous tensor, uninitialised. The shape is the trailing arguments' count and values:
@@ -63,10 +65,13 @@ lt_tensor lt_select(lt_tensor t, int dim, int64_t index);
 /* Splits dimension `dim` into [outer, inner]; any strides. */
 lt_tensor lt_split(lt_tensor t, int dim, int64_t outer, int64_t inner);
 
+/* Elements. */
 int64_t lt_numel(const lt_tensor *t);
 size_t lt_nbytes(const lt_tensor *t); /* of a contiguous tensor of this shape */
+/* Whether the elements lie in row-major order without gaps. */
 bool lt_is_contiguous(const lt_tensor *t);
 static inline bool lt_is_empty(const lt_tensor *t) { return t->data == NULL; }
+/* Whether both have the same dimensions, whatever their strides and dtypes. */
 bool lt_same_shape(const lt_tensor *a, const lt_tensor *b);
 
 /* The tensor as a matrix [rows, columns] with unit column stride, where leading dimensions collapse into rows that

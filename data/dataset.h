@@ -50,6 +50,7 @@ lt_status lt_dataset_open_append(const char *path, lt_dataset **out); /* to read
 /* What was not committed is lost. NULL is fine. */
 void lt_dataset_close(lt_dataset *set);
 
+/* What it was created with; the path it was opened by; frames of all its clips, and clips. */
 const lt_dataset_spec *lt_dataset_get_spec(const lt_dataset *set);
 const char *lt_dataset_path(const lt_dataset *set);
 int64_t lt_dataset_frame_count(const lt_dataset *set);

@@ -27,6 +27,7 @@ struct lt_dataset {
     lt_feature_state features[LT_FEATURE_COUNT];
 };
 
+/* The table of clips: a record each. */
 lt_h5_layout lt_clip_layout(void);
 
 /* Binds /latents and /text where the file has them. */

@@ -58,6 +58,7 @@ void lt_h5_close(lt_h5 *h5); /* without a commit; NULL is fine */
 lt_status lt_h5_commit(lt_h5 *h5);
 /* Back to the last commit. Arrays are bound no longer. */
 lt_status lt_h5_rollback(lt_h5 *h5);
+/* The path that it was opened by. */
 const char *lt_h5_path(const lt_h5 *h5);
 
 /* Attributes of the file ("/") or of an array ("/frames"). Getting one that is missing or of another kind is
@@ -69,14 +70,17 @@ lt_status lt_h5_get_int(lt_h5 *h5, const char *object, const char *name, int64_t
 lt_status lt_h5_get_float(lt_h5 *h5, const char *object, const char *name, double *out);
 lt_status lt_h5_get_text(lt_h5 *h5, const char *object, const char *name, char *out, size_t size);
 
+/* Whether the file has an array of that name. */
 bool lt_h5_has(lt_h5 *h5, const char *array);
 /* Creates an array of layout->dims rows and binds it: *id serves the functions below. */
 lt_status lt_h5_add(lt_h5 *h5, const char *array, const lt_h5_layout *layout, int *id);
 /* Binds an array of the file. Its type must match; dims of 0 in the layout match any and are filled in, as
  * dims[0] always is. */
 lt_status lt_h5_bind(lt_h5 *h5, const char *array, lt_h5_layout *layout, int *id);
+/* Takes an array out of the file. */
 lt_status lt_h5_remove(lt_h5 *h5, const char *array);
 
+/* Rows of a bound array. */
 int64_t lt_h5_rows(const lt_h5 *h5, int id);
 /* New rows are zero; rows cut off are gone. */
 lt_status lt_h5_resize(lt_h5 *h5, int id, int64_t rows);

@@ -17,6 +17,7 @@ typedef struct lt_grouping {
     char separator[16];
 } lt_grouping;
 
+/* "source", "folder" or "prefix:S"; LT_USAGE otherwise. */
 lt_status lt_grouping_parse(const char *text, lt_grouping *out);
 
 typedef struct lt_source {

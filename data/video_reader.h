@@ -34,6 +34,7 @@ typedef struct lt_video_info {
 /* LT_INPUT: missing, not a video, no video stream, or cut short where the index shows it. */
 lt_status lt_video_open(const char *path, const lt_video_request *request, lt_video **out);
 void lt_video_close(lt_video *video); /* NULL is fine */
+/* Valid until the video is closed. */
 const lt_video_info *lt_video_get_info(const lt_video *video);
 
 /* Where a returned frame stands in its source. */

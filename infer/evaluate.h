@@ -80,6 +80,7 @@ lt_status lt_eval_clips(const lt_model *model, const lt_dataset *set, const lt_e
 /* Whether evictions have happened under `spec` before block `block` (from 0) is read. */
 bool lt_eval_evicting(const lt_model *model, const lt_cache_spec *spec, int block);
 
+/* Where block `block` (from 0) of a clip stands in its shots. */
 lt_eval_place lt_eval_place_of(const lt_clip *row, int block, int frames_per_block);
 
 /* Loss of the best denoiser for independent values x ~ N(m, variance), noise n ~ N(0, 1), target n - x given

@@ -59,6 +59,7 @@ lt_status lt_video_stream_push(lt_video_stream *stream, const float *latents);
  * committed. */
 lt_status lt_video_stream_next(lt_video_stream *stream, float *latents);
 int64_t lt_video_stream_position(const lt_video_stream *stream); /* blocks committed */
+/* Its cache, to look at. */
 lt_cache *lt_video_stream_cache(lt_video_stream *stream);
 /* What it runs in: an observer copies tensors through its context's stream. */
 lt_session *lt_video_stream_session(lt_video_stream *stream);

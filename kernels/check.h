@@ -84,6 +84,7 @@ typedef struct lt_check {
     lt_check_operand operands[LT_CHECK_PASSES][LT_CHECK_OPERANDS];
 } lt_check;
 
+/* Starts anew; inputs are drawn from `seed`. */
 void lt_check_begin(lt_check *check, uint64_t seed);
 /* Closes the pass before, opens the next; false after the last one or the first failure. */
 bool lt_check_next(lt_check *check);

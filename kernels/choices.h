@@ -19,11 +19,13 @@ typedef struct lt_choice {
     double first, taken; /* microseconds of the library's own first choice and of this one; 0: not measured */
 } lt_choice;
 
+/* How many choices this process holds: made or read. */
 int lt_choices_count(void);
 const lt_choice *lt_choices_at(int index); /* in the order of their first use; valid until the next change */
 const lt_choice *lt_choices_find(const int64_t key[LT_CHOICE_KEY]); /* or NULL */
 /* Adds it, or replaces the one of its key. Without memory for it the product is measured again. */
 void lt_choices_put(const lt_choice *choice);
+/* Forgets all. */
 void lt_choices_clear(void);
 /* Changes when choices were read or cleared: what was looked up before must be looked up again. Never 0. */
 int lt_choices_epoch(void);
@@ -33,6 +35,7 @@ typedef struct lt_choices_origin {
     const char *gpu;
     int64_t library; /* version of cuBLASLt */
 } lt_choices_origin;
+/* Of a device; the library is 0 where that is no GPU. */
 lt_choices_origin lt_choices_origin_of(const lt_device *device);
 
 /* All choices as JSON; the caller frees it. */

@@ -72,6 +72,7 @@ typedef struct lt_op {
     lt_kernel_fn run[LT_BACKEND_COUNT]; /* NULL: not available there. The null column is never called. */
 } lt_op;
 
+/* Row of the table; NULL for a number that no op has. */
 const lt_op *lt_op_at(lt_op_id id);
 
 /* The launcher. Typed wrappers (lt_linear_forward, ...) call it; nothing else does. */

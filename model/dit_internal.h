@@ -38,6 +38,7 @@ bool lt_dit_probed(void);
 void lt_dit_begin(lt_tape *tape, const lt_dit_step *step, lt_dit_value value);
 void lt_dit_small(lt_tape *tape);
 
+/* One layer, `step` an lt_dit_step; an lt_segment_fn. */
 lt_status lt_dit_layer_run(lt_tape *tape, void *step);
 /* Block linear attention with cache, h [G, T, C] -> [G, T, C]. */
 lt_status lt_dit_attention(lt_tape *tape, const lt_dit_step *step, lt_var *h, lt_var **out);
@@ -45,6 +46,7 @@ lt_status lt_dit_attention(lt_tape *tape, const lt_dit_step *step, lt_var *h, lt
 lt_status lt_dit_ffn(lt_tape *tape, const lt_dit_step *step, lt_var *h, lt_var **out);
 /* x [G, T, C] with RMS norm over all heads, as [G, T, heads, C / heads]. Where no gradient is wanted, in place. */
 lt_status lt_dit_normalise(lt_tape *tape, lt_var *x, lt_var *weight, double eps, int heads, lt_var **out);
+/* Shows a value to the probe (lt_dit_set_probe) as "LAYER.what", or "what" where layer < 0. */
 void lt_dit_report(const char *what, int layer, const lt_var *value);
 
 #endif

@@ -101,6 +101,7 @@ int lt_params_set_trainable(lt_params *params, const char *pattern, bool trainab
 void lt_params_clear_grads(lt_params *params);
 /* After backward: parameters that nothing reached get zero gradients. */
 lt_status lt_params_fill_grads(lt_params *params, lt_ctx *ctx);
+/* The same of one parameter. */
 lt_status lt_param_fill_grad(lt_param *param, lt_ctx *ctx);
 
 /* Which copy is read or written. */
@@ -117,6 +118,7 @@ lt_status lt_params_get(const lt_params *params, lt_param_copy copy, const lt_pu
                         double *out);
 lt_status lt_params_set(lt_params *params, lt_param_copy copy, const lt_published *published,
                         const double *in);
+/* By published name; NULL where there is none. */
 const lt_published *lt_params_find(const lt_params *params, const char *name);
 /* The gradient of a published tensor, in its published layout. */
 lt_status lt_params_get_grad(const lt_params *params, const lt_published *published, double *out);

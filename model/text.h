@@ -20,6 +20,7 @@ typedef struct lt_text_encoder {
     lt_var *position;  /* [length, width] "text_encoder.position.weight" */
 } lt_text_encoder;
 
+/* Declares its two parameters. */
 lt_status lt_text_declare(lt_text_encoder *text, int length, int width, lt_params *params);
 
 /* ids[length], mask[length] (1 = visible) of one prompt; NULL counts as "". A cut never splits a UTF-8 character. */

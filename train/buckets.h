@@ -51,6 +51,7 @@ int64_t lt_buckets_size(const lt_params *params);
 /* Gaps between gradients become zeros, once: they are summed too. */
 lt_status lt_buckets_clear(const lt_buckets *buckets, lt_dtype dtype, lt_device *device);
 
+/* At the start of a step: nothing is summed yet. */
 void lt_buckets_begin(lt_buckets *buckets);
 /* Starts the sums of the buckets that are complete now that `layer` has gone backward. */
 lt_status lt_buckets_reduce(lt_buckets *buckets, lt_params *params, lt_ctx *ctx, lt_comm *comm, int layer);

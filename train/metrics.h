@@ -24,6 +24,7 @@ typedef struct lt_metrics_step {
     double tokens_per_s, seconds; /* seconds of training so far, earlier sessions included */
     int64_t peak_bytes;
 } lt_metrics_step;
+/* A row of a step, and one of a validation. */
 lt_status lt_metrics_write_step(lt_metrics *metrics, const lt_metrics_step *row);
 lt_status lt_metrics_write_validation(lt_metrics *metrics, int64_t step, const lt_validation *validation,
                                       double seconds);

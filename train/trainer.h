@@ -44,6 +44,7 @@ typedef struct lt_step_result {
  * the model's; LT_INPUT when no clip qualifies. */
 lt_status lt_trainer_open(const lt_trainer_spec *spec, int64_t done, lt_trainer **out);
 void lt_trainer_close(lt_trainer *trainer);
+/* Takes the next step. All ranks call it. */
 lt_status lt_trainer_step(lt_trainer *trainer, lt_step_result *out);
 
 /* LT_FAILED, on all ranks, when a rank's values or their EMA are not rank 0's: all have taken the same steps. It reads all
@@ -55,6 +56,7 @@ int64_t lt_trainer_clips(const lt_trainer *trainer);
 double lt_trainer_wait_seconds(const lt_trainer *trainer);
 /* Tokens of one optimizer step, all streams and ranks. */
 double lt_trainer_tokens(const lt_trainer *trainer);
+/* What its steps run in: context, tape and arenas. */
 lt_session *lt_trainer_session(const lt_trainer *trainer);
 
 /* For benchmarks: a step on the latents that lie in host memory, under the next row of the mix, at learning rate 0. */

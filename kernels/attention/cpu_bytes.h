@@ -4,6 +4,7 @@
 
 #include "kernels/attention/grid.h"
 
+/* By op and direction, for calls of this shape. */
 size_t lt_attn_state_cpu_bytes(const lt_attn_shape *shape, const lt_rope *rope, lt_segment_box box);
 size_t lt_attn_state_backward_cpu_bytes(const lt_attn_shape *shape, const lt_rope *rope);
 size_t lt_attn_output_cpu_bytes(const lt_attn_shape *shape, const lt_rope *rope);

@@ -15,6 +15,7 @@ typedef struct lt_angles {
     float *frame, *row, *column; /* [G * frames, 2, padded], [height, 2, padded], [width, 2, padded] */
 } lt_angles;
 
+/* Bytes of the tables, and the tables in that much memory. */
 size_t lt_angles_bytes(const lt_rope *rope, const lt_attn_shape *shape);
 lt_angles lt_angles_build(const lt_rope *rope, const lt_attn_shape *shape, void *memory);
 
@@ -31,6 +32,7 @@ typedef struct lt_walk {
 static inline int64_t lt_walk_floats(int64_t padded) { return 2 * padded; }
 /* Before the first token of the segment. */
 lt_walk lt_walk_begin(const lt_angles *angles, lt_segment_bounds bounds, int64_t block, float *base);
+/* Moves to token `index` of the segment. */
 void lt_walk_to(lt_walk *walk, int64_t index);
 
 /* Tokens are walked in runs, which lie in one row: their numbers follow each other and `base` holds for all. */

@@ -39,6 +39,7 @@ size_t lt_attn_r_bytes(const lt_attn_shape *shape, lt_attn_chunks chunks);
 /* z.a and m of every token and head, which output backward hands from one kernel to the next. */
 size_t lt_attn_masses_bytes(const lt_attn_shape *shape);
 
+/* Workspaces by op and direction. */
 size_t lt_attn_state_cuda_bytes(const lt_attn_shape *shape, const lt_rope *rope, lt_segment_box box);
 size_t lt_attn_state_backward_cuda_bytes(const lt_attn_shape *shape, const lt_rope *rope, lt_segment_box box);
 size_t lt_attn_output_cuda_bytes(const lt_attn_shape *shape, const lt_rope *rope, bool wants_r);

@@ -9,6 +9,7 @@ typedef struct lt_naive_token {
     double *cosine, *sine, *features, *rotated;
 } lt_naive_token;
 
+/* Bytes of a token's vectors, and a token whose vectors lie in that much memory. */
 size_t lt_naive_token_bytes(int64_t dim);
 lt_naive_token lt_naive_token_in(void *workspace, int64_t dim);
 

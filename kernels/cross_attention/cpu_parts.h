@@ -27,6 +27,7 @@ static inline lt_cross_shape lt_cross_shape_of(const lt_tensor *q, const lt_tens
     return s;
 }
 
+/* Workspaces of forward and backward. */
 size_t lt_cross_attention_cpu_bytes(const lt_cross_shape *shape);
 size_t lt_cross_attention_backward_cpu_bytes(const lt_cross_shape *shape);
 

@@ -17,6 +17,7 @@ typedef struct lt_patchify_args {
     bool inverse;     /* false: tokens from latent; true: latent from tokens */
     bool accumulate;  /* add to the destination */
 } lt_patchify_args;
+/* Both directions, each the other's backward. */
 lt_status lt_patchify(lt_ctx *ctx, const lt_patchify_args *args);
 
 #ifdef __cplusplus

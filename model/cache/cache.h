@@ -140,6 +140,7 @@ int64_t lt_entry_bytes(int layers, int heads, int head_dim);
  * looking at values. */
 int lt_cache_slots_for(const lt_cache_spec *spec, int segments_per_block);
 
+/* The entries of one layer and sequence. */
 lt_entries *lt_cache_entries(lt_cache *cache, int layer, int sequence);
 
 /* Starts a layer of a forward: entries in slots become vars; entries of an earlier forward without slots are gone. */

@@ -64,9 +64,9 @@ static void hear_commit(const lt_commit_event *e, void *user) {
 
 static void hear_gradient(const lt_read_event *e, void *user) {
     listener *l = user;
-    for (int64_t i = 0; l->on && e->stream > 0 && i < lt_numel(&e->weights->grad); i++)
+    for (int64_t i = 0; l->on && e->stream > 0 && i < lt_numel(&e->weights->value); i++)
         if (((const double *)e->weights->value.data)[i] > 0) /* 0: a ghost */
-            l->slope[e->sequence] += ((const double *)e->weights->grad.data)[i];
+            l->slope[e->sequence] += e->gradient[i];
 }
 
 static lt_status set_up(lt_session *session, void *user) {

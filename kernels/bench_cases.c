@@ -215,9 +215,9 @@ static void attn_output_backward(lt_bench *b) {
 
 static void attn_dots(lt_bench *b) {
     SIZES;
-    for (int e = 0; e < LT_BENCH_LIST; e++) b->lists[0][e] = NEW(H, D * D);
-    CALL(b, lt_attn_dots_args, .n = LT_BENCH_LIST, .m = LT_BENCH_LIST, .A = b->lists[0], .B = b->lists[0],
-         .out = NEW(LT_BENCH_LIST, LT_BENCH_LIST, H));
+    for (int e = 0; e < LT_BENCH_LIST; e++) b->lists[0][e] = NEW(H, D * D), b->lists[1][e] = NEW(H, D * D);
+    CALL(b, lt_attn_dots_args, .count = LT_BENCH_LIST, .A = b->lists[0], .B = b->lists[1],
+         .out = NEW(LT_BENCH_LIST, H));
 }
 
 /* Text of TEXT bytes: keys and values are views of one product. */

@@ -69,22 +69,22 @@ static lt_reader reader_of(const attention *a, int g) {
                        .own_z = a->z + g * a->segments};
 }
 
-/* What group g reads: its block's own states and, of its sequence's cache, what that says. */
-static lt_status read_group(lt_tape *tape, attention *a, int g, lt_ag_sum *sum) {
-    lt_reader reader = reader_of(a, g);
-    lt_cache *cache = a->step->pass->in.cache;
-    *sum = (lt_ag_sum){.count = reader.own_count, .S = reader.own_S, .z = reader.own_z};
-    if (cache) LT_TRY(lt_cache_read(cache, tape, &reader, sum));
-    sum->out_S = lt_select(a->all_S, 0, g);
-    sum->out_z = lt_select(a->all_z, 0, g);
-    return LT_OK;
-}
-
-/* All groups of a block. */
+/* What the groups of a block read: each its block's own states and, of its sequence's cache, what that says. */
 static lt_status read_groups(lt_tape *tape, attention *a, int first, int count) {
+    lt_cache *cache = a->step->pass->in.cache;
     lt_ag_sum *sums = lt_tape_saved(tape, count * sizeof *sums);
-    if (!sums) return LT_FAILED;
-    for (int i = 0; i < count; i++) LT_TRY(read_group(tape, a, first + i, &sums[i]));
+    lt_reader *readers = lt_tape_saved(tape, count * sizeof *readers);
+    if (!sums || !readers) return LT_FAILED;
+    for (int i = 0; i < count; i++) {
+        lt_reader *r = &readers[i];
+        *r = reader_of(a, first + i);
+        sums[i] = (lt_ag_sum){.count = r->own_count, .S = r->own_S, .z = r->own_z};
+    }
+    if (cache) LT_TRY(lt_cache_read(cache, tape, count, readers, sums));
+    for (int i = 0; i < count; i++) {
+        sums[i].out_S = lt_select(a->all_S, 0, first + i);
+        sums[i].out_z = lt_select(a->all_z, 0, first + i);
+    }
     LT_TRY(lt_ag_attn_combine(tape, count, sums));
     for (int i = 0; i < count; i++) {
         a->sum_S[first + i] = sums[i].sum_S;
@@ -97,22 +97,17 @@ static lt_status read_groups(lt_tape *tape, attention *a, int first, int count) 
 static lt_status commit_block(lt_tape *tape, attention *a, int block, lt_tensor r) {
     const lt_dit_input *in = &a->step->pass->in;
     if (!in->cache || in->commit_stream < 0) return LT_OK;
+    lt_commit *commits = lt_tape_saved(tape, in->batch * sizeof *commits);
+    if (!commits) return LT_FAILED;
     for (int b = 0; b < in->batch; b++) {
         int within = in->commit_stream * in->batch + b, g = block * in->streams * in->batch + within;
-        lt_reader reader = reader_of(a, g);
-        LT_TRY(lt_cache_note_reads(in->cache, tape, &reader, lt_select(r, 0, within)));
-        lt_commit commit = {.layer = a->step->layer,
-                            .sequence = b,
-                            .block = reader.block,
-                            .first_frame = reader.first_frame,
-                            .rope = &a->step->pass->rope,
-                            .box = a->box,
-                            .S = reader.own_S,
-                            .z = reader.own_z,
-                            .motion = in->motion[block * in->batch + b]};
-        LT_TRY(lt_cache_commit(in->cache, tape, &commit));
+        commits[b] = (lt_commit){.reader = reader_of(a, g),
+                                 .r = lt_select(r, 0, within),
+                                 .rope = &a->step->pass->rope,
+                                 .box = a->box,
+                                 .motion = in->motion[block * in->batch + b]};
     }
-    return LT_OK;
+    return lt_cache_commit(in->cache, tape, in->batch, commits);
 }
 
 /* Every stream of one block reads, then the block commits. */

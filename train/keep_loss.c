@@ -23,9 +23,7 @@ struct lt_keep_loss {
     float *inputs;          /* [rows][LT_KEEP_INPUTS] */
     int32_t *layer_of;      /* [rows] */
     float *scores, *slopes; /* [rows] */
-    float *wide;            /* [ids of a read * heads]: a gradient on its way */
     lt_pool pool;
-    const lt_ctx *ctx;
     const lt_cache_spec *specs;
     int clips;
     double victims, churned;
@@ -43,10 +41,9 @@ static lt_status reserve(lt_keep_loss *k) {
     k->inputs = lt_pool_alloc(&k->pool, rows * LT_KEEP_INPUTS * sizeof *k->inputs);
     k->layer_of = lt_pool_alloc(&k->pool, rows * sizeof *k->layer_of);
     k->scores = lt_pool_alloc(&k->pool, 2 * rows * sizeof *k->scores);
-    k->wide = lt_pool_alloc(&k->pool, (size_t)k->ids * (size_t)k->heads * sizeof(double));
     int64_t *ids = lt_pool_alloc(&k->pool, rows * sizeof *ids);
     float(*features)[LT_FEATURE_COUNT] = lt_pool_alloc(&k->pool, rows * sizeof *features);
-    if (!k->sets || !k->damage || !k->inputs || !k->layer_of || !k->scores || !k->wide || !ids || !features)
+    if (!k->sets || !k->damage || !k->inputs || !k->layer_of || !k->scores || !ids || !features)
         return LT_FAILED;
     k->slopes = k->scores + rows;
     for (size_t i = 0; i < sets; i++) {
@@ -80,8 +77,7 @@ void lt_keep_loss_close(lt_keep_loss *keep) {
     free(keep);
 }
 
-void lt_keep_loss_begin(lt_keep_loss *k, const lt_ctx *ctx, const lt_cache_spec *specs, int clips) {
-    k->ctx = ctx;
+void lt_keep_loss_begin(lt_keep_loss *k, const lt_cache_spec *specs, int clips) {
     k->specs = specs;
     k->clips = clips;
     k->status = LT_OK;
@@ -139,19 +135,10 @@ static void on_commit(const lt_commit_event *e, void *user) {
 
 static void on_gradient(const lt_read_event *e, void *user) {
     lt_keep_loss *k = user;
-    const lt_tensor *grad = &e->weights->grad;
     if (k->status != LT_OK || out_of_range(k, e->layer, e->sequence, e->block)) return;
-    int64_t heads = lt_numel(grad) / e->count;
-    if (e->count > k->ids || heads > k->heads) {
-        k->status = lt_fail(LT_FAILED, "keep loss: a read of %d entries, expected at most %lld", e->count,
-                            (long long)k->ids);
-        return;
-    }
-    k->status = lt_tensor_to_host(k->ctx->device, k->ctx->stream, grad, k->wide);
-    for (int i = 0; k->status == LT_OK && i < e->count; i++) {
+    for (int i = 0; i < e->count; i++) {
         double sum = 0;
-        for (int64_t h = i * heads; h < (i + 1) * heads; h++)
-            sum += grad->dtype == LT_F64 ? ((const double *)(const void *)k->wide)[h] : k->wide[h];
+        for (int h = i * k->heads; h < (i + 1) * k->heads; h++) sum += e->gradient[h];
         if (e->present[i].id < k->ids) damage_of(k, e->layer, e->sequence, e->present[i].id)[e->block] -= sum;
     }
 }

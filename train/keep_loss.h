@@ -39,7 +39,7 @@ void lt_keep_loss_close(lt_keep_loss *keep);
 lt_cache_observer lt_keep_loss_observer(lt_keep_loss *keep);
 
 /* Before a pass: forgets the previous one. The specs [clips] must live until lt_keep_loss_run. */
-void lt_keep_loss_begin(lt_keep_loss *keep, const lt_ctx *ctx, const lt_cache_spec *specs, int clips);
+void lt_keep_loss_begin(lt_keep_loss *keep, const lt_cache_spec *specs, int clips);
 
 typedef struct lt_keep_options {
     lt_keep_target target;

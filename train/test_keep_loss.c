@@ -30,7 +30,7 @@ static lt_status work(lt_session *session, void *user) {
     lt_keep_result result = {0};
     double norm;
     bool finite;
-    lt_keep_loss_begin(w->keep, &session->ctx, w->specs, CLIPS);
+    lt_keep_loss_begin(w->keep, w->specs, CLIPS);
     lt_params_clear_grads(&session->model->params);
     LT_TRY(lt_keep_loss_run(w->keep, session, &w->options, &result));
     LT_TRY(lt_params_fill_grads(&session->model->params, &session->ctx));
@@ -72,7 +72,7 @@ static float motion_of(uint64_t round, int layer, int clip, int64_t id) {
 static void send_events(world *w, uint64_t round, int layer, int clip) {
     lt_cache_observer o = lt_keep_loss_observer(w->keep);
     lt_entry entries[BLOCKS] = {0};
-    float gradient[BLOCKS][HEADS];
+    double gradient[BLOCKS][HEADS];
     for (int64_t block = 0; block < BLOCKS; block++) {
         int first = block >= ENTRIES ? (int)block - ENTRIES + 1 : 0, count = (int)block - first + 1;
         for (int i = 0; i < count; i++) {
@@ -93,14 +93,13 @@ static void send_events(world *w, uint64_t round, int layer, int clip) {
         entries[i] = (lt_entry){.id = i, .ghost = i < BLOCKS - ENTRIES};
         for (int h = 0; h < HEADS; h++) gradient[i][h] = -motion_of(round, layer, clip, i) * (float)(h + 1);
     }
-    lt_var weights = {.grad = LT_VIEW(gradient, LT_F32, BLOCKS - 1, HEADS)};
     lt_read_event read = {.layer = layer,
                           .sequence = clip,
                           .stream = 1,
                           .block = BLOCKS - 1,
                           .count = BLOCKS - 1,
                           .present = entries,
-                          .weights = &weights};
+                          .gradient = gradient[0]};
     o.on_gradient(&read, o.user);
 }
 
@@ -109,7 +108,7 @@ static lt_keep_result one_round(world *w, uint64_t round, double lr) {
     double norm;
     bool finite;
     lt_ctx *ctx = &w->session->ctx;
-    lt_keep_loss_begin(w->keep, ctx, w->specs, CLIPS);
+    lt_keep_loss_begin(w->keep, w->specs, CLIPS);
     for (int l = 0; l < LAYERS; l++)
         for (int c = 0; c < CLIPS; c++) send_events(w, round, l, c);
     lt_params_clear_grads(&w->model->params);
@@ -203,11 +202,10 @@ static void reads_before_the_commit_do_not_count(void) {
     world w;
     open_world(&w, LT_KEEP_RANK);
     lt_cache_observer o = lt_keep_loss_observer(w.keep);
-    lt_keep_loss_begin(w.keep, &w.session->ctx, w.specs, CLIPS);
+    lt_keep_loss_begin(w.keep, w.specs, CLIPS);
     lt_entry entries[4] = {{.id = 0}, {.id = 1}, {.id = 2}, {.id = 3}};
-    float gradient[3][HEADS] = {{-1, -1}, {-5, -5}, {2, 2}};
-    lt_var weights = {.grad = LT_VIEW(gradient, LT_F32, 3, HEADS)};
-    lt_read_event read = {.block = 3, .count = 3, .present = entries, .weights = &weights};
+    const double gradient[3][HEADS] = {{-1, -1}, {-5, -5}, {2, 2}};
+    lt_read_event read = {.block = 3, .count = 3, .present = entries, .gradient = gradient[0]};
     lt_commit_event commit = {.block = 3, .commit = 3, .count = 4, .present = entries};
     lt_keep_result result = {0};
     o.on_gradient(&read, o.user);
@@ -221,7 +219,7 @@ static void churn_counts_what_window_would_not_do(void) {
     world w;
     open_world(&w, LT_KEEP_RANK);
     lt_cache_observer o = lt_keep_loss_observer(w.keep);
-    lt_keep_loss_begin(w.keep, &w.session->ctx, w.specs, CLIPS);
+    lt_keep_loss_begin(w.keep, w.specs, CLIPS);
     lt_entry entries[ENTRIES] = {{.id = 0}, {.id = 1}, {.id = 2}, {.id = 3}, {.id = 4}};
     int64_t oldest = 0, other = 2;
     lt_commit_event commit = {

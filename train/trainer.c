@@ -62,7 +62,7 @@ static void close_memory(lt_session *session, void *user) {
 lt_status lt_trainer_forward(lt_trainer *t, const lt_clip_batch *batch, bool recording, lt_var **loss) {
     lt_tape_reset(&t->session->tape);
     t->session->tape.recording = recording;
-    if (t->keep) lt_keep_loss_begin(t->keep, &t->session->ctx, batch->specs, batch->clips);
+    if (t->keep) lt_keep_loss_begin(t->keep, batch->specs, batch->clips);
     return lt_clip_pass_run(&t->pass, batch, &t->config->recompute.keep, loss);
 }
 

@@ -113,11 +113,11 @@ typedef struct lt_attn_output_backward_args {
 } lt_attn_output_backward_args;
 lt_status lt_attn_output_backward(lt_ctx *ctx, const lt_attn_output_backward_args *args);
 
-/* out[i, j, h] = <A_i[h, :], B_j[h, :]>: norms, cosines and read masses of entries. */
+/* out[i, h] = <A_i[h, :], B_i[h, :]>: norms, cosines and read masses of entries, of all sequences at once. */
 typedef struct lt_attn_dots_args {
-    int n, m;
-    const lt_tensor *A, *B; /* host arrays of tensors [H, K] contiguous */
-    lt_tensor out;          /* [n, m, H] contiguous */
+    int count;              /* pairs */
+    const lt_tensor *A, *B; /* host arrays; those of pair i are [H, K_i] contiguous */
+    lt_tensor out;          /* [count, H] contiguous */
 } lt_attn_dots_args;
 lt_status lt_attn_dots(lt_ctx *ctx, const lt_attn_dots_args *args);
 

@@ -1,24 +1,26 @@
 #include "kernels/attention/attention.h"
 #include "kernels/attention/cuda_lists.cuh"
 
-/* Vectors of each list a launch, threads a product. */
-enum { MOST = 240, THREADS = 256 };
+/* Pairs a launch, whose arguments have room for 32,764 bytes; most of its time on the host goes by their size. */
+enum { MOST = 1280, FEW = 64, THREADS = 256 };
 
-struct dots_plan {
-    const float *A[MOST], *B[MOST];
-    float *out; /* of the first pair of this launch */
-    int64_t size;
-    int m; /* vectors of the whole list B */
+struct dot_pair {
+    const float *A, *B;
+    int64_t size; /* elements a head */
 };
 
-/* Grid: heads, B, A. */
-template <int N> static __global__ void __launch_bounds__(THREADS) dots(const __grid_constant__ dots_plan p) {
-    __shared__ float sums[32];
-    int64_t at = blockIdx.x * p.size;
-    const float *A = p.A[blockIdx.z] + at, *B = p.B[blockIdx.y] + at;
+template <int PAIRS> struct dots_plan {
+    dot_pair pair[PAIRS];
+    float *out; /* of the first pair of this launch */
+};
+
+/* This thread's share of <A, B>. */
+template <int N>
+static __device__ __forceinline__ float share(const float *__restrict__ A, const float *__restrict__ B,
+                                              int64_t size) {
     float sum[N] = {};
 #pragma unroll 4
-    for (int64_t i = N * threadIdx.x; i < p.size; i += N * THREADS) {
+    for (int64_t i = N * threadIdx.x; i < size; i += N * THREADS) {
         float a[N], b[N];
         lt_load_n<N>(A + i, a);
         lt_load_n<N>(B + i, b);
@@ -28,38 +30,40 @@ template <int N> static __global__ void __launch_bounds__(THREADS) dots(const __
     float dot = 0;
 #pragma unroll
     for (int k = 0; k < N; k++) dot += sum[k];
-    dot = lt_block_sum(dot, sums);
-    if (threadIdx.x == 0) p.out[((int64_t)blockIdx.z * p.m + blockIdx.y) * gridDim.x + blockIdx.x] = dot;
+    return dot;
 }
 
-static int batch(int left) { return left < MOST ? left : MOST; }
+/* Grid: heads, pairs. The order of a sum goes by the pair alone, not by what else the launch has. */
+template <int PAIRS>
+static __global__ void __launch_bounds__(THREADS) dots(const __grid_constant__ dots_plan<PAIRS> p) {
+    __shared__ float sums[32];
+    const dot_pair &pair = p.pair[blockIdx.y];
+    int64_t at = blockIdx.x * pair.size;
+    const float *A = pair.A + at, *B = pair.B + at;
+    bool wide = pair.size % 4 == 0 && ((uintptr_t)A | (uintptr_t)B) % 16 == 0;
+    float dot = lt_block_sum(wide ? share<4>(A, B, pair.size) : share<1>(A, B, pair.size), sums);
+    if (threadIdx.x == 0) p.out[(int64_t)blockIdx.y * gridDim.x + blockIdx.x] = dot;
+}
 
-/* The next vectors of a list. */
-static bool take(const lt_tensor *list, int count, int64_t size, const float **out) {
-    bool wide = true;
-    for (int i = 0; i < count; i++) {
-        out[i] = (const float *)list[i].data;
-        wide = wide && lt_fits_quads(size, out[i]);
-    }
-    return wide;
+template <int PAIRS>
+static lt_status launch_dots(lt_ctx *ctx, const lt_attn_dots_args *a, int first, int count) {
+    int64_t H = a->out.shape[1];
+    dots_plan<PAIRS> p;
+    for (int i = 0; i < count; i++)
+        p.pair[i] = {(const float *)a->A[first + i].data, (const float *)a->B[first + i].data,
+                     a->A[first + i].shape[1]};
+    p.out = (float *)a->out.data + first * H;
+    dots<PAIRS><<<dim3((unsigned)H, (unsigned)count), THREADS, 0, lt_cuda_stream(ctx)>>>(p);
+    return lt_cuda_launched();
 }
 
 extern "C" lt_status lt_attn_dots_cuda(lt_ctx *ctx, const void *untyped, void *workspace) {
     (void)workspace;
     const lt_attn_dots_args *a = (const lt_attn_dots_args *)untyped;
-    int64_t H = a->out.shape[2];
-    dots_plan p;
-    p.size = a->A[0].shape[1];
-    p.m = a->m;
-    for (int i = 0; i < a->n; i += batch(a->n - i))
-        for (int j = 0; j < a->m; j += batch(a->m - j)) {
-            int n = batch(a->n - i), m = batch(a->m - j);
-            bool wide_A = take(a->A + i, n, p.size, p.A), wide_B = take(a->B + j, m, p.size, p.B);
-            p.out = (float *)a->out.data + ((int64_t)i * a->m + j) * H;
-            dim3 grid((unsigned)H, (unsigned)m, (unsigned)n);
-            if (wide_A && wide_B) dots<4><<<grid, THREADS, 0, lt_cuda_stream(ctx)>>>(p);
-            else dots<1><<<grid, THREADS, 0, lt_cuda_stream(ctx)>>>(p);
-            LT_TRY(lt_cuda_launched());
-        }
+    for (int first = 0; first < a->count; first += MOST) {
+        int left = a->count - first, count = left < MOST ? left : MOST;
+        LT_TRY(count <= FEW ? launch_dots<FEW>(ctx, a, first, count)
+                            : launch_dots<MOST>(ctx, a, first, count));
+    }
     return LT_OK;
 }

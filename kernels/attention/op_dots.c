@@ -1,28 +1,28 @@
 #include "kernels/attention/attention.h"
 #include "kernels/dense.h"
 
-static lt_status expect_vectors(const char *op, const char *list, lt_dtype dtype, int count,
-                                const lt_tensor *vectors, int64_t H, int64_t K) {
-    for (int i = 0; i < count; i++) {
-        lt_status status = LT_EXPECT_DENSE(op, list, &vectors[i], dtype, false, H, K);
-        if (status != LT_OK) return lt_fail_in(status, "vector %d", i);
-    }
-    return LT_OK;
+static lt_status expect_pair(const char *op, int i, lt_dtype dtype, const lt_tensor *A, const lt_tensor *B,
+                             int64_t H) {
+    int64_t K = A->ndim == 2 ? A->shape[1] : -1;
+    lt_status status = LT_EXPECT_DENSE(op, "A", A, dtype, false, H, K);
+    if (status == LT_OK) status = LT_EXPECT_DENSE(op, "B", B, dtype, false, H, K);
+    return status == LT_OK ? LT_OK : lt_fail_in(status, "pair %d", i);
 }
 
 lt_status lt_attn_dots_describe(const lt_ctx *ctx, const void *untyped, lt_cost *cost) {
     const lt_attn_dots_args *a = untyped;
     const char *op = "attn_dots";
     lt_dtype dtype = lt_ctx_sum_dtype(ctx);
-    LT_CHECK(a->n > 0 && a->m > 0 && a->A && a->B, LT_FAILED,
-             "op %s: %d by %d vectors, expected at least one each", op, a->n, a->m);
-    LT_TRY(LT_EXPECT_DENSE(op, "out", &a->out, dtype, false, a->n, a->m, -1));
-    int64_t H = a->out.shape[2], K = a->A[0].ndim == 2 ? a->A[0].shape[1] : -1;
-    LT_TRY(expect_vectors(op, "A", dtype, a->n, a->A, H, K));
-    LT_TRY(expect_vectors(op, "B", dtype, a->m, a->B, H, K));
-    double products = (double)a->n * a->m * H * K, elements = (double)(a->n + a->m) * H * K;
+    LT_CHECK(a->count > 0 && a->A && a->B, LT_FAILED, "op %s: %d pairs, expected at least one", op, a->count);
+    LT_TRY(LT_EXPECT_DENSE(op, "out", &a->out, dtype, false, a->count, -1));
+    int64_t H = a->out.shape[1];
+    double products = 0;
+    for (int i = 0; i < a->count; i++) {
+        LT_TRY(expect_pair(op, i, dtype, &a->A[i], &a->B[i], H));
+        products += (double)lt_numel(&a->A[i]);
+    }
     cost->flops = 2 * products;
-    cost->bytes = (elements + (double)a->n * a->m * H) * lt_dtype_size(dtype);
+    cost->bytes = (2 * products + (double)lt_numel(&a->out)) * (double)lt_dtype_size(dtype);
     cost->workspace = 0;
     return LT_OK;
 }

@@ -136,8 +136,9 @@ static void a_weight_of_zero_removes_an_entry(void) {
 
 /* More sources than one launch has room for, of which several share a tensor and its gradient. */
 static void long_lists_agree_with_the_reference(void) {
-    enum { COUNT = 500, WEIGHTED = 490, ROWS = 250, COLUMNS = 242, H = 2, D = 6 };
+    enum { COUNT = 500, WEIGHTED = 490, PAIRS = 2600, H = 2, D = 6 };
     static lt_tensor S[COUNT], z[COUNT], dS[COUNT], dz[COUNT];
+    static lt_tensor A[PAIRS], B[PAIRS];
     static bool accumulate[COUNT];
     lt_check c;
     lt_check_begin(&c, 38);
@@ -158,8 +159,8 @@ static void long_lists_agree_with_the_reference(void) {
         b.dz = LT_IN_SUM(&c, H, D);
         b.dweights = LT_OUT_SUM(&c, WEIGHTED, H);
         lt_attn_combine_backward_args back = {1, &b, S, z, dS, dz, accumulate};
-        lt_attn_dots_args d = {
-            .n = ROWS, .m = COLUMNS, .A = z, .B = z, .out = LT_OUT_SUM(&c, ROWS, COLUMNS, H)};
+        for (int i = 0; i < PAIRS; i++) A[i] = z[i % COUNT], B[i] = z[i / 7 % COUNT];
+        lt_attn_dots_args d = {.count = PAIRS, .A = A, .B = B, .out = LT_OUT_SUM(&c, PAIRS, H)};
         LT_CHECK_RUN(&c, run_one(&c, &f, S, z));
         LT_CHECK_RUN(&c, lt_attn_combine_backward(&c.ctx, &back));
         LT_CHECK_RUN(&c, lt_attn_dots(&c.ctx, &d));
@@ -381,16 +382,20 @@ static void gradients_equal_differences(void) {
 }
 
 static void dots_agree_with_the_reference(void) {
-    static const int64_t lengths[] = {1, 32, 63, 1000, 112 * 112};
-    for (int k = 0; k < 5; k++) {
+    enum { LENGTHS = 5, REPEATS = 20 };
+    static const int64_t lengths[LENGTHS] = {1, 32, 63, 1000, 112 * 112};
+    for (int repeats = 1; repeats <= REPEATS; repeats += REPEATS - 1) { /* as few arguments, as many */
         lt_check c;
         lt_check_begin(&c, 36);
         c.bf16 = true;
         while (lt_check_next(&c)) {
-            lt_tensor A[5], B[3];
-            for (int i = 0; i < 5; i++) A[i] = LT_IN_SUM(&c, 3, lengths[k]);
-            for (int j = 0; j < 3; j++) B[j] = LT_IN_SUM(&c, 3, lengths[k]);
-            lt_attn_dots_args d = {.n = 5, .m = 3, .A = A, .B = B, .out = LT_OUT_SUM(&c, 5, 3, 3)};
+            lt_tensor A[LENGTHS * REPEATS], B[LENGTHS * REPEATS];
+            int count = LENGTHS * repeats;
+            for (int i = 0; i < count; i++) {
+                A[i] = i < LENGTHS ? LT_IN_SUM(&c, 3, lengths[i]) : A[i - LENGTHS];
+                B[i] = i < LENGTHS ? LT_IN_SUM(&c, 3, lengths[i]) : B[i - LENGTHS];
+            }
+            lt_attn_dots_args d = {.count = count, .A = A, .B = B, .out = LT_OUT_SUM(&c, count, 3)};
             LT_CHECK_RUN(&c, lt_attn_dots(&c.ctx, &d));
         }
         CHECK_OK(lt_check_end(&c));
@@ -416,8 +421,10 @@ static void wrong_operands_are_named(void) {
         odd.z[2] = lt_slice(x.z[2], 1, 0, 31);
         CHECK_FAILS(run_one(&c, &sum, x.S, odd.z), LT_FAILED, "source 2");
         CHECK(strstr(lt_error(), "operand z") != NULL);
-        lt_attn_dots_args d = {.n = 2, .m = 0, .A = x.z, .B = x.z, .out = sum.z};
-        CHECK_FAILS(lt_attn_dots(&c.ctx, &d), LT_FAILED, "2 by 0 vectors");
+        lt_attn_dots_args d = {.A = x.z, .B = odd.z, .out = LT_INOUT(&c, 3, 2)};
+        CHECK_FAILS(lt_attn_dots(&c.ctx, &d), LT_FAILED, "0 pairs");
+        d.count = 3;
+        CHECK_FAILS(lt_attn_dots(&c.ctx, &d), LT_FAILED, "pair 2");
         LT_CHECK_RUN(&c, run_one(&c, &sum, x.S, x.z));
     }
     CHECK_OK(lt_check_end(&c));

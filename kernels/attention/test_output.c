@@ -172,8 +172,9 @@ enum { SOURCES = 4, HEADS = 2, DIM = 32 };
 
 /* The read masses of all sources of one head, w_e z_e . r, added up. */
 static double total_mass(lt_check *c, const lt_tensor *z, lt_tensor weights, lt_tensor r, int h) {
-    lt_tensor out = LT_OUT_SUM(c, SOURCES, 1, HEADS);
-    lt_attn_dots_args d = {.n = SOURCES, .m = 1, .A = z, .B = &r, .out = out};
+    lt_tensor out = LT_OUT_SUM(c, SOURCES, HEADS), all_r[SOURCES];
+    for (int e = 0; e < SOURCES; e++) all_r[e] = r;
+    lt_attn_dots_args d = {.count = SOURCES, .A = z, .B = all_r, .out = out};
     LT_CHECK_RUN(c, lt_attn_dots(&c->ctx, &d));
     double sum = 0;
     for (int e = 0; e < SOURCES; e++)

@@ -141,6 +141,7 @@ lt_status lt_entry_set(lt_tape *tape, lt_entry *entry, lt_tensor S, lt_tensor z)
 lt_status lt_cache_layer_begin(lt_cache *cache, lt_tape *tape, int layer) {
     LT_CHECK(layer >= 0 && layer < cache->shape.layers, LT_FAILED, "cache: layer %d of %d", layer,
              cache->shape.layers);
+    if (layer == 0) cache->scorer_read = false;
     for (int b = 0; b < cache->shape.batch; b++) {
         int leader = cache->leader[b];
         LT_CHECK(leader == b || (leader >= 0 && leader < b && cache->leader[leader] == leader), LT_USAGE,

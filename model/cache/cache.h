@@ -13,7 +13,7 @@
  * Order of calls within a forward, per layer (model/dit_attention.c):
  *
  *     lt_cache_layer_begin                       entries of the layer as vars
- *     for each block: lt_cache_read (every reader), lt_ag_attn_combine, lt_cache_note_reads, lt_cache_commit
+ *     for each block: lt_cache_read (all readers), lt_ag_attn_combine, lt_cache_commit (all sequences)
  *     lt_cache_tail / lt_cache_set_tail          left tap of the temporal convolution
  *
  * and once per forward that committed: lt_cache_forward_end.
@@ -54,7 +54,7 @@ typedef struct lt_entries {
     bool undecided;             /* has more than M entries until lt_cache_forward_end */
     int before, victims;        /* entries then, and how many of them went */
     int *victim, *target;       /* [victims] indices before the eviction; target -1: dropped */
-    struct lt_read_note *reads; /* weights of this block's readers, for lt_cache_note_reads */
+    struct lt_read_note *reads; /* weights of this block's readers, for the commit */
 } lt_entries;
 
 typedef struct lt_cache_shape {
@@ -86,13 +86,14 @@ typedef struct lt_read_event {
     int count;
     const lt_entry *present; /* as they were when read */
     lt_var *weights;         /* [count, heads] */
+    const double *gradient;  /* of on_gradient: dL/dw [count, heads] */
 } lt_read_event;
 
 typedef struct lt_cache_observer {
     void (*on_commit)(const lt_commit_event *event, void *user);
     void (*on_read)(const lt_read_event *event, void *user);
-    /* Called in the backward walk, once per recorded read whose gradient arrived: weights->grad holds dL/dw now (and no
-     * longer when lt_tape_backward returns). Setting it makes every recorded read have weights. */
+    /* Called in the backward walk, once per recorded read whose gradient arrived. Setting it makes every recorded read have
+     * weights. */
     void (*on_gradient)(const lt_read_event *event, void *user);
     void *user;
 } lt_cache_observer;
@@ -118,6 +119,7 @@ typedef struct lt_cache {
     lt_tensor slot_z;  /* [layers, batch, slots, H, D] */
     lt_tensor tails;   /* [layers, batch, rows, width] */
     bool has_tail;
+    bool scorer_read;             /* the scorer's host copy is this forward's */
     lt_pool pool;                 /* host memory behind the pointers above */
     struct lt_decision *decision; /* host scratch of one decision */
 } lt_cache;
@@ -156,26 +158,26 @@ typedef struct lt_reader {
     lt_var **own_S, **own_z;
 } lt_reader;
 
-/* What this reader sums up: S = sum w_e S_e + own, z likewise. Fills *sum but for out_S and out_z; lt_ag_attn_combine, called
- * for all readers of a block at once and before any of them commits, carries it out. */
-lt_status lt_cache_read(lt_cache *cache, lt_tape *tape, const lt_reader *reader, lt_ag_sum *sum);
+/* What each reader sums up: S = sum w_e S_e + own, z likewise. Fills the sums but for out_S and out_z; lt_ag_attn_combine, called
+ * before any of them commits, carries them out. All readers of a block of one layer come in one call: what they ask of the device
+ * takes as many launches and copies as one of them (at most one that the host waits for, with read=content). */
+lt_status lt_cache_read(lt_cache *cache, lt_tape *tape, int count, const lt_reader *readers, lt_ag_sum *sums);
 
-/* After the commit stream's output op, with the reader that lt_cache_read had: adds each entry's share of attention,
- * w_e z_e . r / sum over all, to its running read mass. r [H, D]. Does nothing unless a policy or observer looks at it. */
-lt_status lt_cache_note_reads(lt_cache *cache, lt_tape *tape, const lt_reader *reader, lt_tensor r);
-
-/* The newest entries of one layer and sequence: admits them, and evicts while more than M remain (with scope=model and a
- * policy that looks at values: in lt_cache_forward_end; that needs slots, and one block per forward, else LT_USAGE). A
- * recording forward cannot commit into slots (LT_FAILED): train with a cache without slots. */
+/* After the output op: one sequence's newest entries, which are the own segments of the reader that lt_cache_read had. */
 typedef struct lt_commit {
-    int layer, sequence;
-    int64_t block, first_frame;
+    lt_reader reader;
+    lt_tensor r; /* [H, D] of that reader, from the output op */
     const lt_rope *rope;
     lt_segment_box box;
-    lt_var **S, **z; /* one per segment */
     float motion;
 } lt_commit;
-lt_status lt_cache_commit(lt_cache *cache, lt_tape *tape, const lt_commit *commit);
+
+/* For each sequence, each once and a leader before who follows it, all of one layer: adds to every entry that its reader read the
+ * share of attention that this one drew, w_e z_e . r over the sum of all (only where a policy or observer looks at it); admits the
+ * new entries; evicts while more than M remain (with scope=model and a policy that looks at values: in lt_cache_forward_end; that
+ * needs slots, and one block per forward, else LT_USAGE). The host waits for the device at most once a call. A recording forward
+ * cannot commit into slots (LT_FAILED): train with a cache without slots. */
+lt_status lt_cache_commit(lt_cache *cache, lt_tape *tape, int count, const lt_commit *commits);
 
 /* Ends a forward that committed: with scope=model all layers now decide together; tails count from here. */
 lt_status lt_cache_forward_end(lt_cache *cache, lt_tape *tape, bool tails_written);

@@ -9,7 +9,7 @@ static bool waits(const lt_cache_spec *spec) {
 
 static lt_status check(const lt_cache *cache, const lt_tape *tape, const lt_commit *commit,
                        const lt_entries *list, int segments) {
-    const lt_cache_spec *spec = lt_cache_deciding_spec(cache, commit->sequence);
+    const lt_cache_spec *spec = lt_cache_deciding_spec(cache, commit->reader.sequence);
     bool lasting = lt_cache_lasts(cache);
     LT_CHECK(!lasting || !tape->recording, LT_FAILED,
              "cache: a recording forward cannot commit into slots; train with a cache without slots");
@@ -35,18 +35,18 @@ static lt_status check(const lt_cache *cache, const lt_tape *tape, const lt_comm
 static void admit(lt_entries *list, const lt_commit *commit, int segments) {
     list->block_tokens = 0;
     for (int i = 0; i < segments; i++) {
-        int64_t first = commit->first_frame + lt_segment_first_frame(commit->rope, commit->box, i);
+        int64_t first = commit->reader.first_frame + lt_segment_first_frame(commit->rope, commit->box, i);
         lt_entry *e = &list->items[list->count++];
-        *e = (lt_entry){.S = commit->S[i]->value,
-                        .z = commit->z[i]->value,
-                        .S_var = commit->S[i],
-                        .z_var = commit->z[i],
+        *e = (lt_entry){.S = commit->reader.own_S[i]->value,
+                        .z = commit->reader.own_z[i]->value,
+                        .S_var = commit->reader.own_S[i],
+                        .z_var = commit->reader.own_z[i],
                         .slot = -1,
                         .id = list->committed,
                         .first_id = list->committed,
                         .first_frame = first,
                         .last_frame = first + lt_segment_frames(commit->rope, commit->box, i) - 1,
-                        .block = commit->block,
+                        .block = commit->reader.block,
                         .tokens = lt_segment_tokens(commit->rope, commit->box, i),
                         .motion = commit->motion};
         list->committed++;
@@ -143,23 +143,52 @@ static int candidates(const lt_entries *list) {
     return count;
 }
 
+/* ---- decisions ------------------------------------------------------------------------------------------------------- */
+
+/* Where the products of each layer that decides now begin, from the first one on; -1: nobody looks at them. */
+typedef struct answers {
+    const lt_products *products;
+    const int *place;
+} answers;
+
+/* Whether the entries of a sequence are scored before victims are chosen. */
+static bool scores(lt_cache *cache, int sequence, int layer) {
+    if (cache->observer.on_commit) return true;
+    return cache->leader[sequence] == sequence &&
+           candidates(lt_cache_entries(cache, layer, sequence)) > cache->spec[sequence].budget;
+}
+
+/* Asks for what a decision of this layer looks at: its place, or -1. */
+static int ask(lt_cache *cache, int sequence, int layer, lt_products *products) {
+    bool looks = lt_cache_spec_looks(lt_cache_deciding_spec(cache, sequence)) || cache->observer.on_commit;
+    if (!looks || !scores(cache, sequence, layer)) return -1;
+    return lt_features_ask(lt_cache_entries(cache, layer, sequence), products);
+}
+
+static lt_status add_layer(lt_cache *cache, lt_tape *tape, int layer, int sequence, answers found,
+                           int index) {
+    int place = found.place[index];
+    return lt_decision_add(cache, tape, layer, sequence,
+                           place < 0 ? NULL : lt_products_of(found.products, place));
+}
+
 /* The sequence's own decision for `layers` layers from `first` on, which decide together. */
-static lt_status choose(lt_cache *cache, lt_tape *tape, int sequence, int first, int layers) {
+static lt_status choose(lt_cache *cache, lt_tape *tape, int sequence, int first, int layers, answers found) {
     lt_entries *lead = lt_cache_entries(cache, first, sequence);
     const lt_cache_spec *spec = &cache->spec[sequence];
     lead->victims = 0;
     lead->before = lead->count;
-    bool evicting = candidates(lead) > spec->budget;
+    bool scored = scores(cache, sequence, first), evicting = candidates(lead) > spec->budget;
     lt_decision_clear(cache, lead);
-    for (int l = first; l < first + layers && (evicting || cache->observer.on_commit); l++)
-        LT_TRY(lt_decision_add(cache, tape, l, sequence));
+    for (int l = first; l < first + layers && scored; l++)
+        LT_TRY(add_layer(cache, tape, l, sequence, found, l - first));
     if (evicting) lt_decision_select(cache->decision, spec, lead);
     for (int l = first + 1; l < first + layers; l++) take_victims(lt_cache_entries(cache, l, sequence), lead);
     return LT_OK;
 }
 
 /* The leader's decision, made before in the same layers. */
-static lt_status follow(lt_cache *cache, lt_tape *tape, int sequence, int first, int layers) {
+static lt_status follow(lt_cache *cache, lt_tape *tape, int sequence, int first, int layers, answers found) {
     int leader = cache->leader[sequence];
     for (int l = first; l < first + layers; l++) {
         lt_entries *list = lt_cache_entries(cache, l, sequence), *from = lt_cache_entries(cache, l, leader);
@@ -167,17 +196,17 @@ static lt_status follow(lt_cache *cache, lt_tape *tape, int sequence, int first,
                  "cache: sequence %d has other entries than its leader %d", sequence, leader);
         if (cache->observer.on_commit) {
             lt_decision_clear(cache, list);
-            LT_TRY(lt_decision_add(cache, tape, l, sequence));
+            LT_TRY(add_layer(cache, tape, l, sequence, found, l - first));
         }
         take_victims(list, from);
     }
     return LT_OK;
 }
 
-static lt_status decide(lt_cache *cache, lt_tape *tape, int sequence, int first, int layers) {
+static lt_status decide(lt_cache *cache, lt_tape *tape, int sequence, int first, int layers, answers found) {
     const lt_cache_spec *spec = lt_cache_deciding_spec(cache, sequence);
-    if (cache->leader[sequence] == sequence) LT_TRY(choose(cache, tape, sequence, first, layers));
-    else LT_TRY(follow(cache, tape, sequence, first, layers));
+    if (cache->leader[sequence] == sequence) LT_TRY(choose(cache, tape, sequence, first, layers, found));
+    else LT_TRY(follow(cache, tape, sequence, first, layers, found));
     for (int l = first; l < first + layers; l++) {
         lt_entries *list = lt_cache_entries(cache, l, sequence);
         tell(cache, l, sequence, list);
@@ -188,20 +217,72 @@ static lt_status decide(lt_cache *cache, lt_tape *tape, int sequence, int first,
     return LT_OK;
 }
 
-lt_status lt_cache_commit(lt_cache *cache, lt_tape *tape, const lt_commit *commit) {
-    lt_entries *list = lt_cache_entries(cache, commit->layer, commit->sequence);
+/* ---- a block commits ------------------------------------------------------------------------------------------------- */
+
+/* What one commit asks of the device. */
+typedef struct commit_asked {
+    int features; /* as `ask` says */
+    lt_mass_asked mass;
+} commit_asked;
+
+static lt_status admit_one(lt_cache *cache, lt_tape *tape, const lt_commit *commit, lt_products *products,
+                           commit_asked *a) {
+    lt_entries *list = lt_cache_entries(cache, commit->reader.layer, commit->reader.sequence);
     int segments = lt_segment_count(commit->rope, commit->box);
     LT_TRY(check(cache, tape, commit, list, segments));
+    lt_mass_ask(cache, tape, commit, products, &a->mass);
     admit(list, commit, segments);
-    if (!waits(lt_cache_deciding_spec(cache, commit->sequence)))
-        return decide(cache, tape, commit->sequence, commit->layer, 1);
-    list->undecided = true;
-    return lt_cache_settle(cache, tape, commit->layer, commit->sequence);
+    list->undecided = waits(lt_cache_deciding_spec(cache, commit->reader.sequence));
+    a->features = -1;
+    if (!list->undecided) a->features = ask(cache, commit->reader.sequence, commit->reader.layer, products);
+    return LT_OK;
+}
+
+static lt_status finish_one(lt_cache *cache, lt_tape *tape, const lt_commit *commit,
+                            const lt_products *products, const commit_asked *a) {
+    int layer = commit->reader.layer, sequence = commit->reader.sequence;
+    lt_entries *list = lt_cache_entries(cache, layer, sequence);
+    lt_mass_add(list, commit, products, &a->mass);
+    if (list->undecided) return lt_cache_settle(cache, tape, layer, sequence);
+    return decide(cache, tape, sequence, layer, 1, (answers){products, &a->features});
+}
+
+static lt_status commit_all(lt_cache *cache, lt_tape *tape, int count, const lt_commit *commits,
+                            lt_products *products) {
+    commit_asked *a = lt_tape_saved(tape, (size_t)count * sizeof *a);
+    if (!a) return LT_FAILED;
+    for (int i = 0; i < count; i++) LT_TRY(admit_one(cache, tape, &commits[i], products, &a[i]));
+    LT_TRY(lt_products_run(products, tape));
+    for (int i = 0; i < count; i++) LT_TRY(finish_one(cache, tape, &commits[i], products, &a[i]));
+    return LT_OK;
+}
+
+lt_status lt_cache_commit(lt_cache *cache, lt_tape *tape, int count, const lt_commit *commits) {
+    lt_products products = {0};
+    lt_status status = commit_all(cache, tape, count, commits, &products);
+    lt_products_free(&products);
+    return status;
+}
+
+/* All sequences that wait, all of their layers. */
+static lt_status decide_all(lt_cache *cache, lt_tape *tape, lt_products *products) {
+    int layers = cache->shape.layers, batch = cache->shape.batch;
+    int *place = lt_tape_saved(tape, (size_t)(layers * batch) * sizeof *place);
+    if (!place) return LT_FAILED;
+    for (int b = 0; b < batch; b++)
+        for (int l = 0; l < layers && lt_cache_entries(cache, 0, b)->undecided; l++)
+            place[b * layers + l] = ask(cache, b, l, products);
+    LT_TRY(lt_products_run(products, tape));
+    for (int b = 0; b < batch; b++)
+        if (lt_cache_entries(cache, 0, b)->undecided)
+            LT_TRY(decide(cache, tape, b, 0, layers, (answers){products, place + b * layers}));
+    return LT_OK;
 }
 
 lt_status lt_cache_forward_end(lt_cache *cache, lt_tape *tape, bool tails_written) {
-    for (int b = 0; b < cache->shape.batch; b++)
-        if (lt_cache_entries(cache, 0, b)->undecided) LT_TRY(decide(cache, tape, b, 0, cache->shape.layers));
-    if (tails_written) cache->has_tail = true;
-    return LT_OK;
+    lt_products products = {0};
+    lt_status status = decide_all(cache, tape, &products);
+    lt_products_free(&products);
+    if (status == LT_OK && tails_written) cache->has_tail = true;
+    return status;
 }

@@ -9,6 +9,7 @@
 #define LT_MODEL_CACHE_IMPL_H
 
 #include "model/cache/cache.h"
+#include "model/cache/products.h"
 
 /* Candidates are the entries of a list that are no ghosts, in time order. */
 typedef struct lt_decision {
@@ -23,10 +24,11 @@ typedef struct lt_decision {
     int64_t *victim_ids;                 /* [capacity] */
 } lt_decision;
 
-/* The weights that one stream's reader used: for lt_cache_note_reads. */
+/* The weights that one stream's reader used, rows of those of all readers: for the commit. */
 typedef struct lt_read_note {
     int stream;
-    lt_var *weights;
+    lt_tensor all; /* [entries of all readers, H] */
+    int64_t first;
     struct lt_read_note *next;
 } lt_read_note;
 
@@ -41,10 +43,13 @@ static inline const lt_cache_spec *lt_cache_deciding_spec(const lt_cache *cache,
 }
 
 void lt_decision_clear(lt_cache *cache, const lt_entries *list);
-/* Features and scores of one layer's candidates; also writes them into the entries. */
-lt_status lt_decision_add(lt_cache *cache, lt_tape *tape, int layer, int sequence);
-/* Fills the decision's features, ids and cosines from the entries present. `values`: look at S and z. */
-lt_status lt_decision_features(lt_cache *cache, lt_tape *tape, const lt_entries *list, bool values);
+/* Features and scores of one layer's candidates; also writes them into the entries. `products` as in lt_decision_features. */
+lt_status lt_decision_add(lt_cache *cache, lt_tape *tape, int layer, int sequence, const double *products);
+/* Asks for the inner products that features need; their place, or -1 where there are no candidates. */
+int lt_features_ask(const lt_entries *list, lt_products *products);
+/* Fills the decision's features, ids and cosines from the entries present. products: the values at that place, or NULL: S and z are
+ * not looked at. */
+void lt_decision_features(lt_cache *cache, const lt_entries *list, const double *products);
 /* Chooses victims while more than `spec->budget` candidates remain: list->victim, list->target. */
 void lt_decision_select(lt_decision *decision, const lt_cache_spec *spec, lt_entries *list);
 
@@ -59,8 +64,41 @@ lt_status lt_consolidate_merge(const lt_cache *cache, lt_tape *tape, const lt_ca
 lt_status lt_evict(lt_cache *cache, lt_tape *tape, const lt_cache_spec *spec, lt_entries *list);
 lt_status lt_cache_settle(lt_cache *cache, lt_tape *tape, int layer, int sequence);
 
-/* The weights [count, H] of a read, or NULL where all are 1. */
-lt_status lt_cache_read_weights(lt_cache *cache, lt_tape *tape, const lt_reader *reader, lt_var **weights);
+lt_read_event lt_cache_read_event(const lt_reader *reader, const lt_entries *list, lt_var *weights);
+
+/* What a reader makes of the entries: one row of the read head per (entry that is no ghost, head). */
+typedef struct lt_read_rows {
+    const lt_reader *reader;
+    const lt_entries *list;
+    lt_read_weight mode;
+    bool weighted;  /* has weights at all */
+    double scale;   /* what they are where mode is LT_READ_ONE */
+    int present;    /* entries that are no ghosts */
+    int pair;       /* read=content: place of its first product */
+    int64_t scored; /* its first row among those of its mode */
+    int64_t first;  /* and its first entry among those of all readers, ghosts included */
+} lt_read_rows;
+
+/* Asks for what lt_read_inputs needs of the device. */
+void lt_read_inputs_ask(lt_read_rows *rows, lt_products *products);
+/* The inputs of the read head [present * H, LT_READ_INPUTS], zeroed before. */
+void lt_read_inputs(const lt_read_rows *rows, const lt_products *products, int64_t H, double *x);
+
+/* The weights [count, H] of each read, or NULL where all are 1. Tells the observer of their gradients, and notes them for the
+ * commit. */
+lt_status lt_cache_read_weights(lt_cache *cache, lt_tape *tape, int count, const lt_reader *readers,
+                                lt_var **weights);
+
+/* What a commit asks of the device to know the shares of attention of its reader: before its entries are admitted. */
+typedef struct lt_mass_asked {
+    int entries, pair; /* 0 entries: nothing */
+    int64_t weights;   /* place of their weights; -1: all 1 */
+} lt_mass_asked;
+void lt_mass_ask(const lt_cache *cache, const lt_tape *tape, const lt_commit *commit, lt_products *products,
+                 lt_mass_asked *asked);
+/* Adds the shares to the entries that were there then. */
+void lt_mass_add(lt_entries *list, const lt_commit *commit, const lt_products *products,
+                 const lt_mass_asked *asked);
 
 /* Views of a slot. */
 lt_tensor lt_slot_S(const lt_cache *cache, int layer, int sequence, int slot);

@@ -1,45 +1,30 @@
 /* What is known of the entries present: norms and similarities of their states, ages, read mass. */
 #include "model/cache/cache_impl.h"
-#include "model/cache/host_values.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
-static lt_status out_of_memory(void) { return lt_fail(LT_FAILED, "cache: out of host memory for features"); }
-
-/* Inner products of all pairs of candidates' z and, behind them, the squares of their S: [n, n, H] then [n, H]. */
-static lt_status inner_products(lt_tape *tape, const lt_entries *list, const lt_decision *d,
-                                lt_tensor *products, lt_tensor *tensors) {
-    int n = d->candidates;
-    int64_t H = list->items[0].z.shape[0], D = list->items[0].z.shape[1];
-    LT_TRY(LT_NEW(tape->step, list->items[0].z.dtype, products, n * n + n, 1, H));
-    for (int i = 0; i < n; i++) tensors[i] = list->items[d->index[i]].z;
-    lt_attn_dots_args pairs = {n, n, tensors, tensors, LT_RESHAPE(lt_slice(*products, 0, 0, n * n), n, n, H)};
-    LT_TRY(lt_attn_dots(tape->ctx, &pairs));
-    for (int i = 0; i < n; i++) {
-        lt_tensor S = LT_RESHAPE(list->items[d->index[i]].S, H, D * D);
-        lt_attn_dots_args square = {1, 1, &S, &S, lt_slice(*products, 0, n * n + i, 1)};
-        LT_TRY(lt_attn_dots(tape->ctx, &square));
-    }
-    return LT_OK;
+/* The candidates' inner products lie in this order: of z for all pairs i <= j, then the squares of their S. */
+static int pair_of(int i, int j) {
+    int low = i < j ? i : j, high = i < j ? j : i;
+    return high * (high + 1) / 2 + low;
 }
 
-/* The same on the host; free *out. */
-static lt_status read_inner_products(lt_tape *tape, const lt_entries *list, const lt_decision *d,
-                                     double **out) {
-    lt_tensor products, *tensors = malloc((size_t)d->candidates * sizeof *tensors);
-    if (!tensors) return out_of_memory();
-    size_t mark = lt_arena_mark(tape->step);
-    lt_status status = inner_products(tape, list, d, &products, tensors);
-    free(tensors);
-    *out = NULL;
-    if (status == LT_OK && !(*out = malloc((size_t)lt_numel(&products) * sizeof **out)))
-        status = out_of_memory();
-    if (status == LT_OK) status = lt_host_read(tape->ctx, &products, *out);
-    lt_arena_release(tape->step, mark);
-    if (status != LT_OK) free(*out);
-    return status;
+int lt_features_ask(const lt_entries *list, lt_products *products) {
+    int place = products->count, n = 0;
+    for (int j = 0; j < list->count; j++) {
+        if (list->items[j].ghost) continue;
+        for (int i = 0; i <= j; i++)
+            if (!list->items[i].ghost) lt_products_pair(products, list->items[i].z, list->items[j].z);
+    }
+    for (int i = 0; i < list->count; i++) {
+        if (list->items[i].ghost) continue;
+        const lt_tensor *S = &list->items[i].S;
+        lt_tensor flat = LT_RESHAPE(*S, S->shape[0], S->shape[1] * S->shape[2]);
+        lt_products_pair(products, flat, flat);
+        n++;
+    }
+    return n > 0 ? place : -1;
 }
 
 static double sum_of(int64_t count, const double *x) {
@@ -55,31 +40,28 @@ static double cosine_of(int64_t H, const double *ab, const double *aa, const dou
     return sum / (double)H;
 }
 
-static lt_status value_features(lt_cache *cache, lt_tape *tape, const lt_entries *list) {
+static void value_features(lt_cache *cache, const lt_entries *list, const double *products) {
     lt_decision *d = cache->decision;
     int n = d->candidates, capacity = d->capacity;
     int64_t H = cache->shape.heads;
-    double *products = NULL;
-    LT_TRY(read_inner_products(tape, list, d, &products));
+    const double *squares = products + n * (n + 1) / 2 * H;
     for (int i = 0; i < n; i++) {
         float *f = d->features[i];
+        const double *own = products + pair_of(i, i) * H;
         double nearest = -1, tokens = fmax(1, list->items[d->index[i]].tokens), cosine = 0;
         for (int j = 0; j < n; j++) {
-            cosine = cosine_of(H, products + (i * n + j) * H, products + (i * n + i) * H,
-                               products + (j * n + j) * H);
+            cosine = cosine_of(H, products + pair_of(i, j) * H, own, products + pair_of(j, j) * H);
             d->cosine[i * capacity + j] += cosine;
             if (j != i) nearest = fmax(nearest, cosine);
         }
-        f[LT_FEATURE_Z_NORM] = (float)(sqrt(sum_of(H, products + (i * n + i) * H)) / tokens);
-        f[LT_FEATURE_S_NORM] = (float)(sqrt(sum_of(H, products + (n * n + i) * H)) / tokens);
+        f[LT_FEATURE_Z_NORM] = (float)(sqrt(sum_of(H, own)) / tokens);
+        f[LT_FEATURE_S_NORM] = (float)(sqrt(sum_of(H, squares + i * H)) / tokens);
         f[LT_FEATURE_NOVELTY] = n > 1 ? (float)(1 - nearest) : 1;
         f[LT_FEATURE_RECENCY] = (float)cosine; /* the last one was the newest */
     }
-    free(products);
-    return LT_OK;
 }
 
-lt_status lt_decision_features(lt_cache *cache, lt_tape *tape, const lt_entries *list, bool values) {
+void lt_decision_features(lt_cache *cache, const lt_entries *list, const double *products) {
     lt_decision *d = cache->decision;
     d->candidates = 0;
     for (int i = 0; i < list->count; i++) {
@@ -96,5 +78,5 @@ lt_status lt_decision_features(lt_cache *cache, lt_tape *tape, const lt_entries 
         d->ids[d->candidates] = e->id;
         d->index[d->candidates++] = i;
     }
-    return values && d->candidates > 0 ? value_features(cache, tape, list) : LT_OK;
+    if (products) value_features(cache, list, products);
 }

@@ -1,182 +1,273 @@
-/* How the kept are weighed: the inputs of the read head, and the weights of ghosts. */
+/* How the kept are weighed: the read head and constants, for all readers of a block together. */
+#include "kernels/embedding/embedding.h"
 #include "model/cache/cache_impl.h"
 #include "model/cache/host_values.h"
 
-#include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
-/* Entries that are no ghosts: only they are scored, so that ghosts change no bit. */
-typedef struct present {
-    int count;
-    const lt_entry **items; /* [count] */
-    int block_tokens;
-} present;
+enum { AGE, CONTENT, HEADS };
 
-enum { COSINE, ENTRY_NORM, READER_NORM, AGE, MERGES, TIME, COUNT, SHARE };
+/* All readers' weights are rows of one matrix, which is gathered from a table: what the heads give, the weight of ghosts, then one
+ * row for each reader of constant weight. */
+typedef struct weighing {
+    int count; /* readers */
+    lt_read_rows *readers;
+    int64_t H, entries, scored[HEADS], constants;
+    lt_tensor inputs;       /* [scored * H, LT_READ_INPUTS] */
+    lt_tensor table;        /* [scored + 1 + constants, H] */
+    lt_tensor embedding;    /* [scored * H]: which row of the embedding serves (entry, head) */
+    lt_tensor rows, places; /* [entries]: row of the table; [scored]: row of the matrix */
+    lt_var *weights[HEADS]; /* [scored, H] */
+} weighing;
 
-/* Inner products per head of all pairs among the entries' z and the reader's own: host doubles [all, all, H]. */
-static lt_status products_of(lt_tape *tape, const lt_reader *reader, const present *list, lt_tensor *z,
-                             double *out) {
-    int n = list->count, all = n + reader->own_count;
-    for (int i = 0; i < all; i++) z[i] = i < n ? list->items[i]->z : reader->own_z[i - n]->value;
-    size_t mark = lt_arena_mark(tape->step);
-    lt_attn_dots_args dots = {.n = all, .m = all, .A = z, .B = z};
-    LT_TRY(LT_NEW(tape->step, z[0].dtype, &dots.out, all, all, z[0].shape[0]));
-    LT_TRY(lt_attn_dots(tape->ctx, &dots));
-    LT_TRY(lt_host_read(tape->ctx, &dots.out, out));
-    lt_arena_release(tape->step, mark);
+static int64_t scored_of(const weighing *w) { return w->scored[AGE] + w->scored[CONTENT]; }
+
+/* Where a reader's rows start in the table. */
+static int64_t table_row(const weighing *w, const lt_read_rows *r) {
+    return r->scored + (r->mode == LT_READ_CONTENT ? w->scored[AGE] : 0);
+}
+
+/* ---- what is to be weighed ------------------------------------------------------------------------------------------- */
+
+static lt_status check_scorer(const lt_cache *cache, lt_read_weight mode, int layer) {
+    int64_t H = cache->shape.heads;
+    const lt_scorer *scorer = cache->scorer;
+    LT_CHECK(scorer, LT_USAGE, "read=%s: this model has no scorer; train one (train.stage=scorer)",
+             lt_read_names[mode]);
+    LT_CHECK(scorer->heads == H && layer < scorer->layers, LT_FAILED,
+             "read=%s: a scorer of %d heads and %d layers for layer %d with %lld heads", lt_read_names[mode],
+             scorer->heads, scorer->layers, layer, (long long)H);
     return LT_OK;
 }
 
-/* The log of a norm per token; a floor for z = 0. */
-static double log_norm(double square, double tokens) {
-    return log(fmax(sqrt(square), 1e-6) / fmax(tokens, 1));
-}
-
-/* The reader's z is the sum of its segments', so products with it are sums of products. */
-static void content_inputs(const present *list, int own, int64_t H, const double *products, double *x) {
-    int n = list->count, all = n + own;
-    for (int e = 0; e < n; e++)
-        for (int64_t h = 0; h < H; h++) {
-            double *row = x + (e * H + h) * LT_READ_INPUTS, cross = 0, square = 0;
-            double entry = products[((int64_t)e * all + e) * H + h];
-            for (int j = n; j < all; j++) {
-                cross += products[((int64_t)e * all + j) * H + h];
-                for (int k = n; k < all; k++) square += products[((int64_t)j * all + k) * H + h];
-            }
-            row[COSINE] = entry > 0 && square > 0 ? cross / sqrt(entry * square) : 0;
-            row[ENTRY_NORM] = log_norm(entry, list->items[e]->tokens);
-            row[READER_NORM] = log_norm(square, list->block_tokens);
-        }
-}
-
-static void age_inputs(const present *list, const lt_reader *reader, int64_t H, double *x) {
-    double tokens = 0;
-    for (int e = 0; e < list->count; e++) tokens += list->items[e]->tokens;
-    for (int64_t i = 0; i < list->count * H; i++) {
-        const lt_entry *e = list->items[i / H];
-        double *row = x + i * LT_READ_INPUTS, age = (double)(reader->block - e->block);
-        row[AGE] = log1p(fmax(age, 0));
-        row[MERGES] = log1p(e->merges);
-        row[TIME] = reader->t;
-        row[COUNT] = log(list->count);
-        row[SHARE] = e->tokens / fmax(tokens, 1);
+static lt_status add_reader(weighing *w, lt_cache *cache, bool observed, const lt_reader *reader) {
+    lt_read_rows *r = &w->readers[w->count++];
+    *r = (lt_read_rows){.reader = reader,
+                        .list = lt_cache_entries(cache, reader->layer, reader->sequence),
+                        .mode = cache->spec[reader->sequence].read,
+                        .scale =
+                            cache->read_scale && reader->stream > 0 ? cache->read_scale[reader->sequence] : 1,
+                        .first = w->entries};
+    for (int i = 0; i < r->list->count; i++) r->present += !r->list->items[i].ghost;
+    bool all = r->present < r->list->count || observed;
+    r->weighted = r->list->count > 0 && (r->mode != LT_READ_ONE || all || r->scale != 1);
+    if (!r->weighted) return LT_OK;
+    w->entries += r->list->count;
+    if (r->mode == LT_READ_ONE) {
+        r->scored = w->constants++;
+        return LT_OK;
     }
+    if (r->present > 0) LT_TRY(check_scorer(cache, r->mode, reader->layer));
+    r->scored = w->scored[r->mode - LT_READ_AGE];
+    w->scored[r->mode - LT_READ_AGE] += r->present;
+    return LT_OK;
 }
 
-/* Inputs [count * H, LT_READ_INPUTS] on the device. */
-static lt_status read_inputs(lt_tape *tape, const lt_reader *reader, const present *list, lt_read_weight mode,
-                             int64_t H, lt_tensor *inputs) {
-    size_t rows = (size_t)(list->count * H), all = (size_t)(list->count + reader->own_count);
-    double *x = calloc(rows * LT_READ_INPUTS, sizeof *x),
-           *products = malloc(all * all * (size_t)H * sizeof *products);
-    lt_tensor *z = malloc(all * sizeof *z);
-    lt_status status = x && products && z ? LT_OK : lt_fail(LT_FAILED, "cache: out of host memory");
-    if (status == LT_OK && mode == LT_READ_CONTENT) status = products_of(tape, reader, list, z, products);
-    if (status == LT_OK && mode == LT_READ_CONTENT) content_inputs(list, reader->own_count, H, products, x);
-    if (status == LT_OK) {
-        age_inputs(list, reader, H, x);
-        status = LT_NEW(tape->step, lt_ctx_sum_dtype(tape->ctx), inputs, (int64_t)rows, LT_READ_INPUTS);
+static lt_status gather_readers(weighing *w, lt_cache *cache, lt_tape *tape, int count,
+                                const lt_reader *readers) {
+    *w = (weighing){.H = cache->shape.heads,
+                    .readers = lt_tape_saved(tape, (size_t)count * sizeof *w->readers)};
+    if (!w->readers) return LT_FAILED;
+    for (int i = 0; i < count; i++)
+        LT_TRY(add_reader(w, cache, tape->recording && cache->observer.on_gradient, &readers[i]));
+    return LT_OK;
+}
+
+/* ---- to the device --------------------------------------------------------------------------------------------------- */
+
+/* The heads' inputs, and the table, whose last rows are constants: one copy. */
+static lt_status put_values(weighing *w, lt_tape *tape, const lt_products *products) {
+    int64_t R = scored_of(w), H = w->H, inputs = R * H * LT_READ_INPUTS, table = (R + 1 + w->constants) * H;
+    lt_tensor all;
+    LT_TRY(LT_NEW(tape->step, lt_ctx_sum_dtype(tape->ctx), &all, inputs + table));
+    w->inputs = LT_RESHAPE(lt_slice(all, 0, 0, inputs), R * H, LT_READ_INPUTS);
+    w->table = LT_RESHAPE(lt_slice(all, 0, inputs, table), table / H, H);
+    double *x = calloc((size_t)(inputs + table), sizeof *x);
+    LT_CHECK(x, LT_FAILED, "cache: out of host memory");
+    for (int i = 0; i < w->count; i++) {
+        const lt_read_rows *r = &w->readers[i];
+        if (!r->weighted) continue;
+        if (r->mode != LT_READ_ONE) lt_read_inputs(r, products, H, x + table_row(w, r) * H * LT_READ_INPUTS);
+        for (int64_t h = 0; h < H && r->mode == LT_READ_ONE; h++)
+            x[inputs + (R + 1 + r->scored) * H + h] = r->scale;
     }
-    if (status == LT_OK) status = lt_host_write(tape->ctx, inputs, x);
+    lt_status status = lt_host_write(tape->ctx, &all, x);
     free(x);
-    free(products);
-    free(z);
     return status;
 }
 
-/* Which row of the embedding serves (entry, head). */
-static lt_status embedding_ids(lt_tape *tape, int layer, int count, int64_t H, lt_tensor *ids) {
-    int32_t *rows = lt_tape_saved(tape, (size_t)(count * H) * sizeof *rows);
-    if (!rows) return LT_FAILED;
-    for (int64_t i = 0; i < count * H; i++) rows[i] = (int32_t)(layer * H + i % H);
-    LT_TRY(LT_NEW(tape->step, LT_I32, ids, count * H));
-    return lt_tensor_from_host(tape->ctx->device, tape->ctx->stream, ids, rows);
+/* Rows of the table and of the matrix that belong together. */
+static void fill_rows(const weighing *w, int32_t *rows, int32_t *places) {
+    int64_t ghost = scored_of(w), at = 0;
+    for (int i = 0; i < w->count; i++) {
+        const lt_read_rows *r = &w->readers[i];
+        int64_t row = table_row(w, r);
+        for (int e = 0; r->weighted && e < r->list->count; e++, at++) {
+            bool one = r->mode == LT_READ_ONE;
+            if (r->list->items[e].ghost) rows[at] = (int32_t)ghost;
+            else rows[at] = (int32_t)(one ? ghost + 1 + r->scored : row);
+            if (!one && !r->list->items[e].ghost) places[row++] = (int32_t)at;
+        }
+    }
 }
 
-static lt_status scored_weights(lt_cache *cache, lt_tape *tape, const lt_reader *reader, const present *list,
-                                lt_read_weight mode, lt_var **out) {
-    int64_t H = cache->shape.heads;
-    LT_CHECK(cache->scorer, LT_USAGE, "read=%s: this model has no scorer; train one (train.stage=scorer)",
-             lt_read_names[mode]);
-    LT_CHECK(cache->scorer->heads == H && reader->layer < cache->scorer->layers, LT_FAILED,
-             "read=%s: a scorer of %d heads and %d layers for layer %d with %lld heads", lt_read_names[mode],
-             cache->scorer->heads, cache->scorer->layers, reader->layer, (long long)H);
-    lt_tensor inputs, ids;
-    lt_var *rows;
-    LT_TRY(read_inputs(tape, reader, list, mode, H, &inputs));
-    LT_TRY(embedding_ids(tape, reader->layer, list->count, H, &ids));
-    LT_TRY(lt_scorer_read(cache->scorer, tape, mode, inputs, ids, &rows));
-    return LT_AG_RESHAPE(tape, rows, out, list->count, H);
+static lt_status put_rows(weighing *w, lt_tape *tape, int layer) {
+    int64_t R = scored_of(w), H = w->H, T = w->entries, count = R * H + T + R;
+    lt_tensor all;
+    LT_TRY(LT_NEW(tape->step, LT_I32, &all, count));
+    w->embedding = lt_slice(all, 0, 0, R * H);
+    w->rows = lt_slice(all, 0, R * H, T);
+    w->places = lt_slice(all, 0, R * H + T, R);
+    int32_t *ids = malloc((size_t)count * sizeof *ids);
+    LT_CHECK(ids, LT_FAILED, "cache: out of host memory");
+    for (int64_t i = 0; i < R * H; i++) ids[i] = (int32_t)(layer * H + i % H);
+    fill_rows(w, ids + R * H, ids + R * H + T);
+    lt_status status = lt_tensor_from_host(tape->ctx->device, tape->ctx->stream, &all, ids);
+    free(ids);
+    return status;
 }
 
-/* The same weight for all, as a leaf whose gradient is asked for, zeros for ghosts. */
-static lt_status constant_weights(lt_tape *tape, const lt_entries *list, int64_t H, double weight,
-                                  lt_var **out) {
-    double *values = lt_tape_saved(tape, (size_t)(list->count * H) * sizeof *values);
-    if (!values) return LT_FAILED;
-    for (int64_t i = 0; i < list->count * H; i++) values[i] = list->items[i / H].ghost ? 0 : weight;
-    LT_TRY(lt_tape_new(tape, lt_ctx_sum_dtype(tape->ctx), true, out, LT_DIMS(list->count, H)));
-    return lt_host_write(tape->ctx, &(*out)->value, values);
+static lt_status put(weighing *w, lt_tape *tape, int layer) {
+    lt_products products = {0};
+    for (int i = 0; i < w->count; i++)
+        if (w->readers[i].weighted && w->readers[i].mode == LT_READ_CONTENT)
+            lt_read_inputs_ask(&w->readers[i], &products);
+    lt_status status = lt_products_run(&products, tape);
+    if (status == LT_OK) status = put_values(w, tape, &products);
+    lt_products_free(&products);
+    return status == LT_OK ? put_rows(w, tape, layer) : status;
 }
 
-typedef struct spread_saved {
-    lt_var *x, *y;
-    int count;
-    bool *ghost;
-} spread_saved;
+/* ---- weights --------------------------------------------------------------------------------------------------------- */
 
-/* Row k of `few` belongs to the k-th row of `all` that is no ghost's. */
-static lt_status copy_rows(lt_ctx *ctx, const spread_saved *s, lt_tensor few, lt_tensor all, bool backward,
-                           bool accumulate) {
-    for (int i = 0, k = 0; i < s->count; i++) {
-        lt_tensor row = lt_slice(all, 0, i, 1), source = s->ghost[i] ? row : lt_slice(few, 0, k++, 1);
-        if (backward && s->ghost[i]) continue;
-        lt_copy_args args = {.x = backward ? row : source,
-                             .y = backward ? source : row,
-                             .scale = s->ghost[i] ? 0 : 1,
-                             .accumulate = accumulate};
-        LT_TRY(lt_copy(ctx, &args));
+/* Memory is planned with one spec for all sequences at a time. Where they differ both heads may have rows, as many together as one
+ * had; then each tensor of a head and each gradient, rounded up on its own, may take as much more. */
+static lt_status reserve_rounding(const weighing *w, lt_tape *tape) {
+    enum { TENSORS = 12 };
+    lt_tensor unused;
+    if ((w->scored[AGE] > 0) == (w->scored[CONTENT] > 0)) return LT_OK;
+    return LT_NEW(tape->step, LT_U8, &unused, (int64_t)TENSORS * LT_ARENA_ALIGN);
+}
+
+static lt_status run_heads(weighing *w, lt_cache *cache, lt_tape *tape) {
+    LT_TRY(reserve_rounding(w, tape));
+    for (int64_t m = 0, first = 0; m < HEADS; first += w->scored[m++]) {
+        int64_t count = w->scored[m], H = w->H;
+        if (count == 0) continue;
+        lt_var *rows;
+        LT_TRY(lt_scorer_read(cache->scorer, tape, LT_READ_AGE + (lt_read_weight)m,
+                              lt_slice(w->inputs, 0, first * H, count * H),
+                              lt_slice(w->embedding, 0, first * H, count * H), &rows));
+        LT_TRY(LT_AG_RESHAPE(tape, rows, &w->weights[m], count, H));
+        lt_copy_args copy = {.x = w->weights[m]->value, .y = lt_slice(w->table, 0, first, count), .scale = 1};
+        LT_TRY(lt_copy(tape->ctx, &copy));
     }
     return LT_OK;
 }
 
-static lt_status spread_backward(lt_tape *tape, void *memory) {
-    spread_saved *s = memory;
-    lt_tensor dy = lt_tape_grad_of(s->y), dx;
-    bool accumulate;
-    if (lt_is_empty(&dy)) return LT_OK;
-    LT_TRY(lt_tape_grad_slot(tape, s->x, &dx, &accumulate));
-    return copy_rows(tape->ctx, s, dx, dy, true, accumulate);
+/* The matrix of all weights. Where gradients are observed it wants one whatever is trained. */
+static lt_status all_weights(weighing *w, lt_cache *cache, lt_tape *tape, lt_var **all) {
+    LT_TRY(run_heads(w, cache, tape));
+    bool wants = lt_tape_wants(tape, HEADS, w->weights) || cache->observer.on_gradient;
+    LT_TRY(lt_tape_new(tape, w->table.dtype, wants, all, LT_DIMS(w->entries, w->H)));
+    lt_embedding_args gather = {.ids = w->rows, .table = w->table, .y = (*all)->value};
+    return lt_embedding_forward(tape->ctx, &gather);
 }
 
-/* The weights x of those present among zeros for ghosts, whose gradient is asked for too. x NULL: all are ghosts. */
-static lt_status spread(lt_tape *tape, const lt_entries *list, int64_t H, lt_var *x, lt_var **out) {
-    spread_saved *s = lt_tape_saved(tape, sizeof *s + (size_t)list->count);
+typedef struct weights_saved {
+    lt_var *all, **parts; /* [count]: each reader's */
+    int count;
+    lt_var *scored[HEADS]; /* or NULL: where the gradients go */
+    lt_tensor places[HEADS];
+    lt_cache_observer observer;
+    lt_read_event *events; /* [count], or NULL: nobody is told */
+} weights_saved;
+
+/* One copy for all readers. */
+static lt_status tell_gradients(lt_tape *tape, const weights_saved *s) {
+    lt_tensor grad = lt_tape_grad_of(s->all);
+    int64_t heads = grad.shape[1], row = grad.shape[0];
+    double *values = malloc((size_t)lt_numel(&grad) * sizeof *values);
+    LT_CHECK(values, LT_FAILED, "cache: out of host memory");
+    lt_status status = lt_host_read(tape->ctx, &grad, values);
+    for (int i = s->count - 1; status == LT_OK && i >= 0; i--) {
+        lt_read_event *event = &s->events[i];
+        row -= event->count;
+        event->gradient = values + row * heads;
+        if (s->parts[i]->has_grad) s->observer.on_gradient(event, s->observer.user);
+    }
+    free(values);
+    return status;
+}
+
+static lt_status weights_backward(lt_tape *tape, void *memory) {
+    weights_saved *s = memory;
+    bool any, accumulate;
+    LT_TRY(lt_tape_join(tape, s->all, s->count, s->parts, &any));
+    if (!any) return LT_OK;
+    if (s->events) LT_TRY(tell_gradients(tape, s));
+    for (int m = 0; m < HEADS; m++) {
+        lt_embedding_args gather = {.ids = s->places[m], .table = lt_tape_grad_of(s->all)};
+        if (!s->scored[m] || !s->scored[m]->needs_grad) continue;
+        LT_TRY(lt_tape_grad_slot(tape, s->scored[m], &gather.y, &accumulate)); /* nobody else reads it */
+        LT_TRY(lt_embedding_forward(tape->ctx, &gather));
+    }
+    return LT_OK;
+}
+
+/* Keeps the entries as they are now: the list will have changed when the gradient arrives. */
+static lt_status keep_events(lt_tape *tape, const weighing *w, weights_saved *s) {
+    s->events = lt_tape_saved(tape, (size_t)s->count * sizeof *s->events);
+    lt_entry *entries = lt_tape_saved(tape, (size_t)w->entries * sizeof *entries);
+    if (!s->events || !entries) return LT_FAILED;
+    for (int i = 0, k = 0; i < w->count; i++) {
+        const lt_read_rows *r = &w->readers[i];
+        if (!r->weighted) continue;
+        s->events[k] = lt_cache_read_event(r->reader, r->list, s->parts[k]);
+        s->events[k++].present =
+            memcpy(entries + r->first, r->list->items, (size_t)r->list->count * sizeof *entries);
+    }
+    return LT_OK;
+}
+
+static lt_status record(const lt_cache *cache, lt_tape *tape, const weighing *w, weights_saved *s) {
+    bool observed = cache->observer.on_gradient != NULL;
+    if (!lt_tape_wants(tape, 1, &s->all)) return LT_OK;
+    for (int64_t m = 0, first = 0; m < HEADS; first += w->scored[m++]) {
+        s->scored[m] = w->weights[m];
+        s->places[m] = lt_slice(w->places, 0, first, w->scored[m]);
+    }
+    s->observer = cache->observer;
+    if (observed) LT_TRY(keep_events(tape, w, s));
+    return lt_tape_push(tape, weights_backward, s);
+}
+
+/* Each reader's rows, noted for the commit. */
+static lt_status part(lt_tape *tape, lt_entries *list, const lt_read_rows *r, lt_var *all, lt_var **out) {
+    lt_read_note *note = lt_tape_saved(tape, sizeof *note);
+    if (!note) return LT_FAILED;
+    *note = (lt_read_note){r->reader->stream, all->value, r->first, list->reads};
+    list->reads = note;
+    return lt_tape_part(tape, all, lt_slice(all->value, 0, r->first, r->list->count), out);
+}
+
+lt_status lt_cache_read_weights(lt_cache *cache, lt_tape *tape, int count, const lt_reader *readers,
+                                lt_var **weights) {
+    weighing w;
+    LT_TRY(gather_readers(&w, cache, tape, count, readers));
+    for (int i = 0; i < count; i++) weights[i] = NULL;
+    if (w.entries == 0) return LT_OK;
+    weights_saved *s = lt_tape_saved(tape, sizeof *s + (size_t)count * sizeof *s->parts);
     if (!s) return LT_FAILED;
-    *s = (spread_saved){.x = x, .count = list->count, .ghost = (bool *)(s + 1)};
-    for (int i = 0; i < list->count; i++) s->ghost[i] = list->items[i].ghost;
-    LT_TRY(lt_tape_new(tape, lt_ctx_sum_dtype(tape->ctx), true, out, LT_DIMS(list->count, H)));
-    s->y = *out;
-    lt_tensor none = {0};
-    LT_TRY(copy_rows(tape->ctx, s, x ? x->value : none, (*out)->value, false, false));
-    return lt_tape_wants(tape, 1, &x) ? lt_tape_push(tape, spread_backward, s) : LT_OK;
-}
-
-lt_status lt_cache_read_weights(lt_cache *cache, lt_tape *tape, const lt_reader *reader, lt_var **weights) {
-    const lt_entries *list = lt_cache_entries(cache, reader->layer, reader->sequence);
-    lt_read_weight mode = cache->spec[reader->sequence].read;
-    int64_t H = cache->shape.heads;
-    present there = {.items = lt_tape_saved(tape, (size_t)list->count * sizeof *there.items),
-                     .block_tokens = list->block_tokens};
-    if (!there.items) return LT_FAILED;
-    for (int i = 0; i < list->count; i++)
-        if (!list->items[i].ghost) there.items[there.count++] = &list->items[i];
-    double scale = cache->read_scale && reader->stream > 0 ? cache->read_scale[reader->sequence] : 1;
-    bool all = there.count < list->count || (tape->recording && cache->observer.on_gradient);
-    *weights = NULL;
-    if (mode == LT_READ_ONE)
-        return all || scale != 1 ? constant_weights(tape, list, H, scale, weights) : LT_OK;
-    if (there.count > 0) LT_TRY(scored_weights(cache, tape, reader, &there, mode, weights));
-    return all ? spread(tape, list, H, *weights, weights) : LT_OK;
+    s->parts = (lt_var **)(s + 1);
+    LT_TRY(put(&w, tape, readers[0].layer));
+    LT_TRY(all_weights(&w, cache, tape, &s->all));
+    for (int i = 0; i < count; i++) {
+        lt_entries *list = lt_cache_entries(cache, readers[i].layer, readers[i].sequence);
+        if (!w.readers[i].weighted) continue;
+        LT_TRY(part(tape, list, &w.readers[i], s->all, &weights[i]));
+        s->parts[s->count++] = weights[i];
+    }
+    return record(cache, tape, &w, s);
 }

@@ -49,7 +49,7 @@ void lt_keep_inputs(int entries, const float (*features)[LT_FEATURE_COUNT], floa
 lt_status lt_scorer_keep(lt_scorer *scorer, lt_tape *tape, lt_tensor inputs, lt_tensor ids, lt_var **out);
 
 /* Copies the keep head's parameters to the host: call it before lt_scorer_keep_host when they may have changed (the
- * cache does, at every decision). */
+ * cache does, once a forward). */
 lt_status lt_scorer_refresh(lt_scorer *scorer, lt_ctx *ctx);
 /* Scores of the entries present in one layer, on the host, in plain C: for decisions. */
 lt_status lt_scorer_keep_host(const lt_scorer *scorer, int layer, int entries,

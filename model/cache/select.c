@@ -28,13 +28,20 @@ static lt_status score_layer(lt_cache *cache, int layer, int sequence, const lt_
     return policy->score(&input, d->layer_score);
 }
 
-lt_status lt_decision_add(lt_cache *cache, lt_tape *tape, int layer, int sequence) {
+/* Parameters do not change within a forward. */
+static lt_status refresh_scorer(lt_cache *cache, lt_tape *tape) {
+    if (!cache->scorer || cache->scorer_read) return LT_OK;
+    LT_TRY(lt_scorer_refresh(cache->scorer, tape->ctx));
+    cache->scorer_read = true;
+    return LT_OK;
+}
+
+lt_status lt_decision_add(lt_cache *cache, lt_tape *tape, int layer, int sequence, const double *products) {
     const lt_cache_spec *spec = lt_cache_deciding_spec(cache, sequence);
     lt_decision *d = cache->decision;
     lt_entries *list = lt_cache_entries(cache, layer, sequence);
-    bool values = lt_cache_spec_looks(spec) || cache->observer.on_commit;
-    LT_TRY(lt_decision_features(cache, tape, list, values));
-    if (spec->policy->needs_scorer && cache->scorer) LT_TRY(lt_scorer_refresh(cache->scorer, tape->ctx));
+    lt_decision_features(cache, list, products);
+    if (spec->policy->needs_scorer) LT_TRY(refresh_scorer(cache, tape));
     LT_TRY(score_layer(cache, layer, sequence, spec));
     for (int i = 0; i < d->candidates; i++) {
         lt_entry *e = &list->items[d->index[i]];

@@ -95,7 +95,7 @@ static void check_weights(int mode, int frames) {
         world_upload(&w, one, false, &S[i], &z[i]);
     }
     lt_reader reader = {.block = 9, .t = 0.25, .own_count = frames, .own_S = S, .own_z = z};
-    CHECK_OK(lt_cache_read_weights(&w.cache, &w.tape, &reader, &weights));
+    CHECK_OK(lt_cache_read_weights(&w.cache, &w.tape, 1, &reader, &weights));
     CHECK_OK(lt_host_read(&w.ctx, &weights->value, found));
     const lt_entries *list = lt_cache_entries(&w.cache, 0, 0);
     CHECK(list->count == 3 && list->items[0].merges > 0);

@@ -104,7 +104,7 @@ static void age_weights_do_not_see_content(void) {
             CHECK_OK(world_whole(&w, 4, false, S, z));
             lt_reader reader = {.block = 4, .t = 0.3, .own_count = 1, .own_S = S, .own_z = z};
             lt_var *weights;
-            CHECK_OK(lt_cache_read_weights(&w.cache, &w.tape, &reader, &weights));
+            CHECK_OK(lt_cache_read_weights(&w.cache, &w.tape, 1, &reader, &weights));
             CHECK_OK(lt_host_read(&w.ctx, &weights->value, seen[video]));
             world_close(&w);
         }

@@ -127,7 +127,7 @@ static inline lt_tensor world_new(world *w, int ndim, const int64_t *shape) {
     return t;
 }
 
-/* One block of one layer and sequence reads, is noted, and commits. */
+/* One block of one layer and sequence reads and commits. */
 static inline lt_status world_visit(world *w, int layer, int sequence, int64_t block, bool needs_grad,
                                     lt_var **sum_S, lt_var **sum_z) {
     int segments = w->frames / w->box.frames;
@@ -146,7 +146,7 @@ static inline lt_status world_visit(world *w, int layer, int sequence, int64_t b
     reader.first_frame = block * w->frames;
     reader.own_S = S, reader.own_z = z;
     lt_ag_sum sum;
-    LT_TRY(lt_cache_read(&w->cache, &w->tape, &reader, &sum));
+    LT_TRY(lt_cache_read(&w->cache, &w->tape, 1, &reader, &sum));
     sum.out_S = world_new(w, LT_DIMS(WORLD_H, WORLD_D, WORLD_D));
     sum.out_z = world_new(w, LT_DIMS(WORLD_H, WORLD_D));
     LT_TRY(lt_ag_attn_combine(&w->tape, 1, &sum));
@@ -155,15 +155,12 @@ static inline lt_status world_visit(world *w, int layer, int sequence, int64_t b
     lt_tensor mass = world_new(w, LT_DIMS(WORLD_H, WORLD_D));
     for (int i = 0; i < WORLD_H * WORLD_D; i++) r[i] = 1 + i % 3;
     LT_TRY(lt_host_write(&w->ctx, &mass, r));
-    LT_TRY(lt_cache_note_reads(&w->cache, &w->tape, &reader, mass));
     double *read = world_read(w, block % WORLD_BLOCKS, layer, sequence);
     LT_TRY(lt_host_read(&w->ctx, &(*sum_S)->value, read));
     LT_TRY(lt_host_read(&w->ctx, &(*sum_z)->value, read + WORLD_H * WORLD_D * WORLD_D));
-    lt_commit commit = {.layer = layer, .sequence = sequence, .block = block, .rope = &rope, .box = w->box};
-    commit.first_frame = reader.first_frame;
-    commit.S = S, commit.z = z;
+    lt_commit commit = {.reader = reader, .r = mass, .rope = &rope, .box = w->box};
     commit.motion = (float)(block % 5);
-    return lt_cache_commit(&w->cache, &w->tape, &commit);
+    return lt_cache_commit(&w->cache, &w->tape, 1, &commit);
 }
 
 /* Streams `blocks` blocks, one forward each. */

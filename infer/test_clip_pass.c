@@ -329,6 +329,63 @@ static void recomputation_gives_the_same_gradients(void) {
     test_model_close(model);
 }
 
+/* What a pass and its gradients ask of the device. */
+typedef struct asked {
+    int64_t calls, to_device, to_host;
+} asked;
+
+static asked copies;
+static const lt_device_ops *real;
+
+static lt_status count_copy(lt_device *device, lt_stream *stream, void *to, const void *from, size_t bytes,
+                            lt_copy_kind kind) {
+    copies.to_device += kind == LT_COPY_TO_DEVICE;
+    copies.to_host += kind == LT_COPY_TO_HOST;
+    return real->copy(device, stream, to, from, bytes, kind);
+}
+
+static asked asked_by(lt_session *session, run *r) {
+    lt_ctx *ctx = &session->ctx;
+    lt_meter meter = {0};
+    real = ctx->device->ops;
+    lt_device_ops counting = *real;
+    counting.copy = count_copy;
+    copies = (asked){0};
+    ctx->meter = &meter;
+    ctx->device->ops = &counting;
+    CHECK_OK(do_pass(session, r));
+    ctx->device->ops = real;
+    ctx->meter = NULL;
+    for (int i = 0; i < LT_OP_COUNT; i++) copies.calls += meter.op[i].calls;
+    return copies;
+}
+
+/* Training the scorer: reads, read masses, decisions and damage of all clips go to the device and come back together, so another
+ * clip asks for nothing more. */
+static void more_clips_ask_the_device_as_often(void) {
+    double weights[LOSSES];
+    for (int i = 0; i < LOSSES; i++) weights[i] = 1.0 / LOSSES;
+    prepare("learned:read=content", 1);
+    lt_model *model = shaken(LT_BACKEND_NAIVE, LT_MODEL_GRADS);
+    listener l = {0};
+    run r = {.batch = whole_batch(), .weights = weights, .listener = &l};
+    lt_session *session = open_session(model, &r);
+    asked two = asked_by(session, &r);
+    specs[1] = test_spec("key-norm:read=age", 1);
+    asked mixed = asked_by(session, &r);
+    specs[1] = specs[0];
+    r.batch.clips = 1;
+    asked one = asked_by(session, &r);
+    int blocks = model->config.layers * BLOCKS, reading = model->config.layers * (BLOCKS - 1);
+    CHECK(two.calls == one.calls && two.to_host == one.to_host && two.to_device == one.to_device);
+    CHECK(mixed.calls <= two.calls + 18 * reading); /* the other head, forward and backward */
+    CHECK(mixed.to_host == two.to_host && mixed.to_device == two.to_device);
+    /* Where a block reads, commits, and hears of dL/dw; the losses, and the keep head's five parameters. */
+    CHECK(two.to_host == 2 * reading + blocks + 6);
+    lt_session_close(session);
+    test_model_close(model);
+}
+
 static void batches_that_do_not_fit_are_refused(void) {
     lt_var *loss;
     run r = {.batch = whole_batch()};
@@ -370,6 +427,7 @@ int main(int argc, char **argv) {
     RUN(gradients_equal_finite_differences);
     RUN(slopes_along_the_read_scale_add_up_to_the_loss);
     RUN(recomputation_gives_the_same_gradients);
+    RUN(more_clips_ask_the_device_as_often);
     RUN(batches_that_do_not_fit_are_refused);
     RUN(planning_needs_no_data);
     return test_end();

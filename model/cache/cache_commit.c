@@ -55,66 +55,6 @@ static void admit(lt_entries *list, const lt_commit *commit, int segments) {
     list->reads = NULL;
 }
 
-/* Ids grow along the list; folding may have given an entry the id of a newer one. */
-static void close_gaps(lt_entries *list, const bool *gone) {
-    int count = 0;
-    for (int i = 0; i < list->count; i++) {
-        if (gone[i]) continue;
-        lt_entry moved = list->items[i];
-        int at = count++;
-        for (; at > 0 && list->items[at - 1].id > moved.id; at--) list->items[at] = list->items[at - 1];
-        list->items[at] = moved;
-    }
-    list->count = count;
-}
-
-lt_status lt_evict(lt_cache *cache, lt_tape *tape, const lt_cache_spec *spec, lt_entries *list) {
-    bool *gone = cache->decision->gone;
-    memset(gone, 0, (size_t)list->count * sizeof *gone);
-    int64_t newest = list->items[list->count - 1].block;
-    for (int i = 0; i < list->victims; i++) {
-        lt_entry *victim = &list->items[list->victim[i]];
-        int target = list->target[i];
-        if (target >= 0)
-            LT_TRY(lt_consolidate_merge(cache, tape, spec, newest, &list->items[target], victim));
-        gone[list->victim[i]] = target >= 0 || !cache->ghosts;
-        victim->ghost = target < 0;
-    }
-    close_gaps(list, gone);
-    return LT_OK;
-}
-
-static int free_slot(const lt_cache *cache, const lt_entries *list) {
-    for (int slot = 0; slot < cache->shape.slots; slot++) {
-        int i = 0;
-        while (i < list->count && list->items[i].slot != slot) i++;
-        if (i == list->count) return slot;
-    }
-    return -1;
-}
-
-static lt_status copy(lt_ctx *ctx, lt_tensor from, lt_tensor to) {
-    lt_copy_args args = {.x = from, .y = to, .scale = 1};
-    return lt_copy(ctx, &args);
-}
-
-lt_status lt_cache_settle(lt_cache *cache, lt_tape *tape, int layer, int sequence) {
-    lt_entries *list = lt_cache_entries(cache, layer, sequence);
-    for (int i = 0; lt_cache_lasts(cache) && i < list->count; i++) {
-        lt_entry *e = &list->items[i];
-        if (e->slot >= 0) continue;
-        int slot = free_slot(cache, list);
-        LT_CHECK(slot >= 0, LT_FAILED, "cache: %d entries to keep in %d slots", list->count,
-                 cache->shape.slots);
-        lt_tensor S = lt_slot_S(cache, layer, sequence, slot), z = lt_slot_z(cache, layer, sequence, slot);
-        LT_TRY(copy(tape->ctx, e->S, S));
-        LT_TRY(copy(tape->ctx, e->z, z));
-        LT_TRY(lt_entry_set(tape, e, S, z));
-        e->slot = slot;
-    }
-    return LT_OK;
-}
-
 static void tell(const lt_cache *cache, int layer, int sequence, const lt_entries *list) {
     if (!cache->observer.on_commit) return;
     int64_t *ids = cache->decision->victim_ids;
@@ -204,14 +144,11 @@ static lt_status follow(lt_cache *cache, lt_tape *tape, int sequence, int first,
 }
 
 static lt_status decide(lt_cache *cache, lt_tape *tape, int sequence, int first, int layers, answers found) {
-    const lt_cache_spec *spec = lt_cache_deciding_spec(cache, sequence);
     if (cache->leader[sequence] == sequence) LT_TRY(choose(cache, tape, sequence, first, layers, found));
     else LT_TRY(follow(cache, tape, sequence, first, layers, found));
     for (int l = first; l < first + layers; l++) {
         lt_entries *list = lt_cache_entries(cache, l, sequence);
         tell(cache, l, sequence, list);
-        LT_TRY(lt_evict(cache, tape, spec, list));
-        LT_TRY(lt_cache_settle(cache, tape, l, sequence));
         list->undecided = false;
     }
     return LT_OK;
@@ -238,23 +175,33 @@ static lt_status admit_one(lt_cache *cache, lt_tape *tape, const lt_commit *comm
     return LT_OK;
 }
 
-static lt_status finish_one(lt_cache *cache, lt_tape *tape, const lt_commit *commit,
-                            const lt_products *products, const commit_asked *a) {
+/* Adds a list whose victims go now to `evicted`. */
+static lt_status decide_one(lt_cache *cache, lt_tape *tape, const lt_commit *commit,
+                            const lt_products *products, const commit_asked *a, lt_list_place *evicted,
+                            int *count) {
     int layer = commit->reader.layer, sequence = commit->reader.sequence;
     lt_entries *list = lt_cache_entries(cache, layer, sequence);
     lt_mass_add(list, commit, products, &a->mass);
-    if (list->undecided) return lt_cache_settle(cache, tape, layer, sequence);
+    if (list->undecided) return LT_OK;
+    evicted[(*count)++] = (lt_list_place){layer, sequence};
     return decide(cache, tape, sequence, layer, 1, (answers){products, &a->features});
 }
 
 static lt_status commit_all(lt_cache *cache, lt_tape *tape, int count, const lt_commit *commits,
                             lt_products *products) {
     commit_asked *a = lt_tape_saved(tape, (size_t)count * sizeof *a);
-    if (!a) return LT_FAILED;
+    lt_list_place *places = lt_tape_saved(tape, 2 * (size_t)count * sizeof *places),
+                  *evicted = places + count;
+    int going = 0;
+    if (!a || !places) return LT_FAILED;
     for (int i = 0; i < count; i++) LT_TRY(admit_one(cache, tape, &commits[i], products, &a[i]));
     LT_TRY(lt_products_run(products, tape));
-    for (int i = 0; i < count; i++) LT_TRY(finish_one(cache, tape, &commits[i], products, &a[i]));
-    return LT_OK;
+    for (int i = 0; i < count; i++) {
+        places[i] = (lt_list_place){commits[i].reader.layer, commits[i].reader.sequence};
+        LT_TRY(decide_one(cache, tape, &commits[i], products, &a[i], evicted, &going));
+    }
+    LT_TRY(lt_evict(cache, tape, going, evicted));
+    return lt_cache_settle(cache, tape, count, places);
 }
 
 lt_status lt_cache_commit(lt_cache *cache, lt_tape *tape, int count, const lt_commit *commits) {
@@ -266,17 +213,20 @@ lt_status lt_cache_commit(lt_cache *cache, lt_tape *tape, int count, const lt_co
 
 /* All sequences that wait, all of their layers. */
 static lt_status decide_all(lt_cache *cache, lt_tape *tape, lt_products *products) {
-    int layers = cache->shape.layers, batch = cache->shape.batch;
-    int *place = lt_tape_saved(tape, (size_t)(layers * batch) * sizeof *place);
-    if (!place) return LT_FAILED;
-    for (int b = 0; b < batch; b++)
-        for (int l = 0; l < layers && lt_cache_entries(cache, 0, b)->undecided; l++)
-            place[b * layers + l] = ask(cache, b, l, products);
+    int layers = cache->shape.layers, lists = layers * cache->shape.batch, count = 0;
+    lt_list_place *places = lt_tape_saved(tape, (size_t)lists * sizeof *places);
+    int *features = lt_tape_saved(tape, (size_t)lists * sizeof *features);
+    if (!places || !features) return LT_FAILED;
+    for (int b = 0; b < cache->shape.batch; b++)
+        for (int l = 0; l < layers && lt_cache_entries(cache, 0, b)->undecided; l++) {
+            places[count] = (lt_list_place){l, b};
+            features[count++] = ask(cache, b, l, products);
+        }
     LT_TRY(lt_products_run(products, tape));
-    for (int b = 0; b < batch; b++)
-        if (lt_cache_entries(cache, 0, b)->undecided)
-            LT_TRY(decide(cache, tape, b, 0, layers, (answers){products, place + b * layers}));
-    return LT_OK;
+    for (int i = 0; i < count; i += layers)
+        LT_TRY(decide(cache, tape, places[i].sequence, 0, layers, (answers){products, features + i}));
+    LT_TRY(lt_evict(cache, tape, count, places));
+    return lt_cache_settle(cache, tape, count, places);
 }
 
 lt_status lt_cache_forward_end(lt_cache *cache, lt_tape *tape, bool tails_written) {

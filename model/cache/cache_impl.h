@@ -2,7 +2,7 @@
  *
  *     lt_decision_clear, then per layer lt_decision_add       features -> scores, summed over layers that decide together
  *     lt_decision_select                                      scores -> victims and who receives them
- *     lt_evict                                                drops or folds the victims of one layer
+ *     lt_evict                                                drops or folds the victims of all lists that have decided
  *     lt_cache_settle                                         copies what still lies in the step arena into slots
  */
 #ifndef LT_MODEL_CACHE_IMPL_H
@@ -56,13 +56,21 @@ void lt_decision_select(lt_decision *decision, const lt_cache_spec *spec, lt_ent
 /* Who receives victim `victim` (a place in the list): a place in the list, or -1. */
 int lt_consolidate_target(const lt_cache_spec *spec, const lt_entries *list, const lt_decision *decision,
                           int victim);
-/* Folds `victim` into `target`, which then stands for both; `newest` is the block committed last. */
-lt_status lt_consolidate_merge(const lt_cache *cache, lt_tape *tape, const lt_cache_spec *spec,
-                               int64_t newest, lt_entry *target, lt_entry *victim);
+/* A victim folded into `target`, which then stands for both; `newest` is the block committed last. */
+typedef struct lt_merge {
+    const lt_cache_spec *spec;
+    int64_t newest;
+    lt_entry *target, *victim;
+} lt_merge;
+/* All at once; no entry is in two of them. */
+lt_status lt_consolidate_merge(const lt_cache *cache, lt_tape *tape, int count, const lt_merge *merges);
 
+typedef struct lt_list_place {
+    int layer, sequence;
+} lt_list_place;
 /* Carries out list->victim and list->target. */
-lt_status lt_evict(lt_cache *cache, lt_tape *tape, const lt_cache_spec *spec, lt_entries *list);
-lt_status lt_cache_settle(lt_cache *cache, lt_tape *tape, int layer, int sequence);
+lt_status lt_evict(lt_cache *cache, lt_tape *tape, int count, const lt_list_place *places);
+lt_status lt_cache_settle(lt_cache *cache, lt_tape *tape, int count, const lt_list_place *places);
 
 lt_read_event lt_cache_read_event(const lt_reader *reader, const lt_entries *list, lt_var *weights);
 

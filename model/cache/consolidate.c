@@ -40,22 +40,37 @@ int lt_consolidate_target(const lt_cache_spec *spec, const lt_entries *list, con
     }
 }
 
-/* Weights [2, H] of the older and the newer one, or NULL where both are 1. */
-static lt_status factors(lt_tape *tape, const lt_cache_spec *spec, bool target_older, int64_t H,
-                         lt_var **out) {
-    double older = 1, newer = 1;
-    *out = NULL;
-    if (spec->consolidate == LT_DECAY) older = spec->gamma;
+static bool target_is_older(const lt_merge *m) { return m->target->id < m->victim->id; }
+
+/* What the older and the newer one are multiplied by; false where both are 1. */
+static bool factors(const lt_merge *m, double *older, double *newer) {
+    const lt_cache_spec *spec = m->spec;
+    *older = *newer = 1;
+    if (spec->consolidate == LT_DECAY) *older = spec->gamma;
     if (spec->consolidate == LT_EMA) {
-        older = target_older ? spec->alpha : 1 - spec->alpha;
-        newer = target_older ? 1 - spec->alpha : spec->alpha;
+        *older = target_is_older(m) ? spec->alpha : 1 - spec->alpha;
+        *newer = target_is_older(m) ? 1 - spec->alpha : spec->alpha;
     }
-    if (older == 1 && newer == 1) return LT_OK;
-    double *values = lt_tape_saved(tape, 2 * (size_t)H * sizeof *values);
+    return *older != 1 || *newer != 1;
+}
+
+/* Weights [2, H] of each merge, or NULL where both are 1: one copy. */
+static lt_status put_factors(lt_tape *tape, int64_t H, int count, const lt_merge *merges, lt_ag_sum *sums) {
+    double *values = lt_tape_saved(tape, (size_t)(count * 2 * H) * sizeof *values), older, newer;
+    int n = 0;
+    lt_tensor all;
     if (!values) return LT_FAILED;
-    for (int64_t h = 0; h < H; h++) values[h] = older, values[H + h] = newer;
-    LT_TRY(lt_tape_new(tape, lt_ctx_sum_dtype(tape->ctx), false, out, LT_DIMS(2, H)));
-    return lt_host_write(tape->ctx, &(*out)->value, values);
+    for (int i = 0; i < count; i++) {
+        if (!factors(&merges[i], &older, &newer)) continue;
+        for (int64_t h = 0; h < H; h++) values[2 * n * H + h] = older, values[(2 * n + 1) * H + h] = newer;
+        n++;
+    }
+    if (n == 0) return LT_OK;
+    LT_TRY(LT_NEW(tape->step, lt_ctx_sum_dtype(tape->ctx), &all, n, 2, H));
+    for (int i = 0, k = 0; i < count; i++)
+        if (factors(&merges[i], &older, &newer))
+            LT_TRY(lt_tape_var(tape, lt_select(all, 0, k++), false, &sums[i].weights));
+    return lt_host_write(tape->ctx, &all, values);
 }
 
 /* The var of S or z as a source of a sum that the next block reads: cut off where gradients must not reach. */
@@ -84,30 +99,38 @@ static void join(lt_entry *t, const lt_entry *v) {
     t->reads = (int)most(t->reads, v->reads);
 }
 
-lt_status lt_consolidate_merge(const lt_cache *cache, lt_tape *tape, const lt_cache_spec *spec,
-                               int64_t newest, lt_entry *target, lt_entry *victim) {
-    bool target_older = target->id < victim->id;
-    const lt_entry *pair[2] = {target_older ? target : victim, target_older ? victim : target};
-    lt_var *S[2], *z[2];
-    lt_ag_sum sum = {.count = 2, .weighted = 2, .S = S, .z = z};
+/* The older one first: its values are folded first, and the sum lies where it lay, in its slot. */
+static lt_status lay_out(const lt_cache *cache, lt_tape *tape, const lt_merge *m, lt_ag_sum *sum) {
+    const lt_entry *pair[2] = {m->target, m->victim};
+    if (!target_is_older(m)) pair[0] = m->victim, pair[1] = m->target;
+    *sum = (lt_ag_sum){.count = 2, .weighted = 2, .S = lt_tape_saved(tape, 4 * sizeof *sum->S)};
+    if (!sum->S) return LT_FAILED;
+    sum->z = sum->S + 2;
     for (int i = 0; i < 2; i++) {
-        LT_TRY(source(cache, tape, pair[i], newest, pair[i]->S_var, &S[i]));
-        LT_TRY(source(cache, tape, pair[i], newest, pair[i]->z_var, &z[i]));
+        LT_TRY(source(cache, tape, pair[i], m->newest, pair[i]->S_var, &sum->S[i]));
+        LT_TRY(source(cache, tape, pair[i], m->newest, pair[i]->z_var, &sum->z[i]));
     }
-    LT_TRY(factors(tape, spec, target_older, target->z.shape[0], &sum.weights));
-    sum.out_S = pair[0]->S; /* in the older one's slot; its values are folded first */
-    sum.out_z = pair[0]->z;
-    int slot = pair[0]->slot;
-    if (slot < 0) {
-        LT_TRY(lt_tensor_new(tape->step, sum.out_S.dtype, &sum.out_S, pair[0]->S.ndim, pair[0]->S.shape));
-        LT_TRY(lt_tensor_new(tape->step, sum.out_z.dtype, &sum.out_z, pair[0]->z.ndim, pair[0]->z.shape));
+    sum->out_S = pair[0]->S;
+    sum->out_z = pair[0]->z;
+    m->target->slot = pair[0]->slot;
+    if (pair[0]->slot >= 0) return LT_OK;
+    LT_TRY(lt_tensor_new(tape->step, sum->out_S.dtype, &sum->out_S, pair[0]->S.ndim, pair[0]->S.shape));
+    return lt_tensor_new(tape->step, sum->out_z.dtype, &sum->out_z, pair[0]->z.ndim, pair[0]->z.shape);
+}
+
+lt_status lt_consolidate_merge(const lt_cache *cache, lt_tape *tape, int count, const lt_merge *merges) {
+    lt_ag_sum *sums = lt_tape_saved(tape, (size_t)count * sizeof *sums);
+    if (!sums) return LT_FAILED;
+    for (int i = 0; i < count; i++) LT_TRY(lay_out(cache, tape, &merges[i], &sums[i]));
+    LT_TRY(put_factors(tape, cache->shape.heads, count, merges, sums));
+    LT_TRY(lt_ag_attn_combine(tape, count, sums));
+    for (int i = 0; i < count; i++) {
+        lt_entry *target = merges[i].target;
+        target->S = sums[i].out_S;
+        target->z = sums[i].out_z;
+        target->S_var = sums[i].sum_S;
+        target->z_var = sums[i].sum_z;
+        join(target, merges[i].victim);
     }
-    LT_TRY(lt_ag_attn_combine(tape, 1, &sum));
-    target->S = sum.out_S;
-    target->z = sum.out_z;
-    target->S_var = sum.sum_S;
-    target->z_var = sum.sum_z;
-    target->slot = slot;
-    join(target, victim);
     return LT_OK;
 }

@@ -341,6 +341,43 @@ static void read_mass_is_the_mean_share_of_attention(void) {
     world_close(&w);
 }
 
+/* Sequences that keep, fold and weigh differently, some of them led, in one call for all and in one for each. */
+static void sequences_that_come_together_are_what_each_is_alone(void) {
+    const char *specs[] = {"keep-all:consolidate=decay",
+                           "learned:read=content",
+                           "window:consolidate=ema,alpha=0.7",
+                           "key-norm:consolidate=nearest,read=age",
+                           "read-mass:read=content,consolidate=sum",
+                           "random"};
+    enum { COUNT = 6 };
+    for (int way = 0; way < 4;
+         way++) { /* with slots, without; each with segments of one frame of two, or not */
+        world w[2];
+        for (int i = 0; i < 2; i++) {
+            world_open(&w[i], LT_BACKEND_NAIVE, "cpu");
+            w[i].together = i;
+            w[i].frames = 1 + way % 2;
+            world_cache(&w[i], "window", 3, 2, COUNT, way < 2);
+            world_scorer(&w[i], 2, true);
+            for (int b = 0; b < COUNT; b++)
+                CHECK_OK(lt_cache_spec_parse(specs[b], 3 - b % 2, &w[i].cache.spec[b]));
+            w[i].cache.leader[5] = 3;
+            CHECK_OK(way < 2 ? world_stream(&w[i], 9) : world_whole(&w[i], 9, false, NULL, NULL));
+        }
+        CHECK(world_same_reads(&w[0], &w[1], 9));
+        for (int b = 0; b < 2 * COUNT; b++) {
+            const lt_entries *one = &w[0].cache.lists[b], *all = &w[1].cache.lists[b];
+            CHECK(one->count == all->count);
+            for (int e = 0; e < one->count; e++) {
+                const lt_entry *x = &one->items[e], *y = &all->items[e];
+                CHECK(x->id == y->id && x->read_mass == y->read_mass && x->score == y->score);
+            }
+        }
+        world_close(&w[0]);
+        world_close(&w[1]);
+    }
+}
+
 typedef struct seen {
     int commits, reads, victims, gradients;
     int64_t last_victim;
@@ -445,6 +482,7 @@ int main(int argc, char **argv) {
     RUN(with_scope_model_all_layers_evict_together_by_the_mean_score);
     RUN(ghosts_do_not_change_a_bit);
     RUN(read_mass_is_the_mean_share_of_attention);
+    RUN(sequences_that_come_together_are_what_each_is_alone);
     RUN(an_observer_sees_every_decision_and_read);
     RUN(everything_walks_on_without_memory);
     RUN(what_cannot_work_is_refused);

@@ -27,6 +27,7 @@ typedef struct world {
     double nudge;              /* ... that is off by this much */
     lt_var *first_S, *first_z; /* that state */
     int64_t block;             /* the next one */
+    bool together;             /* one call for all sequences, of which there are at most 8 */
     double *reads;             /* [WORLD_BLOCKS, layers, batch, WORLD_STATE]: what each block read */
 } world;
 
@@ -127,40 +128,67 @@ static inline lt_tensor world_new(world *w, int ndim, const int64_t *shape) {
     return t;
 }
 
-/* One block of one layer and sequence reads and commits. */
-static inline lt_status world_visit(world *w, int layer, int sequence, int64_t block, bool needs_grad,
-                                    lt_var **sum_S, lt_var **sum_z) {
+/* A reader with random states of its own. */
+static inline lt_reader world_reader(world *w, int layer, int sequence, int64_t block, bool needs_grad) {
     int segments = w->frames / w->box.frames;
-    lt_var *S[8], *z[8];
-    double values[WORLD_STATE], r[WORLD_H * WORLD_D];
+    lt_reader reader = {
+        .layer = layer, .sequence = sequence, .block = block, .t = 0.5, .own_count = segments};
+    double values[WORLD_STATE];
+    reader.first_frame = block * w->frames;
+    reader.own_S = lt_tape_saved(&w->tape, (size_t)segments * sizeof *reader.own_S);
+    reader.own_z = lt_tape_saved(&w->tape, (size_t)segments * sizeof *reader.own_z);
     for (int i = 0; i < segments; i++) {
         bool first = layer == 0 && sequence == 0 && block == w->nudged_block && i == 0;
         world_state(w, layer, sequence, block, i, values);
         if (first) values[w->nudged] += w->nudge;
-        world_upload(w, values, needs_grad, &S[i], &z[i]);
-        if (first) w->first_S = S[i], w->first_z = z[i];
+        world_upload(w, values, needs_grad, &reader.own_S[i], &reader.own_z[i]);
+        if (first) w->first_S = reader.own_S[i], w->first_z = reader.own_z[i];
     }
+    return reader;
+}
+
+/* One block of one layer and of `count` sequences, from `first` on, reads and commits. */
+static inline lt_status world_visit_all(world *w, int layer, int first, int count, int64_t block,
+                                        bool needs_grad, lt_ag_sum *sums) {
+    lt_reader readers[8] = {{0}};
+    lt_commit commits[8];
     lt_rope rope = {.frames = w->frames, .height = 2, .width = 3, .theta = 10000};
-    lt_reader reader = {
-        .layer = layer, .sequence = sequence, .block = block, .t = 0.5, .own_count = segments};
-    reader.first_frame = block * w->frames;
-    reader.own_S = S, reader.own_z = z;
+    double r[WORLD_H * WORLD_D];
+    for (int i = 0; i < count; i++) readers[i] = world_reader(w, layer, first + i, block, needs_grad);
+    LT_TRY(lt_cache_read(&w->cache, &w->tape, count, readers, sums));
+    for (int i = 0; i < count; i++) {
+        sums[i].out_S = world_new(w, LT_DIMS(WORLD_H, WORLD_D, WORLD_D));
+        sums[i].out_z = world_new(w, LT_DIMS(WORLD_H, WORLD_D));
+    }
+    LT_TRY(lt_ag_attn_combine(&w->tape, count, sums));
+    for (int i = 0; i < count; i++) {
+        double *read = world_read(w, block % WORLD_BLOCKS, layer, first + i);
+        LT_TRY(lt_host_read(&w->ctx, &sums[i].sum_S->value, read));
+        LT_TRY(lt_host_read(&w->ctx, &sums[i].sum_z->value, read + WORLD_H * WORLD_D * WORLD_D));
+        commits[i] = (lt_commit){.reader = readers[i], .rope = &rope, .box = w->box};
+        commits[i].motion = (float)(block % 5);
+        commits[i].r = world_new(w, LT_DIMS(WORLD_H, WORLD_D));
+        for (int k = 0; k < WORLD_H * WORLD_D; k++) r[k] = 1 + k % 3;
+        LT_TRY(lt_host_write(&w->ctx, &commits[i].r, r));
+    }
+    return lt_cache_commit(&w->cache, &w->tape, count, commits);
+}
+
+static inline lt_status world_visit(world *w, int layer, int sequence, int64_t block, bool needs_grad,
+                                    lt_var **sum_S, lt_var **sum_z) {
     lt_ag_sum sum;
-    LT_TRY(lt_cache_read(&w->cache, &w->tape, 1, &reader, &sum));
-    sum.out_S = world_new(w, LT_DIMS(WORLD_H, WORLD_D, WORLD_D));
-    sum.out_z = world_new(w, LT_DIMS(WORLD_H, WORLD_D));
-    LT_TRY(lt_ag_attn_combine(&w->tape, 1, &sum));
+    LT_TRY(world_visit_all(w, layer, sequence, 1, block, needs_grad, &sum));
     *sum_S = sum.sum_S;
     *sum_z = sum.sum_z;
-    lt_tensor mass = world_new(w, LT_DIMS(WORLD_H, WORLD_D));
-    for (int i = 0; i < WORLD_H * WORLD_D; i++) r[i] = 1 + i % 3;
-    LT_TRY(lt_host_write(&w->ctx, &mass, r));
-    double *read = world_read(w, block % WORLD_BLOCKS, layer, sequence);
-    LT_TRY(lt_host_read(&w->ctx, &(*sum_S)->value, read));
-    LT_TRY(lt_host_read(&w->ctx, &(*sum_z)->value, read + WORLD_H * WORLD_D * WORLD_D));
-    lt_commit commit = {.reader = reader, .r = mass, .rope = &rope, .box = w->box};
-    commit.motion = (float)(block % 5);
-    return lt_cache_commit(&w->cache, &w->tape, 1, &commit);
+    return LT_OK;
+}
+
+/* All sequences of a block: together, or one after the other. */
+static inline lt_status world_block(world *w, int layer, int64_t block, bool needs_grad, lt_ag_sum *sums) {
+    int batch = w->cache.shape.batch;
+    if (w->together) return world_visit_all(w, layer, 0, batch, block, needs_grad, sums);
+    for (int b = 0; b < batch; b++) LT_TRY(world_visit_all(w, layer, b, 1, block, needs_grad, &sums[b]));
+    return LT_OK;
 }
 
 /* Streams `blocks` blocks, one forward each. */
@@ -168,10 +196,9 @@ static inline lt_status world_stream(world *w, int64_t blocks) {
     for (int64_t end = w->block + blocks; w->block < end; w->block++) {
         lt_tape_reset(&w->tape);
         for (int l = 0; l < w->cache.shape.layers; l++) {
-            lt_var *S, *z;
+            lt_ag_sum sums[8];
             LT_TRY(lt_cache_layer_begin(&w->cache, &w->tape, l));
-            for (int b = 0; b < w->cache.shape.batch; b++)
-                LT_TRY(world_visit(w, l, b, w->block, false, &S, &z));
+            LT_TRY(world_block(w, l, w->block, false, sums));
         }
         LT_TRY(lt_cache_forward_end(&w->cache, &w->tape, true));
     }
@@ -183,12 +210,11 @@ static inline lt_status world_whole(world *w, int64_t blocks, bool needs_grad, l
     lt_tape_reset(&w->tape);
     for (int l = 0; l < w->cache.shape.layers; l++) {
         LT_TRY(lt_cache_layer_begin(&w->cache, &w->tape, l));
-        for (int64_t i = 0; i < blocks; i++)
-            for (int b = 0; b < w->cache.shape.batch; b++) {
-                lt_var *sum_S, *sum_z;
-                LT_TRY(world_visit(w, l, b, i, needs_grad, &sum_S, &sum_z));
-                if (S && l == 0 && b == 0) S[i] = sum_S, z[i] = sum_z;
-            }
+        for (int64_t i = 0; i < blocks; i++) {
+            lt_ag_sum sums[8];
+            LT_TRY(world_block(w, l, i, needs_grad, sums));
+            if (S && l == 0) S[i] = sums[0].sum_S, z[i] = sums[0].sum_z;
+        }
     }
     return lt_cache_forward_end(&w->cache, &w->tape, false);
 }

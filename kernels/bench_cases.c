@@ -79,6 +79,11 @@ static void rms_norm(lt_bench *b) {
     CALL(b, lt_rms_norm_args, .x = packed_q(b), .weight = NEW(C), .y = NEW(G, T, C), .eps = 1e-5);
 }
 
+static void rms_scale(lt_bench *b) {
+    SIZES;
+    CALL(b, lt_rms_scale_args, .x = packed_q(b), .scale = NEW(G, T), .eps = 1e-5);
+}
+
 static void rms_norm_backward(lt_bench *b) {
     SIZES;
     CALL(b, lt_rms_norm_backward_args, .dy = NEW(G, T, C), .x = packed_q(b), .weight = NEW(C),
@@ -318,6 +323,7 @@ static const lt_bench_setup setups[LT_OP_COUNT] = {
     [LT_OP_NORM_MODULATE_BACKWARD] = norm_modulate_backward,
     [LT_OP_GATED_RESIDUAL_NORM] = gated_residual_norm,
     [LT_OP_RMS_NORM] = rms_norm,
+    [LT_OP_RMS_SCALE] = rms_scale,
     [LT_OP_RMS_NORM_BACKWARD] = rms_norm_backward,
     [LT_OP_UNARY] = unary,
     [LT_OP_UNARY_BACKWARD] = unary_backward,

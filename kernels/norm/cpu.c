@@ -137,21 +137,33 @@ static inline float inverse_rms(const float *x, int64_t n, float eps) {
 }
 
 /* y may be x: each element is read before it is written. */
-static void rms_row(const float *x, const float *restrict weight, float *y, int64_t n, float eps) {
+static void rms_row(const float *x, const float *restrict weight, const float *restrict gain, float *y,
+                    int64_t n, float eps) {
     float inverse = inverse_rms(x, n, eps);
 #pragma omp simd
-    for (int64_t c = 0; c < n; c++) y[c] = x[c] * inverse * weight[c];
+    for (int64_t c = 0; c < n; c++) y[c] = x[c] * inverse * (gain ? weight[c] * gain[c] : weight[c]);
 }
 
 lt_status lt_rms_norm_cpu(lt_ctx *ctx, const void *args, void *workspace) {
     (void)ctx, (void)workspace;
     const lt_rms_norm_args *a = args;
     lt_rows xr = lt_rows_of(&a->x, 1), yr = lt_rows_of(&a->y, 1);
-    const float *x = a->x.data, *weight = a->weight.data;
+    const float *x = a->x.data, *weight = a->weight.data, *gain = a->gain.data;
     float *y = a->y.data;
 #pragma omp parallel for schedule(static) if (xr.rows * xr.columns >= LT_PARALLEL_FROM)
     for (int64_t r = 0; r < xr.rows; r++)
-        rms_row(x + r * xr.ld, weight, y + r * yr.ld, xr.columns, (float)a->eps);
+        rms_row(x + r * xr.ld, weight, gain, y + r * yr.ld, xr.columns, (float)a->eps);
+    return LT_OK;
+}
+
+lt_status lt_rms_scale_cpu(lt_ctx *ctx, const void *args, void *workspace) {
+    (void)ctx, (void)workspace;
+    const lt_rms_scale_args *a = args;
+    lt_rows xr = lt_rows_of(&a->x, 1);
+    const float *x = a->x.data;
+    float *scale = a->scale.data;
+#pragma omp parallel for schedule(static) if (xr.rows * xr.columns >= LT_PARALLEL_FROM)
+    for (int64_t r = 0; r < xr.rows; r++) scale[r] = inverse_rms(x + r * xr.ld, xr.columns, (float)a->eps);
     return LT_OK;
 }
 

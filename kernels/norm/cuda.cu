@@ -7,7 +7,7 @@
 typedef struct norm_args {
     const void *x;
     void *y;
-    const float *shift, *scale; /* NULL: absent. RMS norm: scale is its weight */
+    const float *shift, *scale; /* NULL: absent. RMS norm: scale is its weight, shift its gain */
     int64_t x_ld, y_ld, shift_ld, scale_ld;
     int64_t rows, group_rows, columns;
     float eps;
@@ -17,36 +17,6 @@ typedef struct norm_args {
     const float *gate; /* NULL: 1 */
     int64_t gate_ld;
 } norm_args;
-
-enum { ROWS_A_BLOCK = 4, LONG_ROW_THREADS = 256 };
-
-template <typename T, bool WARP, bool CENTRED, int K>
-static __device__ __forceinline__ void moments(const uint4 (&raw)[K], int first, int step, int columns,
-                                               float eps, float *mean, float *inverse) {
-    constexpr int V = lt_pack_of<T>;
-    __shared__ float shared[2][32];
-    float sum[1] = {0}, squares[1] = {0}, v[V];
-    *mean = 0;
-    if (CENTRED) {
-#pragma unroll
-        for (int k = 0; k < K; k++) {
-            lt_unpack<T>(raw[k], v);
-#pragma unroll
-            for (int i = 0; i < V; i++) sum[0] += v[i];
-        }
-        sum_team<1, WARP>(sum, shared);
-        *mean = sum[0] / (float)columns;
-    }
-#pragma unroll
-    for (int k = 0; k < K; k++)
-        if (first + k * step < columns) {
-            lt_unpack<T>(raw[k], v);
-#pragma unroll
-            for (int i = 0; i < V; i++) squares[0] += (v[i] - *mean) * (v[i] - *mean);
-        }
-    sum_team<1, WARP>(squares, shared + 1);
-    *inverse = rsqrtf(squares[0] / (float)columns + eps);
-}
 
 /* x + gate * h, rounded as it is stored. */
 template <typename T, int V>
@@ -89,7 +59,8 @@ static __device__ __forceinline__ void load_packs(const norm_args &a, int64_t ro
     }
 }
 
-/* V elements of (x - mean) * inverse * (1 + scale) + shift; without scale there is no shift either. */
+/* V elements of (x - mean) * inverse * (1 + scale) + shift; without scale there is no shift either. RMS norm: of x * inverse *
+ * (scale * shift), where shift, its gain, may be absent. */
 template <bool CENTRED, int V>
 static __device__ __forceinline__ void modulate(float (&v)[V], float mean, float inverse, const float *shift,
                                                 const float *scale) {
@@ -101,10 +72,11 @@ static __device__ __forceinline__ void modulate(float (&v)[V], float mean, float
     for (int i = 0; i < V; i += F) {
         float factor[F], offset[F] = {};
         lt_load_n<F>(scale + i, factor);
-        if (CENTRED) lt_load_n<F>(shift + i, offset);
+        if (CENTRED || shift) lt_load_n<F>(shift + i, offset);
 #pragma unroll
         for (int j = 0; j < F; j++)
-            v[i + j] = CENTRED ? v[i + j] * (1.0f + factor[j]) + offset[j] : v[i + j] * factor[j];
+            v[i + j] = CENTRED ? v[i + j] * (1.0f + factor[j]) + offset[j]
+                               : v[i + j] * (shift ? factor[j] * offset[j] : factor[j]);
     }
 }
 
@@ -127,7 +99,7 @@ static __global__ void __launch_bounds__(WARP ? 32 * ROWS_A_BLOCK : LONG_ROW_THR
         float v[V];
         if (c >= columns) break;
         lt_unpack<T>(raw[k], v);
-        modulate<CENTRED>(v, mean, inverse, shift + c, a.scale ? scale + c : NULL);
+        modulate<CENTRED>(v, mean, inverse, a.shift ? shift + c : NULL, a.scale ? scale + c : NULL);
         lt_store_raw<T>(a.y, row * a.y_ld + c, lt_repack<T>(v));
     }
 }
@@ -165,7 +137,7 @@ template <typename T, bool CENTRED, bool BRANCH> static __global__ void norm_pla
     float inverse = rsqrtf(squares[0] / (float)a.columns + a.eps);
     for (int64_t c = threadIdx.x; c < a.columns; c += blockDim.x) {
         float v[1] = {lt_load(x + c)};
-        modulate<CENTRED>(v, mean, inverse, shift + c, a.scale ? scale + c : NULL);
+        modulate<CENTRED>(v, mean, inverse, a.shift ? shift + c : NULL, a.scale ? scale + c : NULL);
         lt_store(y + c, v[0]);
     }
 }
@@ -233,8 +205,17 @@ extern "C" lt_status lt_rms_norm_cuda(lt_ctx *ctx, const void *args, void *works
     (void)workspace;
     const lt_rms_norm_args *a = (const lt_rms_norm_args *)args;
     lt_rows x = lt_rows_of(&a->x, 1), y = lt_rows_of(&a->y, 1);
-    norm_args n = {a->x.data, a->y.data, NULL,      (const float *)a->weight.data,
-                   x.ld,      y.ld,      0,         0, /* one group: all rows share the weight */
-                   x.rows,    x.rows,    x.columns, (float)a->eps};
+    norm_args n = {a->x.data,
+                   a->y.data,
+                   (const float *)a->gain.data,
+                   (const float *)a->weight.data,
+                   x.ld,
+                   y.ld,
+                   0,
+                   0, /* one group: rows share weights */
+                   x.rows,
+                   x.rows,
+                   x.columns,
+                   (float)a->eps};
     LT_CUDA_BY_DTYPE(a->x.dtype, T, return (run_rows<T, false, false>(ctx, n)));
 }

@@ -80,12 +80,21 @@ lt_status lt_rms_norm_naive(lt_ctx *ctx, const void *args, void *workspace) {
     (void)ctx, (void)workspace;
     const lt_rms_norm_args *a = args;
     lt_rows xr = lt_rows_of(&a->x, 1), yr = lt_rows_of(&a->y, 1);
-    const double *weight = a->weight.data;
+    const double *weight = a->weight.data, *gain = a->gain.data;
     for (int64_t r = 0; r < xr.rows; r++) {
         const double *x = (const double *)a->x.data + r * xr.ld;
         double *y = (double *)a->y.data + r * yr.ld, inverse = inverse_rms(x, xr.columns, a->eps);
-        for (int64_t c = 0; c < xr.columns; c++) y[c] = x[c] * inverse * weight[c];
+        for (int64_t c = 0; c < xr.columns; c++) y[c] = x[c] * inverse * weight[c] * (gain ? gain[c] : 1);
     }
+    return LT_OK;
+}
+
+lt_status lt_rms_scale_naive(lt_ctx *ctx, const void *args, void *workspace) {
+    (void)ctx, (void)workspace;
+    const lt_rms_scale_args *a = args;
+    lt_rows xr = lt_rows_of(&a->x, 1);
+    for (int64_t r = 0; r < xr.rows; r++)
+        ((double *)a->scale.data)[r] = inverse_rms((const double *)a->x.data + r * xr.ld, xr.columns, a->eps);
     return LT_OK;
 }
 

@@ -48,8 +48,19 @@ typedef struct lt_rms_norm_args {
     lt_tensor weight; /* [C] */
     lt_tensor y;      /* [..., C], rows may be strided; may be x */
     double eps;
+    lt_tensor
+        gain; /* [C]: y is multiplied by this as well; or empty. For passes that nothing looks back at */
 } lt_rms_norm_args;
 lt_status lt_rms_norm_forward(lt_ctx *ctx, const lt_rms_norm_args *args);
+
+/* scale = 1 / sqrt(mean(x^2) + eps): what RMS norm multiplies each row by, for ops that multiply as they load (attention), so that
+ * nothing is written of the size of x. The bits are those within lt_rms_norm_forward. */
+typedef struct lt_rms_scale_args {
+    lt_tensor x;     /* [..., C], rows may be strided */
+    lt_tensor scale; /* [...] contiguous: a sum, as weights are */
+    double eps;
+} lt_rms_scale_args;
+lt_status lt_rms_scale_forward(lt_ctx *ctx, const lt_rms_scale_args *args);
 
 typedef struct lt_rms_norm_backward_args {
     lt_tensor dy, x, weight;

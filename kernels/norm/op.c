@@ -85,9 +85,23 @@ lt_status lt_rms_norm_describe(const lt_ctx *ctx, const void *args, lt_cost *cos
     int64_t channels = a->weight.shape[0];
     LT_TRY(lt_expect_matrix("rms_norm", "x", &a->x, dtype, false, -1, channels));
     LT_TRY(lt_expect_matrix("rms_norm", "y", &a->y, dtype, false, lt_rows_of(&a->x, 1).rows, channels));
+    LT_TRY(LT_EXPECT_DENSE("rms_norm", "gain", &a->gain, sum_dtype, true, channels));
     double elements = (double)lt_numel(&a->x);
-    cost->flops = 4 * elements;
+    cost->flops = (lt_is_empty(&a->gain) ? 4 : 5) * elements;
     cost->bytes = 2 * elements * (double)lt_dtype_size(dtype);
+    return LT_OK;
+}
+
+lt_status lt_rms_scale_describe(const lt_ctx *ctx, const void *args, lt_cost *cost) {
+    const lt_rms_scale_args *a = args;
+    lt_dtype dtype = dtype_of(ctx, &a->x), sum_dtype = lt_ctx_sum_dtype(ctx);
+    LT_CHECK(a->x.ndim >= 2, LT_FAILED, "op rms_scale: operand x has %d dimensions, expected at least 2",
+             a->x.ndim);
+    LT_TRY(lt_expect_matrix("rms_scale", "x", &a->x, dtype, false, -1, a->x.shape[a->x.ndim - 1]));
+    LT_TRY(lt_expect_dense("rms_scale", "scale", &a->scale, sum_dtype, false, a->x.ndim - 1, a->x.shape));
+    double elements = (double)lt_numel(&a->x), rows = (double)lt_numel(&a->scale);
+    cost->flops = 2 * elements;
+    cost->bytes = elements * (double)lt_dtype_size(dtype) + rows * (double)lt_dtype_size(sum_dtype);
     return LT_OK;
 }
 
@@ -120,6 +134,9 @@ lt_status lt_gated_residual_norm_forward(lt_ctx *ctx, const lt_gated_residual_no
 }
 lt_status lt_rms_norm_forward(lt_ctx *ctx, const lt_rms_norm_args *args) {
     return lt_op_run(ctx, LT_OP_RMS_NORM, args);
+}
+lt_status lt_rms_scale_forward(lt_ctx *ctx, const lt_rms_scale_args *args) {
+    return lt_op_run(ctx, LT_OP_RMS_SCALE, args);
 }
 lt_status lt_rms_norm_backward(lt_ctx *ctx, const lt_rms_norm_backward_args *args) {
     return lt_op_run(ctx, LT_OP_RMS_NORM_BACKWARD, args);

@@ -182,6 +182,73 @@ static void rms_norm_works_in_place(void) {
     CHECK_OK(lt_check_end(&c));
 }
 
+/* x is a third of rows; the factors times x have the bits of the norm on a CPU, and nearly so on a GPU. */
+static void scale_of(rms_case r) {
+    lt_check c;
+    int C = r.channels;
+    for (lt_check_begin(&c, (uint64_t)(r.rows + C + 1)), c.bf16 = true; lt_check_next(&c);) {
+        lt_tensor x = lt_slice(operand(&c, r, LT_CHECK_INPUT, 3 * C), 1, r.at, C), weight = LT_IN_SUM(&c, C);
+        lt_rms_scale_args s = {.x = x, .scale = LT_OUT_SUM(&c, r.rows), .eps = 1e-5};
+        lt_rms_norm_args f = {.x = x, .weight = weight, .y = operand(&c, r, LT_CHECK_OUTPUT, C), .eps = 1e-5};
+        for (int i = 0; i < C; i++) lt_check_set(&weight, i, 1);
+        LT_CHECK_RUN(&c, lt_rms_scale_forward(&c.ctx, &s));
+        LT_CHECK_RUN(&c, lt_rms_norm_forward(&c.ctx, &f));
+        for (int64_t i = 0; !c.skipped && f.y.dtype == LT_F32 && i < lt_numel(&f.y); i++) {
+            float product = (float)lt_check_get(&x, i) * (float)lt_check_get(&s.scale, i / C);
+            CHECK_NEAR(lt_check_get(&f.y, i), product, c.cuda ? 1e-6 * fabs(product) : 0);
+        }
+    }
+    CHECK_OK(lt_check_end(&c));
+}
+
+static void rms_scale_is_the_factor_within_rms_norm(void) {
+    scale_of((rms_case){1, 128, 0, false, false});
+    scale_of((rms_case){63, 60, 0, false, false});
+    scale_of((rms_case){1000, 1, 0, false, false});
+    scale_of((rms_case){70, 64, 3, false, false}); /* no multiple of 16 bytes */
+    scale_of((rms_case){70, 256, 8, false, false});
+    scale_of((rms_case){37, 760, 0, false, true});
+    scale_of((rms_case){37, 2240, 2240, false, false});
+    scale_of((rms_case){9, 3592, 8, false, false});
+    scale_of((rms_case){9, 7176, 8, false, false});
+    scale_of((rms_case){5, 18440, 0, false, false});
+    scale_of((rms_case){0, 64, 0, false, false});
+}
+
+/* [G, T] factors of q in packed [G, T, 3 C]; rows of zeros, and rows that are no numbers, which stay so. */
+static void rms_scale_has_a_factor_for_each_token(void) {
+    lt_check c;
+    for (lt_check_begin(&c, 10), c.bf16 = true; lt_check_next(&c);) {
+        lt_tensor packed = LT_IN(&c, 2, 21, 3 * 64), x = lt_slice(packed, 2, 64, 64);
+        for (int i = 0; i < 64; i++) lt_check_set(&x, 64 + i, 0);
+        lt_check_set(&x, 2 * 64 + 5, NAN);
+        lt_check_set(&x, 3 * 64 + 5, INFINITY);
+        lt_rms_scale_args s = {.x = x, .scale = LT_OUT_SUM(&c, 2, 21), .eps = 1e-4};
+        LT_CHECK_RUN(&c, lt_rms_scale_forward(&c.ctx, &s));
+        CHECK_NEAR(lt_check_get(&s.scale, 1), 100, 1e-4);
+        CHECK(isnan(lt_check_get(&s.scale, 2)) && lt_check_get(&s.scale, 3) == 0);
+        lt_rms_scale_args bad = s;
+        bad.scale = lt_slice(s.scale, 1, 0, 20);
+        CHECK_FAILS(lt_rms_scale_forward(&c.ctx, &bad), LT_FAILED, "op rms_scale: operand scale is");
+    }
+    CHECK_OK(lt_check_end(&c));
+}
+
+static void a_gain_multiplies_the_weight(void) {
+    static const int widths[] = {60, 64, 2240, 7176};
+    for (int i = 0; i < 4; i++) {
+        lt_check c;
+        int C = widths[i];
+        for (lt_check_begin(&c, 11), c.bf16 = true; lt_check_next(&c);) {
+            lt_tensor x = LT_INOUT(&c, 20, C);
+            lt_rms_norm_args f = {
+                .x = x, .weight = LT_IN_SUM(&c, C), .y = x, .eps = 1e-5, .gain = LT_IN_SUM(&c, C)};
+            LT_CHECK_RUN(&c, lt_rms_norm_forward(&c.ctx, &f));
+        }
+        CHECK_OK(lt_check_end(&c));
+    }
+}
+
 static void rms_norm_gradients_are_the_derivatives(void) {
     lt_check c;
     for (lt_check_begin(&c, 6), c.bf16 = true; lt_check_next(&c);) {
@@ -276,6 +343,9 @@ int main(int argc, char **argv) {
     RUN(rms_norm_equals_naive_on_rows_of_a_packed_tensor);
     RUN(rms_norm_equals_naive_at_all_widths_and_alignments);
     RUN(rms_norm_works_in_place);
+    RUN(rms_scale_is_the_factor_within_rms_norm);
+    RUN(rms_scale_has_a_factor_for_each_token);
+    RUN(a_gain_multiplies_the_weight);
     RUN(rms_norm_gradients_are_the_derivatives);
     RUN(absent_gradients_are_not_computed);
     RUN(wrong_shapes_are_named);

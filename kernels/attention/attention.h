@@ -9,6 +9,10 @@
  * q and k arrive after their RMS norm, before ReLU and rotation: both happen inside. Nothing of size tokens x tokens or
  * tokens x d x d is stored.
  *
+ * Where nothing looks back at q and k, state and output apply the norms too, as they load, in float32: k_gain and k_scale, q_gain
+ * below. They are the norm's weights per head and channel, and the factor of each token (lt_rms_scale_forward), which all its heads
+ * share. q has no such factor: o and r stay as they are when a token's q is multiplied by a positive number.
+ *
  * q, k, v, o and their gradients are activations (lt_ctx_dtype); S, z, r, weights, dots and their gradients are sums
  * (lt_ctx_sum_dtype: float32 on CUDA whatever the precision of q, k, v). On CUDA heads have at most 256 channels.
  *
@@ -39,8 +43,9 @@ typedef struct lt_attn_state_args {
     lt_tensor k, v; /* [G, T, H, D]: G blocks of T = frames * height * width tokens; [H, D] contiguous */
     lt_rope rope;
     lt_segment_box box;
-    lt_tensor S; /* [G, E, H, D, D] contiguous: row = key channel, column = value channel */
-    lt_tensor z; /* [G, E, H, D] contiguous */
+    lt_tensor S;               /* [G, E, H, D, D] contiguous: row = key channel, column = value channel */
+    lt_tensor z;               /* [G, E, H, D] contiguous */
+    lt_tensor k_gain, k_scale; /* [H, D], [G, T] contiguous: b_j = phi(k_j k_scale_j k_gain); or both empty */
 } lt_attn_state_args;
 lt_status lt_attn_state_forward(lt_ctx *ctx, const lt_attn_state_args *args);
 
@@ -97,8 +102,9 @@ typedef struct lt_attn_output_args {
     lt_tensor q;    /* [G, T, H, D]; [H, D] contiguous */
     lt_tensor S, z; /* [G, H, D, D], [G, H, D] contiguous */
     lt_rope rope;
-    lt_tensor o; /* [G, T, H, D]; [H, D] contiguous */
-    lt_tensor r; /* [G, H, D] contiguous, or empty */
+    lt_tensor o;      /* [G, T, H, D]; [H, D] contiguous */
+    lt_tensor r;      /* [G, H, D] contiguous, or empty */
+    lt_tensor q_gain; /* [H, D] contiguous: a_i = phi(q_i q_gain); or empty */
 } lt_attn_output_args;
 lt_status lt_attn_output_forward(lt_ctx *ctx, const lt_attn_output_args *args);
 

@@ -27,7 +27,15 @@ size_t lt_attn_output_cpu_bytes(const lt_attn_shape *shape, const lt_rope *rope)
 /* A thread's part of the workspace; r is the item's. */
 typedef struct parts {
     float *base, *S, *z, *queries, *product, *r;
+    const float *gain; /* of the head's channels, or NULL */
 } parts;
+
+/* phi(q), channels [c, c + LT_LANES). */
+LT_INLINE lt_v features(const float *q, const float *gain, int64_t c, int64_t d) {
+    lt_v x = lt_v_load_part(q + c, d - c);
+    if (gain) x = x * lt_v_load_part(gain + c, d - c);
+    return lt_v_relu(x);
+}
 
 static parts split(float *memory, const plan *p, float *r) {
     parts x = {.base = memory, .r = r};
@@ -39,13 +47,13 @@ static parts split(float *memory, const plan *p, float *r) {
 }
 
 /* 1 / (z.a) of each token, 0 where z.a = 0; whether there is such a token. */
-static bool masses(const plan *p, int tokens, const float *q, int64_t step, const float *z, float *inverse) {
+static bool masses(const plan *p, int tokens, const float *q, int64_t step, const parts *x, float *inverse) {
     int64_t d = p->shape.dim, padded = p->padded;
     bool any = false;
     for (int64_t n = 0; n < tokens; n++) {
         lt_v mass = {0};
         for (int64_t c = 0; c < padded; c += LT_LANES)
-            mass += lt_v_relu(lt_v_load_part(q + n * step + c, d - c)) * lt_v_load(z + c);
+            mass += features(q + n * step, x->gain, c, d) * lt_v_load(x->z + c);
         float total = lt_v_sum(mass);
         any |= total == 0;
         inverse[n] = total != 0 ? 1 / total : 0;
@@ -63,7 +71,7 @@ static void pack(const plan *p, lt_walk *walk, int tokens, const float *q, int64
             lt_run_angles angles = lt_walk_angles(walk, c);
             lt_v sum = lt_v_load(x->r + c);
             for (int64_t i = 0; i < run; i++) {
-                lt_v a = lt_v_relu(lt_v_load_part(q + (n + i) * step + c, d - c)) * inverse[n + i];
+                lt_v a = features(q + (n + i) * step, x->gain, c, d) * inverse[n + i];
                 sum += a;
                 lt_v_store(x->queries + (n + i) * padded + c, lt_rotate(a, &angles, i));
             }
@@ -76,7 +84,7 @@ static void run_chunk(const plan *p, lt_walk *walk, int tokens, const float *S, 
                       int64_t q_step, float *o, int64_t o_step, const parts *x) {
     int64_t d = p->shape.dim, padded = p->padded;
     float inverse[LT_ATTN_CHUNK];
-    bool any = masses(p, tokens, q, q_step, x->z, inverse), direct = padded == d;
+    bool any = masses(p, tokens, q, q_step, x, inverse), direct = padded == d;
     pack(p, walk, tokens, q, q_step, inverse, x);
     float *to = direct ? o : x->product;
     lt_tile_product(tokens, padded, d, x->queries, padded, 1, S, padded, to, direct ? o_step : padded, false);
@@ -86,13 +94,14 @@ static void run_chunk(const plan *p, lt_walk *walk, int tokens, const float *S, 
 }
 
 static void run_item(const plan *p, const lt_attn_output_args *a, const lt_angles *angles, int64_t index,
-                     const parts *x) {
+                     parts *x) {
     int64_t item = index / p->spans.count, block = item / p->shape.heads, head = item % p->shape.heads;
     int64_t d = p->shape.dim, T = p->shape.tokens, first = index % p->spans.count * p->spans.tokens;
     int64_t last = first + p->spans.tokens < T ? first + p->spans.tokens : T;
     const float *S = (const float *)a->S.data + item * d * d;
     const float *q = (const float *)a->q.data + block * a->q.stride[0] + head * d;
     float *o = (float *)a->o.data + block * a->o.stride[0] + head * d;
+    x->gain = lt_is_empty(&a->q_gain) ? NULL : (const float *)a->q_gain.data + head * d;
     if (p->padded != d) lt_tile_pad(d, d, S, d, x->S), S = x->S;
     lt_tile_pad(1, d, (const float *)a->z.data + item * d, d, x->z);
     memset(x->r, 0, (size_t)p->padded * sizeof *x->r);

@@ -31,15 +31,23 @@ size_t lt_attn_state_cpu_bytes(const lt_attn_shape *shape, const lt_rope *rope, 
     return (size_t)floats * sizeof(float) + lt_angles_bytes(rope, shape);
 }
 
+/* The norm that k still lacks: of a head's channels and of a run's tokens. gain NULL: none. */
+typedef struct norm {
+    const float *gain, *scale;
+} norm;
+
 /* Packs R phi(k) and v of a run and adds phi(k) to z, one vector of channels after the other. */
-static void pack_run(const plan *p, const lt_walk *walk, int run, const float *k, int64_t k_step,
+static void pack_run(const plan *p, const lt_walk *walk, int run, const float *k, int64_t k_step, norm n,
                      const float *v, int64_t v_step, float *keys, float *values, float *z) {
     int64_t d = p->shape.dim, padded = p->padded;
     for (int64_t c = 0; c < padded; c += LT_LANES) {
         lt_run_angles angles = lt_walk_angles(walk, c);
-        lt_v sum = lt_v_load(z + c);
+        lt_v sum = lt_v_load(z + c), gain = {0};
+        if (n.gain) gain = lt_v_load_part(n.gain + c, d - c);
         for (int64_t i = 0; i < run; i++) {
-            lt_v b = lt_v_relu(lt_v_load_part(k + i * k_step + c, d - c));
+            lt_v b = lt_v_load_part(k + i * k_step + c, d - c);
+            if (n.gain) b = b * n.scale[i] * gain;
+            b = lt_v_relu(b);
             sum += b;
             lt_v_store(keys + i * padded + c, lt_rotate(b, &angles, i));
             lt_v_store(values + i * padded + c, lt_v_load_part(v + i * v_step + c, d - c));
@@ -57,7 +65,11 @@ static void pack(const plan *p, const lt_attn_state_args *a, lt_walk *walk, int6
             (const float *)a->k.data + walk->block * a->k.stride[0] + token * a->k.stride[1] + head * d;
         const float *v =
             (const float *)a->v.data + walk->block * a->v.stride[0] + token * a->v.stride[1] + head * d;
-        pack_run(p, walk, run, k, a->k.stride[1], v, a->v.stride[1], keys + n * p->padded,
+        norm lacks = {0};
+        if (!lt_is_empty(&a->k_gain))
+            lacks = (norm){(const float *)a->k_gain.data + head * d,
+                           (const float *)a->k_scale.data + walk->block * p->shape.tokens + token};
+        pack_run(p, walk, run, k, a->k.stride[1], lacks, v, a->v.stride[1], keys + n * p->padded,
                  values + n * p->padded, z);
     }
 }

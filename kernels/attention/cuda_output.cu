@@ -30,6 +30,7 @@ extern "C" lt_status lt_attn_output_cuda(lt_ctx *ctx, const void *untyped, void 
     read.boxes = lt_attn_boxes_of(&a->rope, whole);
     read.chunks = lt_attn_read_chunks(&shape, &a->rope, whole, wants_r);
     bool folds = wants_r && read.chunks.count > 1;
+    read.gain = (const float *)a->q_gain.data;
     read.r = (float *)a->r.data;
     if (folds) read.r = (float *)((char *)workspace + lt_rope_table_bytes(&a->rope, &shape));
     LT_TRY(lt_attn_read(ctx, &read));

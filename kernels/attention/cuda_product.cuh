@@ -16,7 +16,8 @@ typedef struct lt_attn_read_args {
     lt_rope_table table;
     lt_attn_boxes boxes;
     lt_attn_chunks chunks;
-    bool add; /* to y */
+    bool add;          /* to y */
+    const float *gain; /* [H, D]: phi(a_i gain) for phi(a_i), or NULL; only with z */
 } lt_attn_read_args;
 lt_status lt_attn_read(lt_ctx *ctx, const lt_attn_read_args *args);
 

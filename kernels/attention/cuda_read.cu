@@ -1,9 +1,12 @@
 #include "kernels/attention/cuda_product.cuh"
 
+/* y as it is; divided by z . features; and that of features of a gained. */
+enum read_kind { PLAIN, DIVIDED, GAINED };
+
 template <typename T> struct read_plan {
     lt_attn_tokens<const T> a;
     lt_attn_tokens<T> y;
-    const float *S, *z;
+    const float *S, *z, *gain;
     float *r;
     lt_rope_table table;
     lt_attn_boxes boxes;
@@ -27,10 +30,11 @@ static __device__ __forceinline__ void load_matrix(const read_plan<T> &p, int pa
 }
 
 /* What a thread does with features: it has the same PARTS quads of every token that it loads. */
-template <typename T, int M, int PARTS, bool NORMALISED> struct features {
+template <typename T, int M, int PARTS, read_kind KIND> struct features {
+    static constexpr bool NORMALISED = KIND != PLAIN;
     static constexpr int QUADS = 4 * M, ROWS = LT_ATTN_THREADS / QUADS, PASSES = LT_ATTN_TILE / ROWS;
     int quad, row;
-    float z[PARTS][4], r[PARTS][4];
+    float z[PARTS][4], r[PARTS][4], gain[PARTS][4];
 
     __device__ __forceinline__ features(const read_plan<T> &p) {
         quad = threadIdx.x % QUADS;
@@ -40,6 +44,9 @@ template <typename T, int M, int PARTS, bool NORMALISED> struct features {
             int channel = channel_of(i / 4) + i % 4;
             z[i / 4][i % 4] = NORMALISED && channel < p.dim ? p.z[(int64_t)blockIdx.x * p.dim + channel] : 0;
             r[i / 4][i % 4] = 0;
+            if (KIND == GAINED)
+                gain[i / 4][i % 4] =
+                    channel < p.dim ? p.gain[(int)(blockIdx.x % p.heads) * p.dim + channel] : 0;
         }
     }
     __device__ __forceinline__ int channel_of(int part) const { return 4 * (part * QUADS + quad); }
@@ -70,7 +77,8 @@ template <typename T, int M, int PARTS, bool NORMALISED> struct features {
         float b[PARTS][4], mass = 0;
 #pragma unroll
         for (int i = 0; i < 4 * PARTS; i++) {
-            b[i / 4][i % 4] = lt_attn_phi(lt_load(&raw[i / 4].v[i % 4]));
+            float x = lt_load(&raw[i / 4].v[i % 4]);
+            b[i / 4][i % 4] = lt_attn_phi(KIND == GAINED ? x * gain[i / 4][i % 4] : x);
             mass = fmaf(b[i / 4][i % 4], z[i / 4][i % 4], mass);
         }
         if (NORMALISED) {
@@ -133,9 +141,10 @@ static __device__ __forceinline__ void put_tile(const read_plan<T> &p, const lt_
 }
 
 /* Grid: items, chunks, parts of the columns of S. */
-template <typename T, int M, int PARTS, bool NORMALISED>
+template <typename T, int M, int PARTS, read_kind KIND>
 static __global__ void __launch_bounds__(LT_ATTN_THREADS, PARTS == 1 ? 2 : 1)
     read_tokens(const __grid_constant__ read_plan<T> p) {
+    constexpr bool NORMALISED = KIND != PLAIN;
     extern __shared__ float4 memory[];
     lt_attn_spot *spots = (lt_attn_spot *)memory; /* of two tiles */
     float *matrix = (float *)(spots + 2 * LT_ATTN_TILE), *rows = matrix + p.depth * 16 * M;
@@ -145,7 +154,7 @@ static __global__ void __launch_bounds__(LT_ATTN_THREADS, PARTS == 1 ? 2 : 1)
 
     lt_attn_place_tile(p.boxes, s, s.begin, spots);
     load_matrix<M>(p, blockIdx.z, matrix);
-    features<T, M, PARTS, NORMALISED> mine(p);
+    features<T, M, PARTS, KIND> mine(p);
     for (int first = s.begin; first < s.end; first += LT_ATTN_TILE) {
         int count = min(LT_ATTN_TILE, s.end - first);
         __syncthreads();
@@ -163,14 +172,14 @@ static __global__ void __launch_bounds__(LT_ATTN_THREADS, PARTS == 1 ? 2 : 1)
     if (NORMALISED && p.r && blockIdx.z == 0) mine.put_r(p, matrix);
 }
 
-template <typename T, int M, int PARTS, bool NORMALISED>
+template <typename T, int M, int PARTS, read_kind KIND>
 static lt_status launch_one(lt_ctx *ctx, const read_plan<T> &p, int chunks) {
     int floats = p.depth * 16 * M + LT_ATTN_TILE * p.pitch, for_r = PARTS * 1024;
     size_t bytes =
         2 * LT_ATTN_TILE * sizeof(lt_attn_spot) + (floats > for_r ? floats : for_r) * sizeof(float);
-    LT_TRY(lt_cuda_allow(read_tokens<T, M, PARTS, NORMALISED>, bytes));
+    LT_TRY(lt_cuda_allow(read_tokens<T, M, PARTS, KIND>, bytes));
     dim3 grid((unsigned)p.items, (unsigned)chunks, PARTS);
-    read_tokens<T, M, PARTS, NORMALISED><<<grid, LT_ATTN_THREADS, bytes, lt_cuda_stream(ctx)>>>(p);
+    read_tokens<T, M, PARTS, KIND><<<grid, LT_ATTN_THREADS, bytes, lt_cuda_stream(ctx)>>>(p);
     return lt_cuda_launched();
 }
 
@@ -181,6 +190,7 @@ template <typename T> static lt_status launch(lt_ctx *ctx, const lt_attn_read_ar
     p.y = lt_attn_tokens_of<T>(args->y);
     p.S = args->S;
     p.z = args->z;
+    p.gain = args->gain;
     p.r = args->r;
     p.table = args->table;
     p.boxes = args->boxes;
@@ -193,8 +203,9 @@ template <typename T> static lt_status launch(lt_ctx *ctx, const lt_attn_read_ar
     p.wide = lt_attn_wide(p.S, p.dim, sizeof *p.S);
     p.add = args->add;
     LT_ATTN_BY_DIM(p.dim, M, PARTS, {
-        if (p.z) return launch_one<T, M, PARTS, true>(ctx, p, args->chunks.count);
-        return launch_one<T, M, PARTS, false>(ctx, p, args->chunks.count);
+        if (p.z && p.gain) return launch_one<T, M, PARTS, GAINED>(ctx, p, args->chunks.count);
+        if (p.z) return launch_one<T, M, PARTS, DIVIDED>(ctx, p, args->chunks.count);
+        return launch_one<T, M, PARTS, PLAIN>(ctx, p, args->chunks.count);
     });
 }
 

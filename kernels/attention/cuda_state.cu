@@ -19,6 +19,8 @@ extern "C" lt_status lt_attn_state_cuda(lt_ctx *ctx, const void *untyped, void *
     sum.partial = (char *)workspace + lt_rope_table_bytes(&a->rope, &shape);
     sum.S = (float *)a->S.data;
     sum.z = (float *)a->z.data;
+    sum.gain = (const float *)a->k_gain.data;
+    sum.scale = (const float *)a->k_scale.data;
     return lt_attn_sum_partials(ctx, &sum);
 }
 

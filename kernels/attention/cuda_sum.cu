@@ -3,9 +3,13 @@
 /* Tokens whose places are worked out together, one a thread. */
 enum { GROUP = LT_ATTN_THREADS };
 
+/* What is summed, of the three of cuda_sum.cuh. */
+enum sum_kind { PLAIN, WEIGHED, NORMED };
+
 template <typename T> struct sum_plan {
     lt_attn_tokens<const T> a, x;
     const float2 *masses;
+    const float *gain, *scale;
     lt_rope_table table;
     lt_attn_boxes boxes;
     float *S, *z; /* results, or partial sums: [chunks, items, D, D], [chunks, items, D] */
@@ -15,7 +19,7 @@ template <typename T> struct sum_plan {
 };
 
 /* A stage of 2048 / (16 M) tokens in shared memory, twice: while one is multiplied, the next one is on its way. */
-template <typename T, int M, bool WEIGHED> struct stage {
+template <typename T, int M, sum_kind KIND> struct stage {
     static constexpr int TILE = 16 * M, QUADS = TILE / 4, ROWS = LT_ATTN_THREADS / QUADS, TOKENS = 2 * ROWS;
     struct memory {
         float a[2][TOKENS][TILE], x[2][TOKENS][TILE];
@@ -26,10 +30,12 @@ template <typename T, int M, bool WEIGHED> struct stage {
     int quad, row, a_left, x_left; /* channels from the quad on that exist */
     const T *a, *x;
     const float2 *masses;
+    const float *scales;
     int block, first_pair;
     lt_pack<T, 4> raw_a[2], raw_x[2];
     float2 mass[2];
-    float z[4];
+    float z[4], scale[2];
+    const float *gains;
 
     __device__ __forceinline__ stage(const sum_plan<T> &p, int g, int head, int row_part, int column_part) {
         quad = threadIdx.x % QUADS;
@@ -41,9 +47,11 @@ template <typename T, int M, bool WEIGHED> struct stage {
         a = p.a.data + g * p.a.block + (int64_t)head * p.dim + a_channel;
         x = p.x.data + g * p.x.block + (int64_t)head * p.dim + x_channel;
         masses = p.masses + ((int64_t)g * p.heads + head) * p.block_tokens;
+        scales = p.scale + (int64_t)g * p.block_tokens;
         block = g;
         first_pair = a_channel / 2;
         z[0] = z[1] = z[2] = z[3] = 0;
+        gains = p.gain + head * p.dim + a_channel;
     }
 
     /* Asks for the tokens of the group from `first` on, of which `count` exist in all. */
@@ -55,7 +63,8 @@ template <typename T, int M, bool WEIGHED> struct stage {
             int64_t token = exists ? shared.spots[n].token : 0;
             raw_a[i] = lt_attn_fetch<4>(a + token * p.a.token, exists ? a_left : 0, p.a.wide);
             raw_x[i] = lt_attn_fetch<4>(x + token * p.x.token, exists ? x_left : 0, p.x.wide);
-            if (WEIGHED) mass[i] = exists ? masses[token] : make_float2(0, 0);
+            if (KIND == WEIGHED) mass[i] = exists ? masses[token] : make_float2(0, 0);
+            if (KIND == NORMED) scale[i] = exists ? scales[token] : 0;
         }
     }
 
@@ -65,13 +74,15 @@ template <typename T, int M, bool WEIGHED> struct stage {
 #pragma unroll
         for (int i = 0; i < 2; i++) {
             int n = row + i * ROWS, place = lt_attn_quad<M>(quad);
-            float b[4], v[4], inverse = WEIGHED && mass[i].x != 0 ? 1 / mass[i].x : 1;
-            bool counts = !WEIGHED || mass[i].x != 0;
+            float b[4], v[4], inverse = KIND == WEIGHED && mass[i].x != 0 ? 1 / mass[i].x : 1;
+            bool counts = KIND != WEIGHED || mass[i].x != 0;
 #pragma unroll
             for (int c = 0; c < 4; c++) {
-                b[c] = lt_attn_phi(lt_load(&raw_a[i].v[c]));
+                b[c] = lt_load(&raw_a[i].v[c]);
+                if (KIND == NORMED) b[c] = c < a_left ? b[c] * scale[i] * gains[c] : 0;
+                b[c] = lt_attn_phi(b[c]);
                 v[c] = counts ? lt_load(&raw_x[i].v[c]) * inverse : 0;
-                z[c] += WEIGHED ? b[c] * mass[i].y : b[c];
+                z[c] += KIND == WEIGHED ? b[c] * mass[i].y : b[c];
             }
             if (first + n < count) turn(p, shared.spots[first + n], b);
             lt_attn_store_quad(&shared.a[side][n][place], b);
@@ -122,10 +133,10 @@ static __device__ __forceinline__ void multiply(const float (&a)[TOKENS][16 * M]
 }
 
 /* Grid: items, chunks, parts of S. */
-template <typename T, int M, int PARTS, bool WEIGHED>
+template <typename T, int M, int PARTS, sum_kind KIND>
 static __global__ void __launch_bounds__(LT_ATTN_THREADS, 2)
     sum_tokens(const __grid_constant__ sum_plan<T> p) {
-    typedef stage<T, M, WEIGHED> Stage;
+    typedef stage<T, M, KIND> Stage;
     __shared__ typename Stage::memory shared;
     int head = blockIdx.x % p.heads, segment_index = blockIdx.x / p.heads % p.boxes.count;
     int g = blockIdx.x / p.heads / p.boxes.count;
@@ -205,6 +216,8 @@ static lt_status launch(lt_ctx *ctx, const lt_attn_partials_args *args, float *S
     p.a = lt_attn_tokens_of<const T>(args->a);
     p.x = lt_attn_tokens_of<const T>(args->x);
     p.masses = args->masses;
+    p.gain = args->gain;
+    p.scale = args->scale;
     p.table = args->table;
     p.boxes = args->boxes;
     p.S = S;
@@ -219,8 +232,10 @@ static lt_status launch(lt_ctx *ctx, const lt_attn_partials_args *args, float *S
     dim3 grid((unsigned)p.items, (unsigned)args->chunks.count);
     LT_ATTN_BY_DIM(p.dim, M, PARTS, {
         grid.z = PARTS * PARTS;
-        if (args->masses) sum_tokens<T, M, PARTS, true><<<grid, LT_ATTN_THREADS, 0, lt_cuda_stream(ctx)>>>(p);
-        else sum_tokens<T, M, PARTS, false><<<grid, LT_ATTN_THREADS, 0, lt_cuda_stream(ctx)>>>(p);
+        cudaStream_t stream = lt_cuda_stream(ctx);
+        if (args->masses) sum_tokens<T, M, PARTS, WEIGHED><<<grid, LT_ATTN_THREADS, 0, stream>>>(p);
+        else if (args->gain) sum_tokens<T, M, PARTS, NORMED><<<grid, LT_ATTN_THREADS, 0, stream>>>(p);
+        else sum_tokens<T, M, PARTS, PLAIN><<<grid, LT_ATTN_THREADS, 0, stream>>>(p);
     });
     return lt_cuda_launched();
 }

@@ -10,23 +10,33 @@ struct output_job {
     lt_mma_rows q, o;
     const uint4 *S; /* in bf16, ordered */
     const float *z;
-    float *r; /* of chunk 0 of item 0; chunks follow each other; or NULL */
+    float *r;            /* of chunk 0 of item 0; chunks follow each other; or NULL */
+    const float *q_gain; /* [H, D], or NULL */
 };
 
-/* a = phi(q), and 1 / (z.a) of the lane's tokens; 0 where z.a = 0. */
-template <int D>
-__device__ __forceinline__ void weigh(lt_mma_tokens<D> &a, const float *z, float (&inverse)[2], int t) {
+/* phi(x gain), a pair of channels; `which` half of two pairs' gains. */
+__device__ __forceinline__ float2 gained(uint32_t x, const float4 &gain, int which) {
+    float2 v = lt_mma_unpack(x), g = which ? make_float2(gain.z, gain.w) : make_float2(gain.x, gain.y);
+    return make_float2(lt_attn_phi(v.x * g.x), lt_attn_phi(v.y * g.y));
+}
+
+/* a = phi(q), and 1 / (z.a) of the lane's tokens; 0 where z.a = 0. GAINED: a stays q, of which features are made anew wherever they
+ * are needed, so that they are rounded once, after they were turned. */
+template <int D, bool GAINED>
+__device__ __forceinline__ void weigh(lt_mma_tokens<D> &a, const float *z, const float *gain,
+                                      float (&inverse)[2], int t) {
     using L = lt_mma_layout<D>;
     float mass[2] = {};
 #pragma unroll
     for (int r = 0; r < L::PAIRS; r += 2) {
-        float4 weights = *reinterpret_cast<const float4 *>(z + L::channel(r, t));
+        float4 weights = *reinterpret_cast<const float4 *>(z + L::channel(r, t)), g = {};
+        if (GAINED) g = *reinterpret_cast<const float4 *>(gain + L::channel(r, t));
 #pragma unroll
         for (int i = 0; i < 2; i++) {
             uint32_t(&x)[L::PAIRS] = a.x[i];
-            x[r] = lt_mma_relu(x[r]);
-            x[r + 1] = lt_mma_relu(x[r + 1]);
-            float2 one = lt_mma_unpack(x[r]), two = lt_mma_unpack(x[r + 1]);
+            if (!GAINED) x[r] = lt_mma_relu(x[r]), x[r + 1] = lt_mma_relu(x[r + 1]);
+            float2 one = GAINED ? gained(x[r], g, 0) : lt_mma_unpack(x[r]),
+                   two = GAINED ? gained(x[r + 1], g, 1) : lt_mma_unpack(x[r + 1]);
             mass[i] += weights.x * one.x + weights.y * one.y + weights.z * two.x + weights.w * two.y;
         }
     }
@@ -49,6 +59,23 @@ __device__ __forceinline__ void add_reads(const lt_mma_tokens<D> &a, const float
             r[k].x += x.x * inverse[i];
             r[k].y += x.y * inverse[i];
         }
+}
+/* The same of features with gains. */
+template <int D>
+__device__ __forceinline__ void add_gained_reads(const lt_mma_tokens<D> &a, const float *gain,
+                                                 const float (&inverse)[2],
+                                                 float2 (&r)[lt_mma_layout<D>::PAIRS], int t) {
+    using L = lt_mma_layout<D>;
+#pragma unroll
+    for (int k = 0; k < L::PAIRS; k++) {
+        float4 two = *reinterpret_cast<const float4 *>(gain + L::channel(k & ~1, t));
+#pragma unroll
+        for (int i = 0; i < 2; i++) {
+            float2 x = gained(a.x[i][k], two, k & 1);
+            r[k].x += x.x * inverse[i];
+            r[k].y += x.y * inverse[i];
+        }
+    }
 }
 
 /* The block's sum of r: over the 8 lanes of a channel by exchange, over the warps in shared memory. */
@@ -89,13 +116,13 @@ __device__ __forceinline__ void put_group(const float (&value)[lt_mma_at_once<D>
     }
 }
 
-template <int D, bool WANTS_R>
+template <int D, bool WANTS_R, bool GAINED>
 __global__ void __launch_bounds__(LT_MMA_THREADS, LT_MMA_OUTPUT_RESIDENT(D, WANTS_R))
     read_state(const __grid_constant__ output_job job) {
     using L = lt_mma_layout<D>;
     using tokens = lt_mma_tokens<D>;
     extern __shared__ __align__(1024) uint4 shared[];
-    float *z = reinterpret_cast<float *>(shared + L::MATRIX);
+    float *z = reinterpret_cast<float *>(shared + L::MATRIX), *gain = z + D, *sums = gain + (GAINED ? D : 0);
     lt_mma_part part = lt_mma_part_of(job.grid);
     int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, t = lane & 3;
     int token = part.first + warp * tokens::WARP + (lane >> 2);
@@ -107,6 +134,7 @@ __global__ void __launch_bounds__(LT_MMA_THREADS, LT_MMA_OUTPUT_RESIDENT(D, WANT
     lt_mma_await();
     lt_mma_copy_matrix(shared, job.S + part.item * L::MATRIX, L::MATRIX);
     if (threadIdx.x < D) z[threadIdx.x] = job.z[part.item * D + threadIdx.x];
+    if (GAINED && threadIdx.x < D) gain[threadIdx.x] = job.q_gain[part.head * D + threadIdx.x];
     if (WANTS_R)
         for (int k = 0; k < L::PAIRS; k++) r[k] = make_float2(0, 0);
     lt_mma_copies_wait<0>();
@@ -116,10 +144,16 @@ __global__ void __launch_bounds__(LT_MMA_THREADS, LT_MMA_OUTPUT_RESIDENT(D, WANT
         float inverse[2], value[lt_mma_at_once<D>::PAIRS][4];
         lt_mma_place at[2];
         a = next;
-        weigh(a, z, inverse, t);
-        if (WANTS_R) add_reads(a, inverse, r);
+        weigh<D, GAINED>(a, z, gain, inverse, t);
+        if (WANTS_R && GAINED) add_gained_reads(a, gain, inverse, r, t);
+        else if (WANTS_R) add_reads(a, inverse, r);
         lt_mma_places<D>(at, job.grid, part.block, token, part.last);
-        lt_mma_turn(a, job.grid.turns, at, t);
+        if (GAINED)
+            lt_mma_turn_features(
+                a, job.grid.turns, at, t,
+                [&](int pair) { return *reinterpret_cast<const float4 *>(gain + L::channel(pair, t)); },
+                gained);
+        else lt_mma_turn(a, job.grid.turns, at, t);
         int later = token + tokens::BLOCK;
         lt_mma_load(next, lt_mma_row<D>(job.q, part, later), (int)job.q.token, later, part.last, t);
         lt_bf16 *o = lt_mma_row<D>(job.o, part, token);
@@ -134,13 +168,13 @@ __global__ void __launch_bounds__(LT_MMA_THREADS, LT_MMA_OUTPUT_RESIDENT(D, WANT
     }
     if (!WANTS_R) return;
     lt_mma_let_next_start();
-    float *sums = z + D;
     put_reads<D>(r, sums, job.r + (part.item * gridDim.y + blockIdx.y) * D);
 }
 
 template <int D, bool WANTS_R> lt_status launch(lt_ctx *ctx, const output_job &job, dim3 blocks) {
-    size_t bytes = lt_mma_layout<D>::MATRIX * sizeof(uint4) + (WANTS_R ? 5 : 1) * D * sizeof(float);
-    auto *kernel = read_state<D, WANTS_R>;
+    int vectors = 1 + (job.q_gain ? 1 : 0) + (WANTS_R ? 4 : 0);
+    size_t bytes = lt_mma_layout<D>::MATRIX * sizeof(uint4) + vectors * D * sizeof(float);
+    auto *kernel = job.q_gain ? read_state<D, WANTS_R, true> : read_state<D, WANTS_R, false>;
     LT_TRY(lt_cuda_allow(kernel, bytes));
     return lt_mma_launch(ctx, kernel, blocks, LT_MMA_THREADS, bytes, job);
 }
@@ -166,7 +200,7 @@ lt_status lt_attn_output_mma(lt_ctx *ctx, const lt_attn_output_args *a, void *wo
     int count = (int)lt_ceil_div(job.grid.tokens, job.grid.chunk);
     float *partial = (float *)memory;
     job.q = lt_mma_rows_of(&a->q), job.o = lt_mma_rows_of(&a->o);
-    job.S = S, job.z = (const float *)a->z.data;
+    job.S = S, job.z = (const float *)a->z.data, job.q_gain = (const float *)a->q_gain.data;
     job.r = count > 1 ? partial : (float *)a->r.data;
     dim3 blocks((unsigned)shape.heads, (unsigned)count, (unsigned)shape.blocks);
     LT_TRY(lt_mma_by_dim(D, [&](auto size) {

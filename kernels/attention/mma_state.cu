@@ -1,5 +1,5 @@
 /* S and z on tensor cores. A block of threads sums one head over a chunk of tokens: tiles of k and v stream through
- * shared memory, k is turned in place, then S += (R b)^T v. */
+ * shared memory, k is turned in place (NORMED: with its norm), then S += (R b)^T v. */
 #include "kernels/attention/mma_launch.cuh"
 #include "kernels/attention/mma_outer.cuh"
 
@@ -13,6 +13,41 @@ struct state_job {
         S_chunk; /* floats from a chunk's S (and z) to the next chunk's, and from an item's to the next item's */
     int64_t S_item, z_item;
     int stages;
+    const float *k_gain, *k_scale; /* [H, D], [G, T]: the norm that k still lacks, or NULL */
+};
+
+/* A thread's part of that norm. The factors of its tokens are asked for a tile ahead, of the largest heads after the products
+ * before it; its channels' gains, which the nearest cache has, come anew for each tile: products leave few registers. */
+template <int D> struct key_norm {
+    static constexpr bool EARLY = D <= 112;
+    float gain[8], scale[lt_mma_share<D>::PASSES];
+
+    __device__ __forceinline__ void fetch(const state_job &job, const lt_mma_part &part,
+                                          const lt_mma_share<D> &share, int tile) {
+        if (!share.works) return;
+        const float *from = job.k_scale + (int64_t)part.block * job.grid.tokens;
+#pragma unroll
+        for (int pass = 0; pass < share.PASSES; pass++) {
+            int token = part.first + tile * LT_MMA_TILE + share.row + pass * share.ROWS;
+            scale[pass] = token < part.last ? __ldg(from + token) : 0;
+        }
+    }
+    __device__ __forceinline__ void take_gains(const state_job &job, const lt_mma_part &part,
+                                               const lt_mma_share<D> &share) {
+        const float *from = job.k_gain + part.head * D + 8 * share.chunk;
+        float four[4];
+#pragma unroll
+        for (int i = 0; i < 8; i++) {
+            if (i % 4 == 0) lt_load_n<4>(from + i, four);
+            gain[i] = four[i % 4];
+        }
+    }
+    /* Features of the chunk's pair k in the tile's `pass`. */
+    __device__ __forceinline__ float2 features(uint32_t x, int k, int pass) const {
+        float2 v = lt_mma_unpack(x);
+        return make_float2(lt_attn_phi(v.x * scale[pass] * gain[2 * k]),
+                           lt_attn_phi(v.y * scale[pass] * gain[2 * k + 1]));
+    }
 };
 
 /* One tile of k and v into a stage, the thread's own chunks of it. */
@@ -38,10 +73,12 @@ __device__ __forceinline__ void fetch(const state_job &job, const lt_mma_part &p
 }
 
 /* k becomes R phi(k), and z gains phi(k): again each thread its own chunks, so that no barrier lies before. */
-template <int D>
+template <int D, bool NORMED>
 __device__ __forceinline__ void turn_keys(const state_job &job, const lt_mma_part &part,
-                                          const lt_mma_share<D> &share, int tile, char *keys, float (&z)[8]) {
+                                          const lt_mma_share<D> &share, key_norm<D> &norm, int tile,
+                                          char *keys, float (&z)[8]) {
     if (!share.works) return;
+    if (NORMED) norm.take_gains(job, part, share);
 #pragma unroll
     for (int pass = 0; pass < share.PASSES; pass++) {
         int row = share.row + pass * share.ROWS, token = part.first + tile * LT_MMA_TILE + row;
@@ -54,7 +91,7 @@ __device__ __forceinline__ void turn_keys(const state_job &job, const lt_mma_par
             float4 two = lt_mma_two_turns<D>(job.grid.turns, at, 4 * share.chunk + i);
 #pragma unroll
             for (int k = i; k < i + 2; k++) {
-                float2 b = lt_mma_unpack(lt_mma_relu(x[k]));
+                float2 b = NORMED ? norm.features(x[k], k, pass) : lt_mma_unpack(lt_mma_relu(x[k]));
                 z[2 * k] += b.x;
                 z[2 * k + 1] += b.y;
                 x[k] = lt_mma_pack(lt_rope_turn(b, lt_mma_turn_of(two, k - i)));
@@ -64,7 +101,7 @@ __device__ __forceinline__ void turn_keys(const state_job &job, const lt_mma_par
     }
 }
 
-template <int D>
+template <int D, bool NORMED>
 __global__ void __launch_bounds__(LT_MMA_THREADS, LT_MMA_SUM_RESIDENT)
     sum_chunk(const __grid_constant__ state_job job) {
     using L = lt_mma_layout<D>;
@@ -75,7 +112,9 @@ __global__ void __launch_bounds__(LT_MMA_THREADS, LT_MMA_SUM_RESIDENT)
     int tiles = (part.last - part.first + LT_MMA_TILE - 1) / LT_MMA_TILE;
     lt_mma_outer<D, false> outer;
     float z[8] = {0};
+    key_norm<D> norm;
     lt_mma_outer_clear(outer);
+    if (NORMED) norm.fetch(job, part, share, 0);
     for (int tile = 0; tile < job.stages - 1; tile++) {
         if (tile < tiles) fetch<D>(job, part, share, tile, stages + 2 * L::TILE_BYTES * tile);
         lt_mma_copies_end_group();
@@ -86,13 +125,15 @@ __global__ void __launch_bounds__(LT_MMA_THREADS, LT_MMA_SUM_RESIDENT)
         if (job.stages == 3) lt_mma_copies_wait<1>();
         else lt_mma_copies_wait<0>();
         char *keys = stages + 2 * L::TILE_BYTES * now;
-        turn_keys<D>(job, part, share, tile, keys, z);
+        turn_keys<D, NORMED>(job, part, share, norm, tile, keys, z);
+        if (NORMED && norm.EARLY) norm.fetch(job, part, share, tile + 1);
         __syncthreads(); /* this tile is complete; and no one reads the tile before it any more */
         if (tile + job.stages - 1 < tiles)
             fetch<D>(job, part, share, tile + job.stages - 1, stages + 2 * L::TILE_BYTES * next);
         lt_mma_copies_end_group();
         uint32_t a = (uint32_t)__cvta_generic_to_shared(keys);
         lt_mma_outer_add(outer, a, a + L::TILE_BYTES);
+        if (NORMED && !norm.EARLY) norm.fetch(job, part, share, tile + 1);
         now = now + 1 == job.stages ? 0 : now + 1;
         next = next + 1 == job.stages ? 0 : next + 1;
     }
@@ -107,7 +148,8 @@ __global__ void __launch_bounds__(LT_MMA_THREADS, LT_MMA_SUM_RESIDENT)
 bool lt_attn_state_mma_serves(const lt_ctx *ctx, const lt_attn_state_args *a) {
     lt_attn_shape shape = {a->k.shape[0], a->k.shape[1], a->k.shape[2], a->k.shape[3]};
     return lt_mma_runs_on(ctx) && lt_attn_mma_fits(&shape, &a->rope, a->box) && lt_mma_rows_aligned(&a->k) &&
-           lt_mma_rows_aligned(&a->v) && lt_mma_aligned(&a->S) && lt_mma_aligned(&a->z);
+           lt_mma_rows_aligned(&a->v) && lt_mma_aligned(&a->S) && lt_mma_aligned(&a->z) &&
+           lt_mma_aligned(&a->k_gain);
 }
 
 lt_status lt_attn_state_mma(lt_ctx *ctx, const lt_attn_state_args *a, void *workspace) {
@@ -125,12 +167,14 @@ lt_status lt_attn_state_mma(lt_ctx *ctx, const lt_attn_state_args *a, void *work
     job.z_item = count > 1 ? count * sums : D;
     job.S_chunk = sums;
     dim3 blocks((unsigned)shape.heads, (unsigned)count, (unsigned)(shape.blocks * E));
+    job.k_gain = (const float *)a->k_gain.data, job.k_scale = (const float *)a->k_scale.data;
     LT_TRY(lt_mma_by_dim(D, [&](auto size) {
         constexpr int dim = decltype(size)::value;
         size_t stage = 2 * lt_mma_layout<dim>::TILE_BYTES;
+        auto *kernel = job.k_gain ? sum_chunk<dim, true> : sum_chunk<dim, false>;
         job.stages = 3 * stage <= lt_mma_shared_most(ctx) ? 3 : 2;
-        LT_TRY(lt_cuda_allow(sum_chunk<dim>, job.stages * stage));
-        return lt_mma_launch(ctx, sum_chunk<dim>, blocks, LT_MMA_THREADS, job.stages * stage, job);
+        LT_TRY(lt_cuda_allow(kernel, job.stages * stage));
+        return lt_mma_launch(ctx, kernel, blocks, LT_MMA_THREADS, job.stages * stage, job);
     }));
     if (count == 1) return LT_OK;
     lt_mma_fold_job fold = {

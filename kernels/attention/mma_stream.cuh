@@ -49,22 +49,33 @@ static __device__ __forceinline__ void lt_mma_places(lt_mma_place (&at)[2], cons
     for (int i = 0; i < 2; i++) at[i] = lt_mma_place_of<D>(grid, block, min(token + 8 * i, last - 1));
 }
 
-/* x = R x for all tokens. */
-template <int D>
-static __device__ __forceinline__ void lt_mma_turn(lt_mma_tokens<D> &a, const float2 *turns,
-                                                   const lt_mma_place (&at)[2], int t) {
+/* x = R features(x) for all tokens: of two pairs at a time, `gains` of both and what makes features of one with its half of them. */
+template <int D, typename Gains, typename Features>
+static __device__ __forceinline__ void lt_mma_turn_features(lt_mma_tokens<D> &a, const float2 *turns,
+                                                            const lt_mma_place (&at)[2], int t, Gains gains,
+                                                            Features features) {
     using L = lt_mma_layout<D>;
 #pragma unroll
-    for (int r = 0; r < L::PAIRS; r += 2)
+    for (int r = 0; r < L::PAIRS; r += 2) {
+        auto gain = gains(r);
 #pragma unroll
         for (int i = 0; i < 2; i++) {
             float4 two = lt_mma_two_turns<D>(turns, at[i], L::channel(r, t) / 2);
 #pragma unroll
             for (int k = 0; k < 2; k++) {
                 uint32_t &x = a.x[i][r + k];
-                x = lt_mma_pack(lt_rope_turn(lt_mma_unpack(x), lt_mma_turn_of(two, k)));
+                x = lt_mma_pack(lt_rope_turn(features(x, gain, k), lt_mma_turn_of(two, k)));
             }
         }
+    }
+}
+
+/* x = R x for all tokens. */
+template <int D>
+static __device__ __forceinline__ void lt_mma_turn(lt_mma_tokens<D> &a, const float2 *turns,
+                                                   const lt_mma_place (&at)[2], int t) {
+    lt_mma_turn_features(
+        a, turns, at, t, [](int) { return 0; }, [](uint32_t x, int, int) { return lt_mma_unpack(x); });
 }
 
 #if LT_MMA_HOPPER

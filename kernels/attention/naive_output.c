@@ -12,6 +12,7 @@ lt_status lt_attn_output_naive(lt_ctx *ctx, const void *untyped, void *workspace
     int64_t G = a->q.shape[0], T = a->q.shape[1], H = a->q.shape[2], D = a->q.shape[3];
     lt_naive_token token = lt_naive_token_in(workspace, D);
     double *r = a->r.data;
+    const double *gain = a->q_gain.data;
     for (int64_t i = 0; r && i < G * H * D; i++) r[i] = 0;
     for (int64_t g = 0; g < G; g++)
         for (int64_t t = 0; t < T; t++) {
@@ -20,7 +21,8 @@ lt_status lt_attn_output_naive(lt_ctx *ctx, const void *untyped, void *workspace
                 const double *S = (const double *)a->S.data + (g * H + h) * D * D;
                 const double *z = (const double *)a->z.data + (g * H + h) * D;
                 double *o = lt_naive_at(&a->o, g, t, h);
-                lt_naive_features(&token, D, lt_naive_at(&a->q, g, t, h));
+                lt_naive_gained_features(&token, D, lt_naive_at(&a->q, g, t, h), 1,
+                                         gain ? gain + h * D : NULL);
                 double mass = dot(D, z, token.features);
                 for (int64_t j = 0; j < D; j++) {
                     double sum = 0;

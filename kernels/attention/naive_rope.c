@@ -27,7 +27,12 @@ void lt_naive_rotate(const lt_naive_token *token, int64_t dim, bool transposed, 
     }
 }
 
-void lt_naive_features(lt_naive_token *token, int64_t dim, const double *x) {
-    for (int64_t c = 0; c < dim; c++) token->features[c] = lt_naive_phi(x[c]);
+void lt_naive_gained_features(lt_naive_token *token, int64_t dim, const double *x, double scale,
+                              const double *gain) {
+    for (int64_t c = 0; c < dim; c++) token->features[c] = lt_naive_phi(gain ? x[c] * scale * gain[c] : x[c]);
     lt_naive_rotate(token, dim, false, token->features, token->rotated);
+}
+
+void lt_naive_features(lt_naive_token *token, int64_t dim, const double *x) {
+    lt_naive_gained_features(token, dim, x, 1, NULL);
 }

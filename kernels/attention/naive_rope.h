@@ -21,8 +21,10 @@ void lt_naive_angles(lt_naive_token *token, const lt_rope *rope, int64_t dim, in
 /* to = R from, or R^T from. `to` and `from` differ. */
 void lt_naive_rotate(const lt_naive_token *token, int64_t dim, bool transposed, const double *from,
                      double *to);
-/* features = phi(x), rotated = R phi(x) for the angles filled last. */
+/* features = phi(x), rotated = R phi(x) for the angles filled last; of x * scale * gain where there is a gain. */
 void lt_naive_features(lt_naive_token *token, int64_t dim, const double *x);
+void lt_naive_gained_features(lt_naive_token *token, int64_t dim, const double *x, double scale,
+                              const double *gain);
 
 /* Element (g, t, h, 0) of a [G, T, H, D] operand. */
 static inline double *lt_naive_at(const lt_tensor *x, int64_t g, int64_t t, int64_t h) {

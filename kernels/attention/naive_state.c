@@ -12,6 +12,7 @@ lt_status lt_attn_state_naive(lt_ctx *ctx, const void *untyped, void *workspace)
     const lt_attn_state_args *a = untyped;
     int64_t G = a->k.shape[0], T = a->k.shape[1], H = a->k.shape[2], D = a->k.shape[3], E = a->S.shape[1];
     double *S = a->S.data, *z = a->z.data;
+    const double *gain = a->k_gain.data, *scale = a->k_scale.data;
     lt_naive_token token = lt_naive_token_in(workspace, D);
     for (int64_t i = 0; i < G * E * H * D * D; i++) S[i] = 0;
     for (int64_t i = 0; i < G * E * H * D; i++) z[i] = 0;
@@ -22,7 +23,8 @@ lt_status lt_attn_state_naive(lt_ctx *ctx, const void *untyped, void *workspace)
             for (int64_t h = 0; h < H; h++) {
                 const double *v = lt_naive_at(&a->v, g, t, h);
                 double *S_e = S + ((g * E + e) * H + h) * D * D, *z_e = z + ((g * E + e) * H + h) * D;
-                lt_naive_features(&token, D, lt_naive_at(&a->k, g, t, h));
+                lt_naive_gained_features(&token, D, lt_naive_at(&a->k, g, t, h), gain ? scale[g * T + t] : 1,
+                                         gain ? gain + h * D : NULL);
                 for (int64_t i = 0; i < D; i++) {
                     z_e[i] += token.features[i];
                     for (int64_t j = 0; j < D; j++) S_e[i * D + j] += token.rotated[i] * v[j];

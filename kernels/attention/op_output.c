@@ -34,7 +34,12 @@ lt_status lt_attn_output_describe(const lt_ctx *ctx, const void *untyped, lt_cos
     LT_TRY(expect_read(ctx, op, &a->q, &a->S, &a->z, &a->rope, &s));
     LT_TRY(lt_attn_expect_tokens(ctx, op, "o", &a->o, false, &s));
     LT_TRY(LT_EXPECT_DENSE(op, "r", &a->r, lt_ctx_sum_dtype(ctx), true, s.blocks, s.heads, s.dim));
+    LT_TRY(LT_EXPECT_DENSE(op, "q_gain", &a->q_gain, lt_ctx_sum_dtype(ctx), true, s.heads, s.dim));
     count_cost(ctx, &s, 1, 2, 1, cost);
+    if (!lt_is_empty(&a->q_gain)) {
+        cost->flops += (double)lt_numel(&a->q);
+        cost->bytes += lt_nbytes(&a->q_gain);
+    }
     cost->workspace = output_bytes(ctx, &s, a);
     return LT_OK;
 }

@@ -21,6 +21,16 @@ static void count_cost(const lt_ctx *ctx, const lt_attn_shape *s, int segments, 
                   states * (D * D + D) * lt_dtype_size(lt_ctx_sum_dtype(ctx));
 }
 
+/* The norm of k that is still to be applied, if any. */
+static lt_status expect_norm(const lt_ctx *ctx, const char *op, const lt_attn_state_args *a,
+                             const lt_attn_shape *s) {
+    lt_dtype dtype = lt_ctx_sum_dtype(ctx);
+    LT_CHECK(lt_is_empty(&a->k_gain) == lt_is_empty(&a->k_scale), LT_FAILED,
+             "op %s: k_gain and k_scale go together, but only one of them is empty", op);
+    LT_TRY(LT_EXPECT_DENSE(op, "k_gain", &a->k_gain, dtype, true, s->heads, s->dim));
+    return LT_EXPECT_DENSE(op, "k_scale", &a->k_scale, dtype, true, s->blocks, s->tokens);
+}
+
 lt_status lt_attn_state_describe(const lt_ctx *ctx, const void *untyped, lt_cost *cost) {
     const lt_attn_state_args *a = untyped;
     const char *op = "attn_state";
@@ -31,7 +41,12 @@ lt_status lt_attn_state_describe(const lt_ctx *ctx, const void *untyped, lt_cost
     LT_TRY(lt_attn_expect_box(op, a->box));
     int segments = lt_segment_count(&a->rope, a->box);
     LT_TRY(expect_sums(ctx, op, "S", &a->S, "z", &a->z, &s, segments));
+    LT_TRY(expect_norm(ctx, op, a, &s));
     count_cost(ctx, &s, segments, 1, 2, cost);
+    if (!lt_is_empty(&a->k_gain)) {
+        cost->flops += 2 * (double)lt_numel(&a->k);
+        cost->bytes += lt_nbytes(&a->k_gain) + lt_nbytes(&a->k_scale);
+    }
     cost->workspace = ctx->backend == LT_BACKEND_NAIVE  ? lt_naive_token_bytes(s.dim)
                       : ctx->backend == LT_BACKEND_CUDA ? lt_attn_state_cuda_bytes(&s, &a->rope, a->box)
                                                         : lt_attn_state_cpu_bytes(&s, &a->rope, a->box);

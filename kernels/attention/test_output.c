@@ -18,7 +18,9 @@ static lt_attn_output_args forward_args(lt_check *c, output_case s) {
 }
 
 /* o goes into one half of wider rows. */
-static lt_status forward_agrees(output_case s, bool with_r) {
+enum { WITH_R = 1, WITH_GAIN = 2 };
+
+static lt_status forward_agrees(output_case s, int parts) {
     lt_check c;
     lt_check_begin(&c, 21);
     c.bf16 = true;
@@ -26,7 +28,8 @@ static lt_status forward_agrees(output_case s, bool with_r) {
     while (lt_check_next(&c)) {
         lt_attn_output_args f = forward_args(&c, s);
         f.o = lt_select(LT_OUT_PARTLY(&c, s.blocks, tokens_of(s.rope), 2, s.heads, s.dim), 2, 1);
-        if (with_r) f.r = LT_OUT_SUM(&c, s.blocks, s.heads, s.dim);
+        if (parts & WITH_R) f.r = LT_OUT_SUM(&c, s.blocks, s.heads, s.dim);
+        if (parts & WITH_GAIN) f.q_gain = LT_IN_SUM(&c, s.heads, s.dim);
         LT_CHECK_RUN(&c, lt_attn_output_forward(&c.ctx, &f));
     }
     return lt_check_end(&c);
@@ -61,7 +64,8 @@ static lt_status backward_agrees(output_case s, int parts) {
 }
 
 static void agree(output_case s) {
-    CHECK_OK(forward_agrees(s, true));
+    CHECK_OK(forward_agrees(s, WITH_R));
+    CHECK_OK(forward_agrees(s, WITH_R | WITH_GAIN));
     CHECK_OK(backward_agrees(s, DQ | DS));
     CHECK_OK(backward_agrees(s, DQ | DS | ACCUMULATE));
 }
@@ -88,6 +92,7 @@ static void rows_may_lie_at_odd_distances(void) {
             lt_attn_output_args f = forward_args(&c, (output_case){1, H, D, test_grids[1]});
             f.q = odd_rows(LT_IN(&c, 1, 63, wide), H, D);
             f.o = odd_rows(LT_OUT_PARTLY(&c, 1, 63, wide), H, D);
+            f.q_gain = LT_IN_SUM(&c, H, D);
             lt_attn_output_backward_args b = {.q = f.q, .S = f.S, .z = f.z, .rope = f.rope};
             b.dout = odd_rows(LT_IN(&c, 1, 63, wide), H, D);
             b.dq = odd_rows(LT_OUT_PARTLY(&c, 1, 63, wide), H, D);
@@ -106,7 +111,8 @@ static void several_blocks_agree_with_the_reference(void) {
 
 static void only_what_is_asked_is_computed(void) {
     output_case s = {1, 2, 32, {8, 10, 10, 10000, NULL}};
-    CHECK_OK(forward_agrees(s, false));
+    CHECK_OK(forward_agrees(s, 0));
+    CHECK_OK(forward_agrees(s, WITH_GAIN));
     CHECK_OK(backward_agrees(s, 0));
     CHECK_OK(backward_agrees(s, DQ));
     CHECK_OK(backward_agrees(s, DS));
@@ -166,6 +172,60 @@ static void a_token_without_features_reads_nothing(void) {
         }
     }
     CHECK_OK(lt_check_end(&c));
+}
+
+/* With a gain, which may be of either sign: no positive product in token 5 of head 1; q there is no number in token 6 of head 0,
+ * which leaves other heads alone, and the smallest and largest of tokens read as others do. */
+static void a_gain_keeps_zeros_and_what_is_no_number(void) {
+    lt_check c;
+    lt_check_begin(&c, 31);
+    c.bf16 = true;
+    c.bf16_bound = LT_TOL_BF16_ATTENTION;
+    while (lt_check_next(&c)) {
+        enum { D = 112, H = 2, T = 100 };
+        lt_attn_output_args f = forward_args(&c, (output_case){1, H, D, {4, 5, 5, 10000, NULL}});
+        f.o = LT_OUT(&c, 1, T, H, D);
+        f.q_gain = LT_IN_SUM(&c, H, D);
+        for (int i = 0; i < D; i++) {
+            double sign = lt_check_get(&f.q_gain, D + i) < 0 ? -1 : 1;
+            lt_check_set(&f.q, (5 * H + 1) * D + i, -sign);
+            lt_check_set(&f.q, (8 * H + 0) * D + i, 1e-6 * lt_check_get(&f.q, (8 * H + 0) * D + i));
+        }
+        lt_check_set(&f.q, (6 * H + 0) * D + 3, NAN);
+        LT_CHECK_RUN(&c, lt_attn_output_forward(&c.ctx, &f));
+        for (int i = 0; i < D; i++) {
+            CHECK(lt_check_get(&f.o, (5 * H + 1) * D + i) == 0);
+            CHECK(isnan(lt_check_get(&f.o, (6 * H + 0) * D + i)));
+            CHECK(isfinite(lt_check_get(&f.o, (6 * H + 1) * D + i)));
+        }
+    }
+    CHECK_OK(lt_check_end(&c));
+}
+
+/* The factors of tokens cancel: with the norm's weights alone o and r are those of the normalised q. */
+static void a_gain_equals_normalising_first(void) {
+    for (int d = 0; d < TEST_DIMS; d++) {
+        lt_check c;
+        lt_check_begin(&c, 32);
+        c.bf16 = true;
+        while (lt_check_next(&c)) {
+            int64_t H = 3, D = test_dims[d];
+            c.bf16_bound = LT_TOL_BF16_FORWARD;
+            lt_attn_output_args f = forward_args(&c, (output_case){2, H, D, {4, 5, 9, 10000, starts}}), first;
+            f.q_gain = LT_IN_SUM(&c, H, D);
+            lt_tensor q = normalised(&c, f.q, f.q_gain);
+            f.o = LT_OUT(&c, 2, 180, H, D), f.r = LT_OUT_SUM(&c, 2, H, D);
+            first = f, first.q = q, first.q_gain = (lt_tensor){0};
+            first.o = LT_OUT(&c, 2, 180, H, D), first.r = LT_OUT_SUM(&c, 2, H, D);
+            double bound = c.pass > 2 ? 2 * lt_tolerance_bound(LT_TOL_BF16_ATTENTION) : c.pass ? 1e-6 : 1e-14;
+            LT_CHECK_RUN(&c, lt_attn_output_forward(&c.ctx, &f));
+            LT_CHECK_RUN(&c, lt_attn_output_forward(&c.ctx, &first));
+            if (c.skipped) continue;
+            CHECK_NEAR(rms_difference(&f.o, &first.o), 0, bound);
+            CHECK_NEAR(rms_difference(&f.r, &first.r), 0, bound);
+        }
+        CHECK_OK(lt_check_end(&c));
+    }
 }
 
 enum { SOURCES = 4, HEADS = 2, DIM = 32 };
@@ -230,16 +290,6 @@ static lt_tensor attend(lt_check *c, lt_tensor packed, int64_t shift) {
     return f.o;
 }
 
-static double rms_difference(const lt_tensor *a, const lt_tensor *b) {
-    double diff = 0, size = 0;
-    for (int64_t i = 0; i < lt_numel(a); i++) {
-        double x = lt_check_get(a, i), y = lt_check_get(b, i);
-        diff += (x - y) * (x - y);
-        size += x * x;
-    }
-    return sqrt(diff / size);
-}
-
 static void only_distances_between_frames_matter(void) {
     static const int64_t shifts[] = {1000000, -1000000, (int64_t)1 << 33, (int64_t)1 << 40};
     lt_check c;
@@ -266,6 +316,8 @@ static void wrong_operands_are_named(void) {
         f.o = LT_OUT_PARTLY(&c, 1, 63, 2, 32);
         bad = f, bad.o = lt_slice(f.o, 1, 0, 62);
         CHECK_FAILS(lt_attn_output_forward(&c.ctx, &bad), LT_FAILED, "operand o");
+        bad = f, bad.q_gain = LT_IN_SUM(&c, 2, 31);
+        CHECK_FAILS(lt_attn_output_forward(&c.ctx, &bad), LT_FAILED, "operand q_gain");
         bad = f, bad.z = (lt_tensor){0};
         CHECK_FAILS(lt_attn_output_forward(&c.ctx, &bad), LT_FAILED, "operand z is an empty tensor");
         bad = f, bad.q = lt_slice(f.q, 3, 0, 31);
@@ -284,6 +336,8 @@ int main(int argc, char **argv) {
     RUN(only_what_is_asked_is_computed);
     RUN(gradients_equal_differences);
     RUN(a_token_without_features_reads_nothing);
+    RUN(a_gain_keeps_zeros_and_what_is_no_number);
+    RUN(a_gain_equals_normalising_first);
     RUN(read_masses_sum_to_the_number_of_reading_tokens);
     RUN(only_distances_between_frames_matter);
     RUN(wrong_operands_are_named);

@@ -21,7 +21,14 @@ static lt_attn_state_args forward_args(lt_check *c, state_case s, lt_tensor *pac
                                 .z = LT_OUT_SUM(c, s.blocks, E, s.heads, s.dim)};
 }
 
-static lt_status forward_agrees(state_case s) {
+/* Factors are positive. */
+static void add_norm(lt_check *c, lt_attn_state_args *f) {
+    f->k_gain = LT_IN_SUM(c, f->k.shape[2], f->k.shape[3]);
+    f->k_scale = LT_IN_SUM(c, f->k.shape[0], f->k.shape[1]);
+    make_positive(f->k_scale);
+}
+
+static lt_status forward_agrees(state_case s, bool with_norm) {
     lt_check c;
     lt_check_begin(&c, 11);
     c.bf16 = true;
@@ -29,6 +36,7 @@ static lt_status forward_agrees(state_case s) {
     while (lt_check_next(&c)) {
         lt_tensor packed;
         lt_attn_state_args f = forward_args(&c, s, &packed);
+        if (with_norm) add_norm(&c, &f);
         LT_CHECK_RUN(&c, lt_attn_state_forward(&c.ctx, &f));
     }
     return lt_check_end(&c);
@@ -61,7 +69,8 @@ static lt_status backward_agrees(state_case s, bool accumulate) {
 }
 
 static void agree(state_case s) {
-    CHECK_OK(forward_agrees(s));
+    CHECK_OK(forward_agrees(s, false));
+    CHECK_OK(forward_agrees(s, true));
     CHECK_OK(backward_agrees(s, false));
     CHECK_OK(backward_agrees(s, true));
 }
@@ -99,8 +108,9 @@ static void rows_may_lie_at_odd_distances(void) {
                                              .box = whole,
                                              .dk = odd_rows(LT_OUT_PARTLY(&c, 1, 63, 2 * H * D + 3), H, D),
                                              .dv = odd_rows(LT_OUT_PARTLY(&c, 1, 63, 2 * H * D + 3), H, D)};
-            LT_CHECK_RUN(&c, lt_attn_state_forward(&c.ctx, &f));
             LT_CHECK_RUN(&c, lt_attn_state_backward(&c.ctx, &b));
+            if (d % 2) add_norm(&c, &f);
+            LT_CHECK_RUN(&c, lt_attn_state_forward(&c.ctx, &f));
         }
         CHECK_OK(lt_check_end(&c));
     }
@@ -237,6 +247,58 @@ static void nan_in_a_key_is_not_hidden(void) {
     CHECK_OK(lt_check_end(&c));
 }
 
+/* The norm of a token with a NaN or an infinity: its factor is NaN, or 0; either way the channel is lost for all, and a NaN for
+ * all heads. */
+static void what_is_no_number_stays_so_under_a_norm(void) {
+    lt_check c;
+    lt_check_begin(&c, 19);
+    c.bf16 = true;
+    c.bf16_bound = LT_TOL_BF16_ATTENTION;
+    while (lt_check_next(&c)) {
+        lt_tensor packed;
+        lt_attn_state_args f = forward_args(&c, (state_case){1, 2, 112, test_grids[2], one_frame}, &packed);
+        f.k_gain = LT_IN_SUM(&c, 2, 112);
+        lt_check_set(&f.k, (3 * 2 + 1) * 112 + 7, NAN);                       /* of frame 0 */
+        lt_check_set(&f.k, (130 * 2 + 0) * 112 + 9, -INFINITY);               /* of frame 1 */
+        for (int i = 0; i < 224; i++) lt_check_set(&f.k, 260 * 224 + i, 0.0); /* of frame 2 */
+        f.k_scale = scale_of(&c, f.k);
+        LT_CHECK_RUN(&c, lt_attn_state_forward(&c.ctx, &f));
+        CHECK(isnan(lt_check_get(&f.z, 0)) && isnan(lt_check_get(&f.z, 112)));
+        CHECK(isnan(lt_check_get(&f.z, 224 + 9)) && isfinite(lt_check_get(&f.z, 224 + 8)));
+        CHECK(isfinite(lt_check_get(&f.z, 2 * 224)) && isfinite(lt_check_get(&f.S, 2 * 2 * 112 * 112)));
+    }
+    CHECK_OK(lt_check_end(&c));
+}
+
+/* Bit for bit on a CPU; in bf16 the normalised k is rounded, and each of the two results may be wrong by the bound. */
+static void a_norm_equals_normalising_first(void) {
+    for (int d = 0; d < TEST_DIMS; d++) {
+        lt_check c;
+        lt_check_begin(&c, 20);
+        c.bf16 = true;
+        while (lt_check_next(&c)) {
+            lt_tensor packed;
+            lt_rope rope = {4, 5, 9, 10000, starts};
+            c.bf16_bound = LT_TOL_BF16_ATTENTION;
+            lt_attn_state_args f = forward_args(&c, (state_case){2, 3, test_dims[d], rope, one_frame},
+                                                &packed),
+                               first = f;
+            f.k_gain = LT_IN_SUM(&c, 3, test_dims[d]), f.k_scale = scale_of(&c, f.k);
+            c.bf16_bound = LT_TOL_BF16_FORWARD;
+            first.k = normalised(&c, f.k, f.k_gain);
+            first.S = LT_OUT_SUM(&c, 2, 4, 3, test_dims[d], test_dims[d]);
+            first.z = LT_OUT_SUM(&c, 2, 4, 3, test_dims[d]);
+            LT_CHECK_RUN(&c, lt_attn_state_forward(&c.ctx, &f));
+            LT_CHECK_RUN(&c, lt_attn_state_forward(&c.ctx, &first));
+            double bound = c.pass > 2 ? 2 * lt_tolerance_bound(LT_TOL_BF16_ATTENTION) : c.cuda ? 1e-6 : 0;
+            if (c.skipped) continue;
+            CHECK_NEAR(rms_difference(&f.S, &first.S), 0, bound);
+            CHECK_NEAR(rms_difference(&f.z, &first.z), 0, bound);
+        }
+        CHECK_OK(lt_check_end(&c));
+    }
+}
+
 static void wrong_operands_are_named(void) {
     lt_check c;
     lt_check_begin(&c, 17);
@@ -255,6 +317,10 @@ static void wrong_operands_are_named(void) {
         CHECK_FAILS(lt_attn_state_forward(&c.ctx, &bad), LT_FAILED, "operand S");
         bad = f, bad.v = lt_select(packed, 3, 0);
         CHECK_FAILS(lt_attn_state_forward(&c.ctx, &bad), LT_FAILED, "operand v");
+        bad = f, add_norm(&c, &bad), bad.k_scale = (lt_tensor){0};
+        CHECK_FAILS(lt_attn_state_forward(&c.ctx, &bad), LT_FAILED, "k_gain and k_scale go together");
+        bad = f, add_norm(&c, &bad), bad.k_scale = lt_slice(bad.k_scale, 1, 0, 62);
+        CHECK_FAILS(lt_attn_state_forward(&c.ctx, &bad), LT_FAILED, "operand k_scale");
         bad = f, bad.rope.first_frame = far;
         CHECK_FAILS(lt_attn_state_forward(&c.ctx, &bad), LT_FAILED, "less than 2^52");
         bad = f, bad.rope.theta = 0;
@@ -276,6 +342,8 @@ int main(int argc, char **argv) {
     RUN(gradients_equal_differences);
     RUN(backward_computes_only_what_is_asked);
     RUN(nan_in_a_key_is_not_hidden);
+    RUN(what_is_no_number_stays_so_under_a_norm);
+    RUN(a_norm_equals_normalising_first);
     RUN(wrong_operands_are_named);
     return test_end();
 }

@@ -4,6 +4,7 @@
 
 #include "kernels/attention/attention.h"
 #include "kernels/check.h"
+#include "kernels/norm/norm.h"
 #include "tests/harness.h"
 
 static const int64_t test_dims[] = {32, 60, 64, 112, 128};
@@ -27,6 +28,36 @@ static inline void leave_kinks(lt_tensor t) {
         double x = lt_check_get(&t, i);
         if (fabs(x) < 0.02) lt_check_set(&t, i, x < 0 ? x - 0.02 : x + 0.02);
     }
+}
+
+/* The RMS norm of [G, T, H, D] over heads and channels, made by the op: what attention may apply as it loads x. */
+static inline lt_tensor scale_of(lt_check *c, lt_tensor x) {
+    lt_tensor scale = LT_OUT_SUM(c, x.shape[0], x.shape[1]);
+    x.ndim = 3, x.shape[2] *= x.shape[3], x.stride[2] = 1;
+    lt_rms_scale_args args = {.x = x, .scale = scale, .eps = 1e-5};
+    LT_CHECK_RUN(c, lt_rms_scale_forward(&c->ctx, &args));
+    return scale;
+}
+
+/* The same norm before: [G, T, H, D] in the dtype of activations, rounded to it. */
+static inline lt_tensor normalised(lt_check *c, lt_tensor x, lt_tensor gain) {
+    int64_t G = x.shape[0], T = x.shape[1], H = x.shape[2], D = x.shape[3];
+    lt_tensor y = LT_OUT(c, G, T, H * D);
+    x.ndim = 3, x.shape[2] = H * D, x.stride[2] = 1;
+    lt_rms_norm_args args = {.x = x, .weight = LT_RESHAPE(gain, H * D), .y = y, .eps = 1e-5};
+    LT_CHECK_RUN(c, lt_rms_norm_forward(&c->ctx, &args));
+    return LT_RESHAPE(y, G, T, H, D);
+}
+
+/* RMS(a - b) / RMS(b). */
+static inline double rms_difference(const lt_tensor *a, const lt_tensor *b) {
+    double diff = 0, size = 0;
+    for (int64_t i = 0; i < lt_numel(a); i++) {
+        double x = lt_check_get(a, i), y = lt_check_get(b, i);
+        diff += (x - y) * (x - y);
+        size += y * y;
+    }
+    return sqrt(diff / size);
 }
 
 /* z is a sum of features: its elements are positive. */

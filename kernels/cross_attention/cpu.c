@@ -54,8 +54,10 @@ static void attend(const lt_cross_attention_args *a, const lt_cross_shape *s, in
     float *scores = mine, *product = mine + LT_CROSS_ROWS * s->padded_L, inverse[LT_CROSS_ROWS];
     lt_tile_product(rows, s->padded_L, s->D, q, a->q.stride[1], 1, keys, s->padded_L, scores, s->padded_L,
                     false);
+    const float *own = lt_is_empty(&a->q_scale) ? NULL : (const float *)a->q_scale.data + g * s->T + first;
     for (int64_t i = 0; i < rows; i++) {
-        float most, sum = exponentials(s->padded_L, (float)a->scale, terms, scores + i * s->padded_L, &most);
+        float scale = (float)a->scale * (own ? own[i] : 1);
+        float most, sum = exponentials(s->padded_L, scale, terms, scores + i * s->padded_L, &most);
         inverse[i] = 1 / sum;
         if (!lt_is_empty(&a->lse))
             ((float *)a->lse.data)[(g * s->H + h) * s->T + first + i] = most + logf(sum);

@@ -42,9 +42,13 @@ __global__ void __launch_bounds__(LT_CROSS_THREADS) cross_forward(const lt_cross
     float *queries = (float *)memory, *tokens = queries + z::queries * ld, *p = tokens + z::keys * ld;
     int64_t tiles = (n.T + z::queries - 1) / z::queries, head = blockIdx.x / tiles;
     int64_t first = blockIdx.x % tiles * z::queries, g = head / n.H, h = head % n.H, text = g % n.B;
-    float most[z::M], sum[z::M] = {}, o[z::M][z::P][4] = {}, visible = lt_cross_visible(n, text);
+    float most[z::M], sum[z::M] = {}, o[z::M][z::P][4] = {}, visible = lt_cross_visible(n, text), scale[z::M];
 #pragma unroll
-    for (int i = 0; i < z::M; i++) most[i] = -INFINITY;
+    for (int i = 0; i < z::M; i++) {
+        int64_t t = first + lt_cross_y() * z::M + i;
+        most[i] = -INFINITY;
+        scale[i] = a.q_scale && t < n.T ? n.scale * a.q_scale[g * n.T + t] : n.scale;
+    }
     lt_cross_fill(a.q.at(g, first, h * n.D), a.q.token, z::queries, n.T - first, n.D, a.wide, queries);
     for (int64_t key = 0; key < n.L; key += z::keys) {
         float s[z::M][z::N], terms[z::N], fade;
@@ -57,7 +61,7 @@ __global__ void __launch_bounds__(LT_CROSS_THREADS) cross_forward(const lt_cross
             terms[j] = lt_cross_term(n, text, key + lt_cross_x() + LT_CROSS_SIDE * j, visible);
 #pragma unroll
         for (int i = 0; i < z::M; i++) {
-            soften(s[i], terms, n.scale, most[i], sum[i], fade);
+            soften(s[i], terms, scale[i], most[i], sum[i], fade);
 #pragma unroll
             for (int c = 0; c < z::P * 4; c++) o[i][c / 4][c % 4] *= fade;
         }
@@ -100,6 +104,7 @@ template <typename T> lt_status run(const lt_ctx *ctx, const lt_cross_attention_
     a.q = lt_cross_view<const T>::of(args->q), a.k = lt_cross_view<const T>::of(args->k);
     a.v = lt_cross_view<const T>::of(args->v), a.o = lt_cross_view<T>::of(args->o);
     a.lse = (float *)args->lse.data;
+    a.q_scale = (const float *)args->q_scale.data;
     a.wide = a.n.D % 4 == 0 && a.q.aligned(4) && a.k.aligned(4) && a.v.aligned(4);
     cudaStream_t stream = lt_cuda_stream(ctx);
     if (fits(ctx, a)) return run_mma(a, lt_cuda_multiprocessors(ctx->device), stream);

@@ -9,11 +9,21 @@ enum { M = 2, WARPS = 8, QUERIES = M * 16 };
  * has room for more. */
 constexpr float slack = 8;
 
-/* One warp's queries. Of each tile a lane has two rows. */
-template <int DIM> struct attend {
+/* One warp's queries. Of each tile a lane has two rows. SCALED: each has its own factor besides. */
+template <int DIM, bool SCALED> struct attend {
     lt_cross_left q[M][DIM / 16];
     lt_cross_sums o[M][DIM / 8];
-    float most[M][2], sum[M][2];
+    float most[M][2], sum[M][2], scales[M][2];
+
+    /* Of queries from t on. */
+    __device__ __forceinline__ void load_scales(const lt_cross_forward<lt_bf16> &a, int64_t g, int t,
+                                                float scale) {
+#pragma unroll
+        for (int i = 0; i < 2 * M; i++) {
+            int row = t + i / 2 * 16 + lt_cross_row() + i % 2 * 8;
+            scales[i / 2][i % 2] = row < a.n.T ? scale * a.q_scale[g * a.n.T + row] : 0;
+        }
+    }
 
     __device__ __forceinline__ void begin() {
 #pragma unroll
@@ -48,7 +58,8 @@ template <int DIM> struct attend {
 #pragma unroll
             for (int m = 0; m < M; m++)
 #pragma unroll
-                for (int i = 0; i < 4; i++) s[m][n][i] = fmaf(s[m][n][i], scale, term[i % 2]);
+                for (int i = 0; i < 4; i++)
+                    s[m][n][i] = fmaf(s[m][n][i], SCALED ? scales[m][i / 2] : scale, term[i % 2]);
         }
     }
 
@@ -121,7 +132,7 @@ template <int DIM> struct attend {
 
 /* One block holds a head's keys and values; its warps take tiles of queries in turn. Only where they do not all fit do the
  * warps move from part to part together. */
-template <int DIM>
+template <int DIM, bool SCALED>
 __global__ void __launch_bounds__(WARPS * 32, 1)
     cross_forward_mma(const lt_cross_forward<lt_bf16> a, lt_cross_share share) {
     extern __shared__ float4 memory[];
@@ -133,13 +144,14 @@ __global__ void __launch_bounds__(WARPS * 32, 1)
     int step = (int)share.splits * WARPS * QUERIES, L = (int)n.L, T = (int)n.T;
     int first_query = (int)(blockIdx.x % share.splits) * WARPS * QUERIES;
     float scale = n.scale * lt_cross_log2e;
-    attend<DIM> w;
+    attend<DIM, SCALED> w;
     for (int block = first_query; block < T; block += step) {
         int t = block + threadIdx.x / 32 * QUERIES;
         if (whole && t >= T) break;
 #pragma unroll
         for (int m = 0; m < M; m++)
             lt_cross_load_left<DIM>(a.q.at(g, t + m * 16, h * n.D), a.q.token, T - t - m * 16, n.D, w.q[m]);
+        if (SCALED) w.load_scales(a, g, t, scale);
         w.begin();
         for (int first = 0; first < L; first += share.room) {
             if (!whole) {
@@ -165,8 +177,9 @@ lt_status launch(const lt_cross_forward<lt_bf16> &a, int multiprocessors, cudaSt
     LT_TRY(lt_cross_share_out(a.n, (int64_t)lt_cross_text<DIM>::bytes(1), WARPS * QUERIES, multiprocessors,
                               &share));
     size_t bytes = lt_cross_text<DIM>::bytes(share.room);
-    LT_TRY(lt_cuda_allow(cross_forward_mma<DIM>, bytes));
-    cross_forward_mma<DIM><<<(unsigned)(a.n.G * a.n.H * share.splits), WARPS * 32, bytes, stream>>>(a, share);
+    auto *kernel = a.q_scale ? cross_forward_mma<DIM, true> : cross_forward_mma<DIM, false>;
+    LT_TRY(lt_cuda_allow(kernel, bytes));
+    kernel<<<(unsigned)(a.n.G * a.n.H * share.splits), WARPS * 32, bytes, stream>>>(a, share);
     return lt_cuda_launched();
 }
 

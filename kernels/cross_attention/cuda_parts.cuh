@@ -38,8 +38,9 @@ template <typename T> struct lt_cross_forward {
     lt_cross_dims n;
     lt_cross_view<const T> q, k, v;
     lt_cross_view<T> o;
-    float *lse; /* [G, H, T] or NULL */
-    bool wide;  /* four channels move in one access */
+    float *lse;           /* [G, H, T] or NULL */
+    bool wide;            /* four channels move in one access */
+    const float *q_scale; /* [G, T] or NULL */
 };
 
 template <typename T> struct lt_cross_backward {

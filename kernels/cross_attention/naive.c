@@ -33,10 +33,11 @@ lt_status lt_cross_attention_naive(lt_ctx *ctx, const void *untyped, void *works
     const lt_cross_attention_args *a = untyped;
     int64_t B = a->q.shape[0], T = a->q.shape[1], H = a->q.shape[2], D = a->q.shape[3], L = a->k.shape[1];
     double *s = workspace;
+    const double *q_scale = a->q_scale.data;
     for (int64_t b = 0; b < B; b++)
         for (int64_t t = 0; t < T; t++)
             for (int64_t h = 0; h < H; h++) {
-                scores(&a->q, &a->k, &a->mask, a->scale, b, t, h, s);
+                scores(&a->q, &a->k, &a->mask, a->scale * (q_scale ? q_scale[b * T + t] : 1), b, t, h, s);
                 double most = s[0], sum = 0, *o = lt_naive_at(&a->o, b, t, h);
                 for (int64_t j = 1; j < L; j++) most = fmax(most, s[j]);
                 for (int64_t j = 0; j < L; j++) sum += exp(s[j] - most);

@@ -44,7 +44,9 @@ lt_status lt_cross_attention_describe(const lt_ctx *ctx, const void *untyped, lt
     LT_TRY(expect_inputs(ctx, op, &a->q, &a->k, &a->v, &a->mask, a->scale, &s));
     LT_TRY(lt_attn_expect_tokens(ctx, op, "o", &a->o, false, &(lt_attn_shape){s.G, s.T, s.H, s.D}));
     LT_TRY(LT_EXPECT_DENSE(op, "lse", &a->lse, lt_ctx_sum_dtype(ctx), true, s.G, s.H, s.T));
+    LT_TRY(LT_EXPECT_DENSE(op, "q_scale", &a->q_scale, lt_ctx_sum_dtype(ctx), true, s.G, s.T));
     count_cost(ctx, &s, 2, 2, 2, cost);
+    if (!lt_is_empty(&a->q_scale)) cost->bytes += lt_nbytes(&a->q_scale);
     if (ctx->backend == LT_BACKEND_NAIVE) cost->workspace = (size_t)s.L * sizeof(double);
     else cost->workspace = ctx->backend == LT_BACKEND_CUDA ? 0 : lt_cross_attention_cpu_bytes(&s);
     return LT_OK;

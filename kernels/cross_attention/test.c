@@ -1,5 +1,6 @@
 #include "kernels/check.h"
 #include "kernels/cross_attention/cross_attention.h"
+#include "kernels/norm/norm.h"
 #include "tests/harness.h"
 
 typedef struct size {
@@ -134,6 +135,67 @@ static void only_what_is_asked_is_computed(void) {
     CHECK_OK(agrees((size){1, 600, 2, 32, 20}, NO_MASK, DKV));
 }
 
+/* Also odd rows, text beyond any shared memory, and rows behind the last query. */
+static void each_query_may_have_its_own_scale(void) {
+    static const size sizes[] = {{1, 1, 1, 1, 1},      {2, 63, 2, 32, 20, .repeats = 2},
+                                 {1, 500, 2, 60, 77},  {1, 1000, 2, 64, 300},
+                                 {2, 70, 3, 112, 300}, {1, 33, 2, 128, 64},
+                                 {1, 40, 1, 200, 50},  {1, 40, 1, 112, 1000}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        lt_check c;
+        lt_check_begin(&c, 48);
+        c.bf16 = true;
+        while (lt_check_next(&c)) {
+            lt_cross_attention_args f = forward_args(&c, sizes[i], i % 2 ? SOME_MASKED : NO_MASK);
+            f.q_scale = LT_IN_SUM(&c, groups(sizes[i]), sizes[i].T);
+            LT_CHECK_RUN(&c, lt_cross_attention_forward(&c.ctx, &f));
+        }
+        CHECK_OK(lt_check_end(&c));
+    }
+}
+
+/* Factors and, in the keys, weights of q's norm give what the normalised q gives. */
+static void a_scale_equals_normalising_first(void) {
+    static const int64_t dims[] = {32, 60, 112, 128};
+    for (int d = 0; d < 4; d++) {
+        lt_check c;
+        lt_check_begin(&c, 49);
+        c.bf16 = true;
+        while (lt_check_next(&c)) {
+            int64_t G = 2, T = 90, H = 2, D = dims[d], L = 40, C = H * D;
+            lt_tensor x = LT_IN(&c, G, T, C), text = LT_IN(&c, G, L, C), weight = LT_IN_SUM(&c, C),
+                      other = LT_IN_SUM(&c, C), q = LT_OUT(&c, G, T, C), k = LT_OUT(&c, G, L, C),
+                      gained = LT_OUT(&c, G, L, C), scale = LT_OUT_SUM(&c, G, T);
+            lt_rms_norm_args of_q = {.x = x, .weight = weight, .y = q, .eps = 1e-5},
+                             of_k = {.x = text, .weight = other, .y = k, .eps = 1e-5}, both = of_k;
+            both.y = gained, both.gain = weight;
+            lt_rms_scale_args factors = {.x = x, .scale = scale, .eps = 1e-5};
+            LT_CHECK_RUN(&c, lt_rms_norm_forward(&c.ctx, &of_q));
+            LT_CHECK_RUN(&c, lt_rms_norm_forward(&c.ctx, &of_k));
+            LT_CHECK_RUN(&c, lt_rms_norm_forward(&c.ctx, &both));
+            LT_CHECK_RUN(&c, lt_rms_scale_forward(&c.ctx, &factors));
+            lt_cross_attention_args first = {.q = LT_RESHAPE(q, G, T, H, D),
+                                             .k = LT_RESHAPE(k, G, L, H, D),
+                                             .v = LT_IN(&c, G, L, H, D),
+                                             .scale = 1 / sqrt((double)D),
+                                             .o = LT_OUT(&c, G, T, H, D)},
+                                    f = first;
+            f.q = LT_RESHAPE(x, G, T, H, D), f.k = LT_RESHAPE(gained, G, L, H, D);
+            f.q_scale = scale, f.o = LT_OUT(&c, G, T, H, D);
+            LT_CHECK_RUN(&c, lt_cross_attention_forward(&c.ctx, &first));
+            LT_CHECK_RUN(&c, lt_cross_attention_forward(&c.ctx, &f));
+            double bound = c.pass > 2 ? 2 * lt_tolerance_bound(LT_TOL_BF16_ATTENTION) : c.pass ? 1e-6 : 1e-14;
+            double diff = 0, whole = 0;
+            for (int64_t i = 0; i < lt_numel(&f.o); i++) {
+                double wanted = lt_check_get(&first.o, i), found = lt_check_get(&f.o, i);
+                diff += (found - wanted) * (found - wanted), whole += wanted * wanted;
+            }
+            if (!c.skipped) CHECK_NEAR(sqrt(diff / whole), 0, bound);
+        }
+        CHECK_OK(lt_check_end(&c));
+    }
+}
+
 static void lse_may_be_left_out(void) {
     lt_check c;
     lt_check_begin(&c, 42);
@@ -238,6 +300,8 @@ static void wrong_operands_are_named(void) {
         CHECK_FAILS(lt_cross_attention_forward(&c.ctx, &bad), LT_FAILED, "1 groups of queries for 2 texts");
         bad = f, bad.k = lt_slice(f.k, 1, 0, 0), bad.v = lt_slice(f.v, 1, 0, 0);
         CHECK_FAILS(lt_cross_attention_forward(&c.ctx, &bad), LT_FAILED, "0 text tokens");
+        bad = f, bad.q_scale = LT_IN_SUM(&c, 2, 62);
+        CHECK_FAILS(lt_cross_attention_forward(&c.ctx, &bad), LT_FAILED, "operand q_scale");
         bad = f, bad.scale = NAN;
         CHECK_FAILS(lt_cross_attention_forward(&c.ctx, &bad), LT_FAILED, "scale");
         LT_CHECK_RUN(&c, lt_cross_attention_forward(&c.ctx, &f));
@@ -256,6 +320,8 @@ int main(int argc, char **argv) {
     RUN(groups_that_share_a_text_agree_with_the_reference);
     RUN(rows_may_lie_at_any_distance);
     RUN(only_what_is_asked_is_computed);
+    RUN(each_query_may_have_its_own_scale);
+    RUN(a_scale_equals_normalising_first);
     RUN(lse_may_be_left_out);
     RUN(gradients_equal_differences);
     RUN(masked_tokens_do_not_exist);

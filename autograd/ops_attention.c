@@ -6,6 +6,13 @@
 #include <math.h>
 #include <string.h>
 
+/* Gradients would need q and k as they were normalised. */
+static lt_status expect_no_gradient(const char *op, bool wants, const lt_tensor *norm) {
+    LT_CHECK(!wants || lt_is_empty(norm), LT_FAILED,
+             "%s: no gradient flows through a norm that is applied on the way; normalise first", op);
+    return LT_OK;
+}
+
 typedef struct state_saved {
     lt_var *k, *v, *whole_S, *whole_z;
     lt_rope rope;
@@ -31,8 +38,8 @@ static lt_status state_backward(lt_tape *tape, void *memory) {
     return lt_attn_state_backward(tape->ctx, &args);
 }
 
-lt_status lt_ag_attn_state(lt_tape *tape, lt_var *k, lt_var *v, const lt_rope *rope, lt_segment_box box,
-                           lt_var **S, lt_var **z) {
+lt_status lt_ag_attn_state(lt_tape *tape, lt_var *k, lt_var *v, const lt_ag_norm *norm, const lt_rope *rope,
+                           lt_segment_box box, lt_var **S, lt_var **z) {
     lt_var *inputs[] = {k, v}, *whole_S, *whole_z;
     bool wants = lt_tape_wants(tape, 2, inputs);
     int64_t G = k->value.shape[0], H = k->value.shape[2], D = k->value.shape[3],
@@ -42,6 +49,8 @@ lt_status lt_ag_attn_state(lt_tape *tape, lt_var *k, lt_var *v, const lt_rope *r
     LT_TRY(lt_tape_new(tape, dtype, wants, &whole_z, LT_DIMS(G, E, H, D)));
     lt_attn_state_args args = {
         .k = k->value, .v = v->value, .rope = *rope, .box = box, .S = whole_S->value, .z = whole_z->value};
+    if (norm) args.k_gain = norm->gain, args.k_scale = norm->scale;
+    LT_TRY(expect_no_gradient("attn_state", wants, &args.k_gain));
     LT_TRY(LT_TAPE_RUN(tape, ATTN_STATE, args));
     for (int64_t i = 0; i < G * E; i++) {
         lt_tensor part_S = lt_select(LT_RESHAPE(whole_S->value, G * E, H, D, D), 0, i);
@@ -182,14 +191,15 @@ static lt_status output_backward(lt_tape *tape, void *memory) {
     return LT_OK;
 }
 
-lt_status lt_ag_attn_output(lt_tape *tape, lt_var *q, lt_var *const *S, lt_var *const *z, lt_tensor all_S,
-                            lt_tensor all_z, const lt_rope *rope, lt_var **o, lt_tensor *r) {
+lt_status lt_ag_attn_output(lt_tape *tape, lt_var *q, lt_tensor q_gain, lt_var *const *S, lt_var *const *z,
+                            lt_tensor all_S, lt_tensor all_z, const lt_rope *rope, lt_var **o, lt_tensor *r) {
     int G = (int)all_S.shape[0];
     bool wants = lt_tape_wants(tape, 1, &q) || lt_tape_wants(tape, G, S) || lt_tape_wants(tape, G, z);
+    LT_TRY(expect_no_gradient("attn_output", wants, &q_gain));
     if (!*o) LT_TRY(lt_tape_new(tape, q->value.dtype, wants, o, q->value.ndim, q->value.shape));
     LT_TRY(lt_tensor_new(tape->step, all_z.dtype, r, all_z.ndim, all_z.shape));
     lt_attn_output_args args = {
-        .q = q->value, .S = all_S, .z = all_z, .rope = *rope, .o = (*o)->value, .r = *r};
+        .q = q->value, .S = all_S, .z = all_z, .rope = *rope, .o = (*o)->value, .r = *r, .q_gain = q_gain};
     LT_TRY(LT_TAPE_RUN(tape, ATTN_OUTPUT, args));
     if (!wants) return LT_OK;
     output_saved *s = lt_tape_saved(tape, sizeof *s + 2 * G * sizeof *S);
@@ -224,11 +234,13 @@ static lt_status cross_backward(lt_tape *tape, void *memory) {
     return lt_cross_attention_backward(tape->ctx, &args);
 }
 
-lt_status lt_ag_cross_attention(lt_tape *tape, lt_var *q, lt_var *k, lt_var *v, lt_tensor mask, lt_var **o) {
+lt_status lt_ag_cross_attention(lt_tape *tape, lt_var *q, lt_tensor q_scale, lt_var *k, lt_var *v,
+                                lt_tensor mask, lt_var **o) {
     lt_var *inputs[] = {q, k, v};
     bool wants = lt_tape_wants(tape, 3, inputs);
     const int64_t *n = q->value.shape;
     lt_tensor lse = {0};
+    LT_TRY(expect_no_gradient("cross_attention", wants, &q_scale));
     LT_TRY(lt_tape_new(tape, q->value.dtype, wants, o, q->value.ndim, n));
     if (wants) LT_TRY(LT_NEW(tape->step, lt_ctx_sum_dtype(tape->ctx), &lse, n[0], n[2], n[1]));
     lt_cross_attention_args args = {.q = q->value,
@@ -237,7 +249,8 @@ lt_status lt_ag_cross_attention(lt_tape *tape, lt_var *q, lt_var *k, lt_var *v, 
                                     .mask = mask,
                                     .scale = 1 / sqrt((double)n[3]),
                                     .o = (*o)->value,
-                                    .lse = lse};
+                                    .lse = lse,
+                                    .q_scale = q_scale};
     LT_TRY(LT_TAPE_RUN(tape, CROSS_ATTENTION, args));
     if (!wants) return LT_OK;
     cross_saved *s = lt_tape_saved(tape, sizeof *s);

@@ -128,7 +128,7 @@ static lt_status attention_fn(lt_tape *t, lt_var **in, void *user, lt_var **out)
     (void)user;
     LT_TRY(LT_NEW(t->step, LT_F64, &all_S, READERS, 2, 8, 8));
     LT_TRY(LT_NEW(t->step, LT_F64, &all_z, READERS, 2, 8));
-    LT_TRY(lt_ag_attn_state(t, in[1], in[2], &rope, box, S, z));
+    LT_TRY(lt_ag_attn_state(t, in[1], in[2], NULL, &rope, box, S, z));
     lt_var *last_S[] = {S[0], S[1], S[4], S[5]}, *last_z[] = {z[0], z[1], z[4], z[5]};
     lt_ag_sum sums[READERS] = {{.count = 2, .S = S, .z = z},
                                {.count = 4, .weighted = 2, .S = S, .z = z},
@@ -139,7 +139,7 @@ static lt_status attention_fn(lt_tape *t, lt_var **in, void *user, lt_var **out)
     LT_TRY(lt_ag_attn_combine(t, READERS, sums));
     for (int i = 0; i < READERS; i++) sum_S[i] = sums[i].sum_S, sum_z[i] = sums[i].sum_z;
     *out = NULL;
-    return lt_ag_attn_output(t, in[0], sum_S, sum_z, all_S, all_z, &rope, out, &r);
+    return lt_ag_attn_output(t, in[0], (lt_tensor){0}, sum_S, sum_z, all_S, all_z, &rope, out, &r);
 }
 static void attention_with_weighted_entries(void) {
     lt_tensor in[] = {RANDOM(3, 12, 2, 8), RANDOM(3, 12, 2, 8), RANDOM(3, 12, 2, 8), RANDOM(2, 2)};
@@ -149,7 +149,7 @@ static void attention_with_weighted_entries(void) {
 static lt_status cross_fn(lt_tape *t, lt_var **in, void *user, lt_var **out) {
     static double visible[] = {1, 1, 1, 1, 0, 1};
     (void)user;
-    return lt_ag_cross_attention(t, in[0], in[1], in[2], LT_VIEW(visible, LT_F64, 2, 3), out);
+    return lt_ag_cross_attention(t, in[0], (lt_tensor){0}, in[1], in[2], LT_VIEW(visible, LT_F64, 2, 3), out);
 }
 static void cross_attention(void) {
     lt_tensor in[] = {RANDOM(4, 3, 2, 4), RANDOM(2, 3, 2, 4), RANDOM(2, 3, 2, 4)};

@@ -10,7 +10,16 @@ typedef struct attention {
     lt_var **S, **z;         /* [G * segments]: each block's own states */
     lt_var **sum_S, **sum_z; /* [G]: what each block reads */
     lt_tensor all_S, all_z;  /* [G, H, D, D], [G, H, D] */
+    lt_tensor q_gain;        /* [H, D], or empty */
 } attention;
+
+/* [G, T, H, D] each, and, where nothing is recorded, what q and k lack of their norms: q its weights, as no output depends on how
+ * long a token's q is; k its weights and factors. */
+typedef struct projections {
+    lt_var *q, *k, *v;
+    lt_tensor q_gain;
+    lt_ag_norm k_norm;
+} projections;
 
 lt_segment_box lt_dit_segment_box(const int64_t grid[3], lt_granularity granularity) {
     lt_segment_box box = {(int)grid[0], (int)grid[1], (int)grid[2]};
@@ -19,8 +28,21 @@ lt_segment_box lt_dit_segment_box(const int64_t grid[3], lt_granularity granular
     return box;
 }
 
-/* q and k normalised, v as projected: [G, T, H, D] each. */
-static lt_status project_qkv(lt_tape *tape, const lt_dit_step *step, lt_var *h, lt_var *qkv[3]) {
+static lt_status normalise_qk(lt_tape *tape, const lt_dit_step *step, lt_var *const *qk, projections *p) {
+    const lt_dit_layer *l = &step->pass->dit->layers[step->layer];
+    const lt_dit_config *c = &step->pass->dit->config;
+    if (tape->recording) {
+        LT_TRY(lt_dit_normalise(tape, qk[0], l->q_norm, NULL, c->qk_eps, c->heads, &p->q));
+        return lt_dit_normalise(tape, qk[1], l->k_norm, NULL, c->qk_eps, c->heads, &p->k);
+    }
+    p->q_gain = LT_RESHAPE(l->q_norm->value, c->heads, c->head_dim);
+    p->k_norm.gain = LT_RESHAPE(l->k_norm->value, c->heads, c->head_dim);
+    LT_TRY(lt_dit_scale(tape, qk[1], c->qk_eps, &p->k_norm.scale));
+    LT_TRY(lt_dit_heads(tape, qk[0], c->heads, &p->q));
+    return lt_dit_heads(tape, qk[1], c->heads, &p->k);
+}
+
+static lt_status project_qkv(lt_tape *tape, const lt_dit_step *step, lt_var *h, projections *p) {
     const lt_dit_layer *l = &step->pass->dit->layers[step->layer];
     const lt_dit_config *c = &step->pass->dit->config;
     int64_t C = step->pass->width;
@@ -32,18 +54,17 @@ static lt_status project_qkv(lt_tape *tape, const lt_dit_step *step, lt_var *h, 
     views[2] = lt_split(views[2], 2, c->heads, c->head_dim);
     LT_TRY(lt_tape_views(tape, packed, 3, views, parts));
     lt_dit_begin(tape, step, LT_DIT_QK);
-    for (int i = 0; i < 2; i++)
-        LT_TRY(lt_dit_normalise(tape, parts[i], i ? l->k_norm : l->q_norm, c->qk_eps, c->heads, &qkv[i]));
-    qkv[2] = parts[2];
+    *p = (projections){.v = parts[2]};
+    LT_TRY(normalise_qk(tape, step, parts, p));
     lt_dit_small(tape);
     return LT_OK;
 }
 
-static lt_status open_attention(lt_tape *tape, const lt_dit_step *step, lt_var *k, lt_var *v, attention *a) {
+static lt_status open_attention(lt_tape *tape, const lt_dit_step *step, const projections *x, attention *a) {
     const lt_dit_pass *p = step->pass;
     int64_t G = p->groups, H = p->dit->config.heads, D = p->dit->config.head_dim;
     lt_granularity granularity = p->in.cache ? p->in.cache->spec[0].granularity : LT_GRAIN_BLOCK;
-    *a = (attention){.step = step, .box = lt_dit_segment_box(p->grid, granularity)};
+    *a = (attention){.step = step, .box = lt_dit_segment_box(p->grid, granularity), .q_gain = x->q_gain};
     a->segments = lt_segment_count(&p->rope, a->box);
     a->S = lt_tape_saved(tape, (2 * a->segments + 2) * G * sizeof *a->S);
     if (!a->S) return LT_FAILED;
@@ -53,7 +74,7 @@ static lt_status open_attention(lt_tape *tape, const lt_dit_step *step, lt_var *
     lt_dtype dtype = lt_ctx_sum_dtype(tape->ctx);
     LT_TRY(LT_NEW(tape->step, dtype, &a->all_S, G, H, D, D));
     LT_TRY(LT_NEW(tape->step, dtype, &a->all_z, G, H, D));
-    return lt_ag_attn_state(tape, k, v, &p->rope, a->box, a->S, a->z);
+    return lt_ag_attn_state(tape, x->k, x->v, &x->k_norm, &p->rope, a->box, a->S, a->z);
 }
 
 static lt_reader reader_of(const attention *a, int g) {
@@ -119,8 +140,9 @@ static lt_status run_block(lt_tape *tape, attention *a, lt_var *q, lt_var *o, in
     lt_rope rope = a->step->pass->rope;
     rope.first_frame += first;
     lt_dit_begin(tape, a->step, LT_DIT_ATTN);
-    LT_TRY(lt_ag_attn_output(tape, q, a->sum_S + first, a->sum_z + first, lt_slice(a->all_S, 0, first, count),
-                             lt_slice(a->all_z, 0, first, count), &rope, &o, &r));
+    LT_TRY(lt_ag_attn_output(tape, q, a->q_gain, a->sum_S + first, a->sum_z + first,
+                             lt_slice(a->all_S, 0, first, count), lt_slice(a->all_z, 0, first, count), &rope,
+                             &o, &r));
     lt_dit_small(tape);
     return commit_block(tape, a, block, r);
 }
@@ -141,19 +163,19 @@ static lt_status cut_blocks(lt_tape *tape, const lt_dit_pass *p, lt_var *q, lt_v
 lt_status lt_dit_attention(lt_tape *tape, const lt_dit_step *step, lt_var *h, lt_var **out) {
     const lt_dit_pass *p = step->pass;
     const lt_dit_layer *l = &p->dit->layers[step->layer];
-    lt_var *qkv[3], *o, *flat;
+    lt_var *o, *flat;
+    projections x;
     attention a;
-    LT_TRY(project_qkv(tape, step, h, qkv));
+    LT_TRY(project_qkv(tape, step, h, &x));
     if (p->in.cache) LT_TRY(lt_cache_layer_begin(p->in.cache, tape, step->layer));
-    LT_TRY(open_attention(tape, step, qkv[1], qkv[2], &a));
+    LT_TRY(open_attention(tape, step, &x, &a));
     lt_var **q_parts = lt_tape_saved(tape, 2 * p->in.blocks * sizeof *q_parts);
     if (!q_parts) return LT_FAILED;
     lt_var **o_parts = q_parts + p->in.blocks;
     lt_dit_begin(tape, step, LT_DIT_ATTN);
-    LT_TRY(
-        lt_tape_new(tape, qkv[0]->value.dtype, tape->recording, &o, qkv[0]->value.ndim, qkv[0]->value.shape));
+    LT_TRY(lt_tape_new(tape, x.q->value.dtype, tape->recording, &o, x.q->value.ndim, x.q->value.shape));
     lt_dit_small(tape);
-    LT_TRY(cut_blocks(tape, p, qkv[0], o, q_parts, o_parts));
+    LT_TRY(cut_blocks(tape, p, x.q, o, q_parts, o_parts));
     for (int block = 0; block < p->in.blocks; block++)
         LT_TRY(run_block(tape, &a, q_parts[block], o_parts[block], block));
     LT_TRY(LT_AG_RESHAPE(tape, o, &flat, p->groups, p->tokens, p->width));

@@ -44,8 +44,15 @@ lt_status lt_dit_layer_run(lt_tape *tape, void *step);
 lt_status lt_dit_attention(lt_tape *tape, const lt_dit_step *step, lt_var *h, lt_var **out);
 /* Mix-FFN with temporal convolution, h [G, T, C] -> [G, T, C]. */
 lt_status lt_dit_ffn(lt_tape *tape, const lt_dit_step *step, lt_var *h, lt_var **out);
-/* x [G, T, C] with RMS norm over all heads, as [G, T, heads, C / heads]. Where no gradient is wanted, in place. */
-lt_status lt_dit_normalise(lt_tape *tape, lt_var *x, lt_var *weight, double eps, int heads, lt_var **out);
+/* x [G, T, C] with RMS norm over all heads, as [G, T, heads, C / heads]. Where nothing is recorded, in place, and times `gain` [C]
+ * (NULL: 1) besides. */
+lt_status lt_dit_normalise(lt_tape *tape, lt_var *x, lt_var *weight, lt_var *gain, double eps, int heads,
+                           lt_var **out);
+/* Only that norm's factor of each token, `scale` [G, T]: where nothing is recorded, attention multiplies as it loads x, which is not
+ * written again. */
+lt_status lt_dit_scale(lt_tape *tape, const lt_var *x, double eps, lt_tensor *scale);
+/* x [G, T, C] as [G, T, heads, C / heads], where nothing is recorded. */
+lt_status lt_dit_heads(lt_tape *tape, const lt_var *x, int heads, lt_var **out);
 /* Shows a value to the probe (lt_dit_set_probe) as "LAYER.what", or "what" where layer < 0. */
 void lt_dit_report(const char *what, int layer, const lt_var *value);
 

@@ -4,7 +4,12 @@
 #include "kernels/linear/linear.h"
 #include "kernels/norm/norm.h"
 
-lt_status lt_dit_normalise(lt_tape *tape, lt_var *x, lt_var *weight, double eps, int heads, lt_var **out) {
+lt_status lt_dit_heads(lt_tape *tape, const lt_var *x, int heads, lt_var **out) {
+    return lt_tape_var(tape, lt_split(x->value, 2, heads, x->value.shape[2] / heads), false, out);
+}
+
+lt_status lt_dit_normalise(lt_tape *tape, lt_var *x, lt_var *weight, lt_var *gain, double eps, int heads,
+                           lt_var **out) {
     const int64_t *n = x->value.shape;
     lt_var *normed;
     if (tape->recording) {
@@ -12,11 +17,19 @@ lt_status lt_dit_normalise(lt_tape *tape, lt_var *x, lt_var *weight, double eps,
         return LT_AG_RESHAPE(tape, normed, out, n[0], n[1], heads, n[2] / heads);
     }
     lt_rms_norm_args args = {.x = x->value, .weight = weight->value, .y = x->value, .eps = eps};
+    if (gain) args.gain = gain->value;
     LT_TRY(lt_rms_norm_forward(tape->ctx, &args));
-    return lt_tape_var(tape, lt_split(x->value, 2, heads, n[2] / heads), false, out);
+    return lt_dit_heads(tape, x, heads, out);
 }
 
-/* Keys and values of the text, once per layer: k normalised [B, L, H, D], v a view of the projection. */
+lt_status lt_dit_scale(lt_tape *tape, const lt_var *x, double eps, lt_tensor *scale) {
+    LT_TRY(LT_NEW(tape->step, lt_ctx_sum_dtype(tape->ctx), scale, x->value.shape[0], x->value.shape[1]));
+    lt_rms_scale_args args = {.x = x->value, .scale = *scale, .eps = eps};
+    return lt_rms_scale_forward(tape->ctx, &args);
+}
+
+/* Keys and values of the text, once per layer: k normalised [B, L, H, D], v a view of the projection. Where nothing is recorded, k
+ * has the weights of q's norm as well: scores are the same, and q, which is long, needs its factors only. */
 static lt_status text_keys(lt_tape *tape, const lt_dit_step *step, lt_var **k, lt_var **v) {
     const lt_dit_layer *l = &step->pass->dit->layers[step->layer];
     const lt_dit_config *c = &step->pass->dit->config;
@@ -27,7 +40,18 @@ static lt_status text_keys(lt_tape *tape, const lt_dit_step *step, lt_var **k, l
                           lt_split(lt_slice(kv->value, 2, X, X), 2, c->cross_heads, c->cross_head_dim)};
     LT_TRY(lt_tape_views(tape, kv, 2, views, parts));
     *v = parts[1];
-    return lt_dit_normalise(tape, parts[0], l->cross_k_norm, c->qk_eps, c->cross_heads, k);
+    return lt_dit_normalise(tape, parts[0], l->cross_k_norm, l->cross_q_norm, c->qk_eps, c->cross_heads, k);
+}
+
+/* q normalised, or, where nothing is recorded, as projected, with the factors that it lacks. */
+static lt_status normalise_cross_q(lt_tape *tape, const lt_dit_step *step, lt_var *projected, lt_var **q,
+                                   lt_tensor *scale) {
+    const lt_dit_layer *l = &step->pass->dit->layers[step->layer];
+    const lt_dit_config *c = &step->pass->dit->config;
+    if (tape->recording)
+        return lt_dit_normalise(tape, projected, l->cross_q_norm, NULL, c->qk_eps, c->cross_heads, q);
+    LT_TRY(lt_dit_scale(tape, projected, c->qk_eps, scale));
+    return lt_dit_heads(tape, projected, c->cross_heads, q);
 }
 
 /* Up to the projection: [G, T, cross heads * cross head size]. */
@@ -36,13 +60,14 @@ static lt_status cross_attention(lt_tape *tape, const lt_dit_step *step, lt_var 
     const lt_dit_config *c = &step->pass->dit->config;
     const int64_t *n = x->value.shape;
     lt_var *projected, *q, *k, *v, *o;
+    lt_tensor scale = {0};
     LT_TRY(text_keys(tape, step, &k, &v));
     lt_dit_begin(tape, step, LT_DIT_CROSS_Q);
     LT_TRY(lt_ag_linear(tape, x, l->cross_q_w, l->cross_q_b, &projected));
     lt_dit_begin(tape, step, LT_DIT_CROSS_Q_NORM);
-    LT_TRY(lt_dit_normalise(tape, projected, l->cross_q_norm, c->qk_eps, c->cross_heads, &q));
+    LT_TRY(normalise_cross_q(tape, step, projected, &q, &scale));
     lt_dit_begin(tape, step, LT_DIT_CROSS);
-    LT_TRY(lt_ag_cross_attention(tape, q, k, v, step->pass->in.mask, &o));
+    LT_TRY(lt_ag_cross_attention(tape, q, scale, k, v, step->pass->in.mask, &o));
     return LT_AG_RESHAPE(tape, o, out, n[0], n[1], (int64_t)c->cross_heads * c->cross_head_dim);
 }
 

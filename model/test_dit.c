@@ -156,15 +156,20 @@ static void forward(world *w, int first, int blocks, int stream, int streams, in
 }
 
 /* All blocks in one forward; the velocities [GROUPS, BLOCK_SIZE] are copied out. */
-static void all_at_once(const char *policy, int budget, int64_t position, float *out) {
+static void one_forward(const char *policy, int budget, int64_t position, bool recording, float *out) {
     world w;
     lt_var *velocity;
     open_world(&w, "cpu", LT_BACKEND_CPU);
     open_cache(&w, policy, budget, false);
+    w.tape.recording = recording;
     forward(&w, 0, BLOCKS, 0, STREAMS, 0, position, &w.cache, NULL, &velocity);
     memcpy(out, velocity->value.data, GROUPS * BLOCK_SIZE * sizeof *out);
     lt_cache_free(&w.cache);
     close_world(&w);
+}
+
+static void all_at_once(const char *policy, int budget, int64_t position, float *out) {
+    one_forward(policy, budget, position, false, out);
 }
 
 /* Block by block: the noisy stream reads, then the clean one reads and commits. */
@@ -216,6 +221,19 @@ static void streaming_equals_all_blocks_at_once(void) {
         streaming(cases[i].policy, cases[i].budget, second);
         double error = difference(second, first);
         if (!(error <= 1e-5)) printf("%s: error %.3g\n", cases[i].policy, error), test_bad++;
+    }
+}
+
+/* Where nothing is recorded, norms are made with sums and within attention; the sums are the same. */
+static void recording_changes_no_velocity(void) {
+    static const char *const policies[] = {"none", "sink", "read-mass", "learned:read=content",
+                                           "window:granularity=tile,consolidate=ema"};
+    for (size_t i = 0; i < sizeof policies / sizeof *policies; i++) {
+        int budget = strcmp(policies[i], "none") == 0 ? 0 : 2;
+        one_forward(policies[i], budget, 0, true, first);
+        one_forward(policies[i], budget, 0, false, second);
+        double error = difference(second, first);
+        if (!(error <= 1e-5)) printf("%s: error %.3g\n", policies[i], error), test_bad++;
     }
 }
 
@@ -386,6 +404,7 @@ static void bad_configurations_are_refused(void) {
 
 int main(int argc, char **argv) {
     RUN(streaming_equals_all_blocks_at_once);
+    RUN(recording_changes_no_velocity);
     RUN(a_budget_for_all_entries_equals_keep_all_bit_for_bit);
     RUN(an_untrained_scorer_equals_window);
     RUN(shifting_every_position_by_a_million_frames_changes_nothing);

@@ -2,6 +2,7 @@
 
 #include "core/parallel.h"
 #include "core/rng_math.h"
+#include "kernels/e4m3.h"
 #include "kernels/testing_device.h"
 
 #include <math.h>
@@ -173,6 +174,7 @@ static lt_status check_operand(const lt_check *check, int pass, int index) {
     if (repeats)
         LT_CHECK(memcmp(t->data, check->operands[pass - 1][index].tensor.data, lt_nbytes(t)) == 0, LT_FAILED,
                  "%s: bits differ between %s", what, check->cuda ? "two runs" : "1 and 2 threads");
+    if (t->dtype == LT_E4M3) return LT_OK;
     lt_tolerance bound = check->cuda && check->tolerance == LT_TOL_CPU ? LT_TOL_CUDA_F32 : check->tolerance;
     return lt_compare(what, t, &check->operands[0][index].tensor, pass > 2 ? operand->bf16_bound : bound);
 }
@@ -285,7 +287,7 @@ lt_tensor lt_check_operand_new(lt_check *check, lt_check_role role, bool sum, in
 }
 
 lt_tensor lt_check_e4m3(lt_check *check, int ndim, const int64_t *shape) {
-    lt_dtype dtype = check->ctx.backend == LT_BACKEND_NAIVE ? LT_F64 : LT_E4M3;
+    lt_dtype dtype = lt_ctx_e4m3_dtype(&check->ctx);
     int number = check->count[check->pass];
     lt_tensor t = operand_new(check, LT_CHECK_INPUT, dtype, ndim, shape)->tensor;
     float *values = lt_is_empty(&t) ? NULL : malloc((size_t)(lt_numel(&t) + 1) * sizeof *values);
@@ -299,6 +301,26 @@ lt_tensor lt_check_e4m3(lt_check *check, int ndim, const int64_t *shape) {
         put(&t, i, (double)lt_e4m3_to_f32(lt_f32_to_e4m3(64 * values[i])));
     free(values);
     return t;
+}
+
+lt_tensor lt_check_e4m3_out(lt_check *check, int ndim, const int64_t *shape) {
+    return operand_new(check, LT_CHECK_OUTPUT, lt_ctx_e4m3_dtype(&check->ctx), ndim, shape)->tensor;
+}
+
+bool lt_check_coded(const lt_tensor *y, const lt_tensor *codes, const lt_tensor *scale) {
+    int64_t columns = y->shape[y->ndim - 1], rows = columns > 0 ? lt_numel(y) / columns : 0;
+    float *row = malloc((size_t)(columns + 1) * sizeof *row);
+    uint8_t *wanted = malloc((size_t)columns + 1);
+    bool equal = row && wanted && lt_numel(scale) == rows;
+    for (int64_t i = 0; equal && i < rows; i++) {
+        for (int64_t c = 0; c < columns; c++) row[c] = (float)lt_check_get(y, i * columns + c);
+        equal = (double)lt_e4m3_row(row, columns, wanted) == lt_check_get(scale, i);
+        for (int64_t c = 0; equal && c < columns; c++)
+            equal = (double)lt_e4m3_to_f32(wanted[c]) == lt_check_get(codes, i * columns + c);
+    }
+    free(row);
+    free(wanted);
+    return equal;
 }
 
 lt_tensor lt_check_ids(lt_check *check, int bound, int ndim, const int64_t *shape) {

@@ -107,6 +107,12 @@ lt_tensor lt_check_operand_new(lt_check *check, lt_check_role role, bool sum, in
 /* Input in e4m3 (on naive the same numbers in float64): normals times 64. */
 lt_tensor lt_check_e4m3(lt_check *check, int ndim, const int64_t *shape);
 #define LT_IN_E4M3(check, ...) lt_check_e4m3((check), LT_DIMS(__VA_ARGS__))
+/* Output in e4m3, as such an input. It is not compared with naive: a number that differs by its last digit may lie on the other side
+ * of a boundary between codes. lt_check_coded says what it should be. */
+lt_tensor lt_check_e4m3_out(lt_check *check, int ndim, const int64_t *shape);
+#define LT_OUT_E4M3(check, ...) lt_check_e4m3_out((check), LT_DIMS(__VA_ARGS__))
+/* Whether `codes` and `scale` hold the rows of contiguous y [..., columns] as kernels/e4m3.h rounds them. */
+bool lt_check_coded(const lt_tensor *y, const lt_tensor *codes, const lt_tensor *scale);
 /* int32 input, uniform in [0, bound). */
 lt_tensor lt_check_ids(lt_check *check, int bound, int ndim, const int64_t *shape);
 

@@ -62,16 +62,34 @@ static inline void lt_e4m3_widen_rows(const uint8_t *codes, const float *scale, 
             to[i] = lt_e4m3_to_f32(codes[i]) * scale[row];
 }
 
-/* The same of float32 numbers in float64, without the last rounding: for references. */
-static inline void lt_e4m3_round_exactly(const double *row, int64_t count, double *out) {
+/* Codes and scales of contiguous rows. */
+static inline void lt_e4m3_code_rows(const float *from, int64_t rows, int64_t columns, uint8_t *codes,
+                                     float *scale) {
+#pragma omp parallel for schedule(static) if (rows * columns >= 1 << 15)
+    for (int64_t row = 0; row < rows; row++)
+        scale[row] = lt_e4m3_row(from + row * columns, columns, codes + row * columns);
+}
+
+/* The same of float32 numbers in float64: numbers * the scale that is returned = row, rounded. For references. */
+static inline double lt_e4m3_row_exactly(const double *row, int64_t count, double *numbers) {
     float largest = LT_E4M3_LEAST;
     for (int64_t i = 0; i < count; i++) {
         float magnitude = (float)(row[i] < 0 ? -row[i] : row[i]);
         if (!(magnitude <= largest) && largest == largest) largest = magnitude;
     }
-    float factor = lt_e4m3_factor(largest), scale = lt_e4m3_scale(largest);
+    float factor = lt_e4m3_factor(largest);
     for (int64_t i = 0; i < count; i++)
-        out[i] = (double)lt_e4m3_to_f32(lt_f32_to_e4m3((float)row[i] * factor)) * (double)scale;
+        numbers[i] = (double)lt_e4m3_to_f32(lt_f32_to_e4m3((float)row[i] * factor));
+    return (double)lt_e4m3_scale(largest);
+}
+static inline void lt_e4m3_round_exactly(const double *row, int64_t count, double *out) {
+    double scale = lt_e4m3_row_exactly(row, count, out);
+    for (int64_t i = 0; i < count; i++) out[i] *= scale;
+}
+static inline void lt_e4m3_code_rows_exactly(const double *from, int64_t rows, int64_t columns,
+                                             double *numbers, double *scale) {
+    for (int64_t row = 0; row < rows; row++)
+        scale[row] = lt_e4m3_row_exactly(from + row * columns, columns, numbers + row * columns);
 }
 
 #ifdef __cplusplus

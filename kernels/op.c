@@ -43,6 +43,8 @@ lt_dtype lt_ctx_dtype(const lt_ctx *ctx) {
     return ctx->backend != LT_BACKEND_NAIVE && ctx->dtype == LT_BF16 ? LT_BF16 : lt_ctx_sum_dtype(ctx);
 }
 
+lt_dtype lt_ctx_e4m3_dtype(const lt_ctx *ctx) { return ctx->backend == LT_BACKEND_NAIVE ? LT_F64 : LT_E4M3; }
+
 static void count(lt_meter *meter, lt_op_id id, const lt_cost *cost) {
     meter->op[id].calls++;
     meter->op[id].flops += cost->flops;

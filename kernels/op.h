@@ -84,6 +84,8 @@ lt_dtype lt_ctx_dtype(const lt_ctx *ctx);
 /* The dtype of everything that sums or steers: S and z, weights of entries, gradients of parameters, biases, norms, tables,
  * modulation, latents, losses. float64 on naive, else float32. */
 lt_dtype lt_ctx_sum_dtype(const lt_ctx *ctx);
+/* The dtype of matrices in e4m3, whose rows have a scale each (a sum): on naive their numbers in float64. */
+lt_dtype lt_ctx_e4m3_dtype(const lt_ctx *ctx);
 
 /* For describe functions: LT_FAILED naming op, operand and both shapes unless `t` has this many dimensions with these
  * sizes (-1: any) and dtype. `optional` lets an empty tensor pass. */

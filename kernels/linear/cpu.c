@@ -20,7 +20,8 @@ static lt_factor factor_of(const lt_tensor *t, bool transposed) {
 static void round_factors(const lt_linear_args *a, float *workspace, lt_product *p) {
     lt_rows x = lt_rows_of(&a->x, 1);
     float *w = workspace + x.rows * x.columns;
-    lt_e4m3_round_rows(a->x.data, x.rows, x.columns, x.ld, workspace);
+    if (lt_is_empty(&a->x_scale)) lt_e4m3_round_rows(a->x.data, x.rows, x.columns, x.ld, workspace);
+    else lt_e4m3_widen_rows(a->x.data, a->x_scale.data, x.rows, x.columns, workspace);
     lt_e4m3_widen_rows(a->w.data, a->scale.data, a->w.shape[0], a->w.shape[1], w);
     p->a = (lt_factor){workspace, x.columns, false}, p->b = (lt_factor){w, x.columns, true};
 }

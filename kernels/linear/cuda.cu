@@ -118,14 +118,17 @@ lt_status bias_gradient(lt_ctx *ctx, const lt_linear_backward_args *a, float *wo
 
 } // namespace
 
-/* y = x w^T + b with both in e4m3: x is rounded first. */
+/* y = x w^T + b with both in e4m3: x is rounded first, unless it comes so. */
 static lt_status narrow_product(lt_ctx *ctx, const lt_linear_args *a, int64_t rows, void *workspace) {
     int64_t m = a->w.shape[0], k = a->w.shape[1];
-    lt_blas_matrix x, w = matrix_of(a->w, true);
-    w.scale = (const float *)a->scale.data;
-    LT_TRY(lt_e4m3_rows(ctx, &a->x, workspace, &x));
-    return product(ctx, rows, m, k, x, w, a->y, false, (const float *)a->b.data,
-                   (char *)workspace + lt_e4m3_bytes(rows, k));
+    lt_blas_matrix x = matrix_of(a->x, false), w = matrix_of(a->w, true);
+    char *scratch = (char *)workspace;
+    w.scale = (const float *)a->scale.data, x.scale = (const float *)a->x_scale.data;
+    if (!x.scale) {
+        LT_TRY(lt_e4m3_rows(ctx, &a->x, workspace, &x));
+        scratch += lt_e4m3_bytes(rows, k);
+    }
+    return product(ctx, rows, m, k, x, w, a->y, false, (const float *)a->b.data, scratch);
 }
 
 extern "C" lt_status lt_linear_cuda(lt_ctx *ctx, const void *args, void *workspace) {

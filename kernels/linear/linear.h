@@ -4,7 +4,8 @@
  * one call (the time embedding, the scorer). Bias and the gradients of parameters are sums.
  *
  * For inference w may be e4m3 with a scale for each row; the rows of x are then rounded to e4m3 as well, each with a scale of
- * its own (kernels/e4m3.h), and K and M are multiples of 16, as tensor cores want them. */
+ * its own (kernels/e4m3.h), or they come rounded, by an op that has them at hand; and K and M are multiples of 16, as tensor cores
+ * want them. */
 #ifndef LT_KERNELS_LINEAR_H
 #define LT_KERNELS_LINEAR_H
 
@@ -21,6 +22,8 @@ typedef struct lt_linear_args {
     lt_tensor y;     /* [..., M], rows may be strided */
     bool accumulate; /* y += instead of y = */
     lt_tensor scale; /* [M] or empty; a sum: w in e4m3 (on naive its numbers in float64) stands for scale w */
+    lt_tensor
+        x_scale; /* [...] or empty; a sum, contiguous as x then is: x in e4m3 too (lt_ctx_e4m3_dtype), a scale for each row */
 } lt_linear_args;
 lt_status lt_linear_forward(lt_ctx *ctx, const lt_linear_args *args);
 

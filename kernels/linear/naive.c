@@ -6,15 +6,15 @@ lt_status lt_linear_naive(lt_ctx *ctx, const void *args, void *workspace) {
     (void)ctx;
     const lt_linear_args *a = args;
     lt_rows xr = lt_rows_of(&a->x, 1), wr = lt_rows_of(&a->w, 1), yr = lt_rows_of(&a->y, 1);
-    const double *w = a->w.data, *b = a->b.data, *scale = a->scale.data;
+    const double *w = a->w.data, *b = a->b.data, *scale = a->scale.data, *x_scale = a->x_scale.data;
     double *y = a->y.data;
     for (int64_t n = 0; n < yr.rows; n++) {
         const double *x = (const double *)a->x.data + n * xr.ld;
-        if (scale) lt_e4m3_round_exactly(x, xr.columns, workspace), x = workspace;
+        if (scale && !x_scale) lt_e4m3_round_exactly(x, xr.columns, workspace), x = workspace;
         for (int64_t m = 0; m < yr.columns; m++) {
             double sum = 0;
             for (int64_t k = 0; k < xr.columns; k++) sum += x[k] * w[m * wr.ld + k];
-            if (scale) sum *= scale[m];
+            if (scale) sum *= scale[m] * (x_scale ? x_scale[n] : 1);
             y[n * yr.ld + m] = (a->accumulate ? y[n * yr.ld + m] : 0) + sum + (b ? b[m] : 0);
         }
     }

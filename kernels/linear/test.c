@@ -126,6 +126,57 @@ static void e4m3_products_equal_those_of_rounded_rows(void) {
     e4m3_product(0, 32, 16, true, 0);
 }
 
+/* x comes in e4m3 with its scales: rounding is not what differs, whatever the backend. */
+static void rounded_rows_product(int rows, int k, int m, bool bias, int pad) {
+    lt_check c;
+    lt_check_begin(&c, (uint64_t)(rows + k + m));
+    c.threads_may_differ = c.bf16 = true;
+    while (lt_check_next(&c)) {
+        c.bf16_bound = LT_TOL_E4M3;
+        lt_linear_args f = {.x = LT_IN_E4M3(&c, rows, k), .w = LT_IN_E4M3(&c, m, k)};
+        f.x_scale = LT_IN_SUM(&c, rows), f.scale = LT_IN_SUM(&c, m);
+        if (bias) f.b = LT_IN_SUM(&c, m);
+        f.y = lt_slice(LT_OUT_PARTLY(&c, rows, m + pad), 1, pad, m);
+        LT_CHECK_RUN(&c, lt_linear_forward(&c.ctx, &f));
+    }
+    CHECK_OK(lt_check_end(&c));
+}
+
+static void rows_may_come_in_e4m3(void) {
+    rounded_rows_product(1, 16, 16, false, 0);
+    rounded_rows_product(63, 112, 336, true, 0);
+    rounded_rows_product(500, 64, 1024, true, 8);
+    rounded_rows_product(257, 256, 112, false, 0);
+    rounded_rows_product(1000, 1120, 896, true, 0);
+    rounded_rows_product(0, 32, 16, true, 0);
+}
+
+/* The CPU multiplies what it rounded, so codes that lt_e4m3_row made give the same bits. */
+static void rows_in_e4m3_give_the_bits_of_rows_rounded_here(void) {
+    lt_check c;
+    lt_check_begin(&c, 22);
+    c.threads_may_differ = true;
+    while (lt_check_next(&c)) {
+        enum { ROWS = 33, K = 64, M = 48 };
+        lt_linear_args f = {.x = LT_IN(&c, ROWS, K), .w = LT_IN_E4M3(&c, M, K), .scale = LT_IN_SUM(&c, M)};
+        lt_linear_args g = {.x = LT_OUT_E4M3(&c, ROWS, K), .w = f.w, .scale = f.scale};
+        lt_tensor two[2] = {LT_OUT(&c, ROWS, M), LT_OUT(&c, ROWS, M)}, x_scale = LT_OUT_SUM(&c, ROWS);
+        f.y = two[0], g.y = two[1], g.x_scale = x_scale;
+        for (int64_t row = 0; row < ROWS; row++) {
+            float values[K];
+            uint8_t codes[K];
+            for (int64_t i = 0; i < K; i++) values[i] = (float)lt_check_get(&f.x, row * K + i);
+            lt_check_set(&x_scale, row, (double)lt_e4m3_row(values, K, codes));
+            for (int64_t i = 0; i < K; i++) lt_check_set(&g.x, row * K + i, (double)lt_e4m3_to_f32(codes[i]));
+        }
+        LT_CHECK_RUN(&c, lt_linear_forward(&c.ctx, &f));
+        LT_CHECK_RUN(&c, lt_linear_forward(&c.ctx, &g));
+        for (int64_t i = 0; c.ctx.backend == LT_BACKEND_CPU && i < ROWS * M; i++)
+            CHECK(lt_check_get(&two[0], i) == lt_check_get(&two[1], i));
+    }
+    CHECK_OK(lt_check_end(&c));
+}
+
 /* A row of zeros stays zero, NaN and infinity do not spread to other rows, the smallest numbers keep their size. */
 static void e4m3_rows_stand_alone(void) {
     lt_check c;
@@ -161,6 +212,14 @@ static void e4m3_needs_whole_tensor_core_tiles(void) {
     CHECK_OK(lt_op_at(LT_OP_LINEAR)->describe(&ctx, &f, &cost));
     CHECK(cost.bytes == 2.0 * 32760 * (2240 + 6720) + 6720 * 2240 + 4 * 6720);
     CHECK(cost.workspace == lt_e4m3_bytes(32760, 2240) + (32 << 20) + (32 << 20) / (6720 * 4) * (6720 * 4));
+    size_t rounding = cost.workspace;
+    f.x.dtype = LT_E4M3, f.x_scale = LT_VIEW(&nothing, LT_F32, 21, 1560), cost = (lt_cost){0};
+    CHECK_OK(lt_op_at(LT_OP_LINEAR)->describe(&ctx, &f, &cost));
+    CHECK(cost.bytes == 32760.0 * (2240 + 4 + 2 * 6720) + 6720 * 2240 + 4 * 6720);
+    CHECK(cost.workspace == rounding - lt_e4m3_bytes(32760, 2240));
+    f.x_scale.shape[0] = 20;
+    CHECK_FAILS(lt_op_at(LT_OP_LINEAR)->describe(&ctx, &f, &cost), LT_FAILED, "x_scale has 31200 scales");
+    f.x.dtype = LT_BF16, f.x_scale = (lt_tensor){0};
     f.accumulate = true;
     CHECK_FAILS(lt_op_at(LT_OP_LINEAR)->describe(&ctx, &f, &cost), LT_FAILED, "nothing accumulates");
     f.accumulate = false;
@@ -273,6 +332,8 @@ int main(int argc, char **argv) {
     RUN(a_large_product_is_right);
     RUN(sums_may_be_multiplied_too);
     RUN(e4m3_products_equal_those_of_rounded_rows);
+    RUN(rows_may_come_in_e4m3);
+    RUN(rows_in_e4m3_give_the_bits_of_rows_rounded_here);
     RUN(e4m3_rows_stand_alone);
     RUN(e4m3_needs_whole_tensor_core_tiles);
     RUN(cost_follows_dtypes_and_backend);

@@ -65,8 +65,8 @@ lt_status lt_temporal_conv_describe(const lt_ctx *ctx, const void *args, lt_cost
     const char *op = "temporal_conv";
     lt_dtype dtype = lt_ctx_dtype(ctx);
     bool narrow = !lt_is_empty(&a->scale);
-    lt_dtype w = narrow && ctx->backend != LT_BACKEND_NAIVE ? LT_E4M3 : dtype;
-    LT_TRY(check_input(op, dtype, w, &a->x, &a->tail, &a->w));
+    lt_dtype w_dtype = narrow ? lt_ctx_e4m3_dtype(ctx) : dtype;
+    LT_TRY(check_input(op, dtype, w_dtype, &a->x, &a->tail, &a->w));
     const int64_t *s = a->x.shape;
     LT_TRY(LT_EXPECT_DENSE(op, "y", &a->y, dtype, false, s[0], s[1], s[2], s[3]));
     LT_CHECK(a->y.data != a->x.data, LT_FAILED,

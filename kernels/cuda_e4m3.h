@@ -18,6 +18,8 @@ static inline size_t lt_e4m3_bytes(int64_t rows, int64_t columns) {
 
 /* x, float32 or bf16, collapses to rows; `memory` holds lt_e4m3_bytes() of them. `out` is the rounded matrix. */
 lt_status lt_e4m3_rows(lt_ctx *ctx, const lt_tensor *x, void *memory, lt_blas_matrix *out);
+/* The same to contiguous codes and one scale for each row. */
+lt_status lt_e4m3_rows_to(lt_ctx *ctx, const lt_tensor *x, uint8_t *codes, float *scales);
 
 #ifdef __cplusplus
 }

@@ -1,4 +1,5 @@
 #include "kernels/column_sums.h"
+#include "kernels/e4m3.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/rows.h"
 #include "kernels/vec.h"
@@ -133,6 +134,7 @@ lt_status lt_gated_residual_cpu(lt_ctx *ctx, const void *args, void *workspace) 
 #pragma omp simd
         for (int64_t c = 0; c < n; c++) y[c] = gate ? x[c] + gate[c] * h[c] : x[c] + h[c];
     }
+    if (!lt_is_empty(&a->codes)) lt_e4m3_code_rows(a->y.data, all, n, a->codes.data, a->codes_scale.data);
     return LT_OK;
 }
 

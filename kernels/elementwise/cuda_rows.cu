@@ -1,7 +1,9 @@
 /* Gated residual and its gradients, and those of the broadcast sum. A thread keeps its columns and walks down the rows, so that the
  * gate is read once and a column's sum stays in registers. */
+#include "kernels/cuda_e4m3.h"
 #include "kernels/elementwise/access.cuh"
 #include "kernels/elementwise/column_fold.cuh"
+#include "kernels/elementwise/cuda_codes.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/elementwise/strips.h"
 
@@ -184,10 +186,15 @@ static lt_status run_gated(lt_ctx *ctx, const gated_args &a, int64_t groups, boo
 extern "C" lt_status lt_gated_residual_cuda(lt_ctx *ctx, const void *args, void *workspace) {
     (void)workspace;
     const lt_gated_residual_args *a = (const lt_gated_residual_args *)args;
+    bool coded = !lt_is_empty(&a->codes), done = false;
+    if (coded) LT_TRY(lt_gated_residual_codes(ctx, a, &done));
+    if (done) return LT_OK;
     gated_args k = {a->x.data, a->h.data, a->y.data, (const float *)a->gate.data};
     k.gate_ld = lt_is_empty(&a->gate) ? 0 : a->gate.stride[0];
     k.rows = a->x.shape[1], k.columns = a->x.shape[2];
-    LT_CUDA_BY_DTYPE(a->x.dtype, T, return run_gated<T>(ctx, k, a->x.shape[0], false));
+    LT_CUDA_BY_DTYPE(a->x.dtype, T, LT_TRY(run_gated<T>(ctx, k, a->x.shape[0], false)));
+    if (!coded) return LT_OK;
+    return lt_e4m3_rows_to(ctx, &a->y, (uint8_t *)a->codes.data, (float *)a->codes_scale.data);
 }
 
 extern "C" lt_status lt_gated_residual_backward_cuda(lt_ctx *ctx, const void *args, void *workspace) {

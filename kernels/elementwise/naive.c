@@ -1,3 +1,4 @@
+#include "kernels/e4m3.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/elementwise/scalar.h"
 
@@ -88,6 +89,8 @@ lt_status lt_gated_residual_naive(lt_ctx *ctx, const void *args, void *workspace
     double *y = a->y.data;
     for (int64_t i = 0; i < lt_numel(&a->x); i++)
         y[i] = x[i] + gate_at(&a->gate, i / (rows * n), i % n) * h[i];
+    if (!lt_is_empty(&a->codes))
+        lt_e4m3_code_rows_exactly(y, a->x.shape[0] * rows, n, a->codes.data, a->codes_scale.data);
     return LT_OK;
 }
 

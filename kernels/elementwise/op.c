@@ -89,6 +89,20 @@ static lt_status expect_gate(const lt_ctx *ctx, const char *op, const char *oper
     return lt_expect_rows(op, operand, t, 1);
 }
 
+static lt_status expect_codes(const lt_ctx *ctx, const char *op, const lt_gated_residual_args *a,
+                              lt_cost *cost) {
+    const int64_t *n = a->x.shape;
+    LT_CHECK(lt_is_empty(&a->codes) == lt_is_empty(&a->codes_scale), LT_FAILED,
+             "op %s: operands codes and codes_scale: one is empty; give both or neither", op);
+    LT_TRY(expect_like(op, "codes", &a->codes, lt_ctx_e4m3_dtype(ctx), true, &a->x));
+    LT_TRY(LT_EXPECT_DENSE(op, "codes_scale", &a->codes_scale, lt_ctx_sum_dtype(ctx), true, n[0], n[1]));
+    if (lt_is_empty(&a->codes)) return LT_OK;
+    LT_CHECK(n[2] % 16 == 0, LT_FAILED, "op %s: codes has rows of %lld, expected a multiple of 16", op,
+             (long long)n[2]);
+    cost->bytes += (double)lt_nbytes(&a->codes) + 4.0 * (double)lt_numel(&a->codes_scale);
+    return LT_OK;
+}
+
 lt_status lt_gated_residual_describe(const lt_ctx *ctx, const void *args, lt_cost *cost) {
     const lt_gated_residual_args *a = args;
     const char *op = "gated_residual";
@@ -98,7 +112,7 @@ lt_status lt_gated_residual_describe(const lt_ctx *ctx, const void *args, lt_cos
     LT_TRY(expect_like(op, "y", &a->y, dtype, false, &a->x));
     LT_TRY(expect_gate(ctx, op, "gate", &a->gate, &a->x));
     charge(dtype, cost, (double)lt_numel(&a->x), 2, 3);
-    return LT_OK;
+    return expect_codes(ctx, op, a, cost);
 }
 
 lt_status lt_gated_residual_backward_describe(const lt_ctx *ctx, const void *args, lt_cost *cost) {

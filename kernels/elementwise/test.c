@@ -133,6 +133,33 @@ static void gated_residual_equals_naive(void) {
 }
 
 /* As in the residual stream, and at addresses that allow no wide access. */
+/* `at`: elements past 16 bytes where rows of the gate begin. */
+static void gated_residual_in_e4m3(int groups, int rows, int channels, int at) {
+    lt_check c;
+    for (lt_check_begin(&c, (uint64_t)(rows + channels)), c.bf16 = true; lt_check_next(&c);) {
+        lt_tensor x = LT_INOUT(&c, groups, rows, channels), scale = LT_OUT_SUM(&c, groups, rows);
+        lt_tensor gate = LT_IN_SUM(&c, groups, channels + at);
+        lt_gated_residual_args f = {.x = x, .h = LT_IN(&c, groups, rows, channels), .y = x};
+        f.codes = LT_OUT_E4M3(&c, groups, rows, channels), f.codes_scale = scale;
+        f.gate = lt_slice(gate, 1, at, channels);
+        LT_CHECK_RUN(&c, lt_gated_residual_forward(&c.ctx, &f));
+        CHECK(lt_check_coded(&f.y, &f.codes, &f.codes_scale));
+    }
+    CHECK_OK(lt_check_end(&c));
+}
+
+static void gated_residual_gives_codes_besides(void) {
+    gated_residual_in_e4m3(1, 1, 16, 0);
+    gated_residual_in_e4m3(3, 63, 112, 0);
+    gated_residual_in_e4m3(2, 70, 752, 0);
+    gated_residual_in_e4m3(2, 37, 2240, 0);
+    gated_residual_in_e4m3(1, 9, 4112, 0);
+    gated_residual_in_e4m3(1, 5, 9232, 0);
+    gated_residual_in_e4m3(1, 5, 18448, 0);
+    gated_residual_in_e4m3(2, 9, 112, 1);
+    gated_residual_in_e4m3(2, 0, 16, 0);
+}
+
 static void gated_residual_works_in_place_and_on_views(void) {
     lt_check c;
     for (lt_check_begin(&c, 12), c.bf16 = true; lt_check_next(&c);) {
@@ -335,6 +362,7 @@ int main(int argc, char **argv) {
     RUN(add_broadcast_equals_naive);
     RUN(gated_residual_equals_naive);
     RUN(gated_residual_works_in_place_and_on_views);
+    RUN(gated_residual_gives_codes_besides);
     RUN(copy_walks_any_strides_and_accumulates);
     RUN(copy_moves_rows_and_converts);
     RUN(copy_with_scale_1_keeps_bits);

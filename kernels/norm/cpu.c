@@ -1,5 +1,6 @@
 /* A row stays in L1 while it is read two to four times. */
 #include "kernels/column_sums.h"
+#include "kernels/e4m3.h"
 #include "kernels/norm/norm.h"
 #include "kernels/rows.h"
 #include "kernels/vec.h"
@@ -40,15 +41,17 @@ static float *group_row(const lt_tensor *t, int64_t g) {
 }
 
 lt_status lt_norm_modulate_cpu(lt_ctx *ctx, const void *args, void *workspace) {
-    (void)ctx, (void)workspace;
+    (void)ctx;
     const lt_norm_modulate_args *a = args;
     int64_t rows = a->x.shape[1], n = a->x.shape[2], all = a->x.shape[0] * rows;
+    bool rounded = !lt_is_empty(&a->y_scale);
     const float *x = a->x.data;
-    float *y = a->y.data;
+    float *y = rounded ? workspace : a->y.data;
 #pragma omp parallel for schedule(static) if (all * n >= LT_PARALLEL_FROM)
     for (int64_t r = 0; r < all; r++)
         norm_row(x + r * n, group_row(&a->shift, r / rows), group_row(&a->scale, r / rows), y + r * n, n,
                  (float)a->eps);
+    if (rounded) lt_e4m3_code_rows(y, all, n, a->y.data, a->y_scale.data);
     return LT_OK;
 }
 

@@ -1,6 +1,7 @@
 /* Forward passes. A row is read once: it stays in the registers of a warp, or of a block of 256 threads where it is long, while
  * its mean, then its variance about that mean, are summed. Rows that cannot be read 16 bytes at a time, or that are longer than
  * 18432, take the plain kernel, which reads them from cache instead. */
+#include "kernels/e4m3.cuh"
 #include "kernels/norm/norm_rows.cuh"
 #include "kernels/rows.h"
 
@@ -16,6 +17,7 @@ typedef struct norm_args {
     void *sum;
     const float *gate; /* NULL: 1 */
     int64_t gate_ld;
+    float *y_scale; /* of y in e4m3 */
 } norm_args;
 
 /* x + gate * h, rounded as it is stored. */
@@ -80,8 +82,26 @@ static __device__ __forceinline__ void modulate(float (&v)[V], float mean, float
     }
 }
 
-/* E elements of a row a thread, in packs of 16 bytes, which stay packed: registers are what limits the rows in flight. */
-template <typename T, int E, bool WARP, bool CENTRED, bool BRANCH>
+/* A thread's packs of y to memory in e4m3. */
+template <typename T, bool WARP, int K>
+static __device__ __forceinline__ void store_codes(const norm_args &a, int64_t row, int first, int step,
+                                                   const uint4 (&y)[K]) {
+    __shared__ unsigned shared[32];
+    unsigned largest = __float_as_uint(LT_E4M3_LEAST);
+#pragma unroll
+    for (int k = 0; k < K; k++)
+        if (first + k * step < a.columns) largest = lt_e4m3_larger<T>(largest, y[k]);
+    float most = lt_e4m3_team_largest<WARP>(largest, shared), factor = lt_e4m3_factor(most);
+    if (first == 0) a.y_scale[row] = lt_e4m3_scale(most);
+    uint8_t *codes = (uint8_t *)a.y + row * a.y_ld + first;
+#pragma unroll
+    for (int k = 0; k < K; k++)
+        if (first + k * step < a.columns) lt_e4m3_store<T>(codes + k * step, y[k], factor);
+}
+
+/* E elements of a row a thread, in packs of 16 bytes, which stay packed: registers are what limits the rows in flight. CODED: y is
+ * rounded to T, then to e4m3. */
+template <typename T, int E, bool WARP, bool CENTRED, bool BRANCH, bool CODED>
 static __global__ void __launch_bounds__(WARP ? 32 * ROWS_A_BLOCK : LONG_ROW_THREADS) norm_rows(norm_args a) {
     constexpr int V = lt_pack_of<T>, K = E / V, step = (WARP ? 32 : LONG_ROW_THREADS) * V;
     int64_t row = WARP ? (int64_t)blockIdx.x * ROWS_A_BLOCK + threadIdx.x / 32 : blockIdx.x;
@@ -100,8 +120,10 @@ static __global__ void __launch_bounds__(WARP ? 32 * ROWS_A_BLOCK : LONG_ROW_THR
         if (c >= columns) break;
         lt_unpack<T>(raw[k], v);
         modulate<CENTRED>(v, mean, inverse, a.shift ? shift + c : NULL, a.scale ? scale + c : NULL);
-        lt_store_raw<T>(a.y, row * a.y_ld + c, lt_repack<T>(v));
+        if constexpr (CODED) raw[k] = lt_repack<T>(v);
+        else lt_store_raw<T>(a.y, row * a.y_ld + c, lt_repack<T>(v));
     }
+    if constexpr (CODED) store_codes<T, WARP>(a, row, first, step, raw);
 }
 
 template <typename T>
@@ -115,13 +137,28 @@ static __device__ __forceinline__ void add_branch_to_row(const norm_args &a, int
     }
 }
 
+/* In e4m3, with y computed twice. */
+template <typename T, typename Value>
+static __device__ __forceinline__ void store_plain_codes(const norm_args &a, int64_t row, Value value) {
+    __shared__ unsigned shared[32];
+    unsigned largest = __float_as_uint(LT_E4M3_LEAST);
+    uint8_t *codes = (uint8_t *)a.y + row * a.y_ld;
+    T y;
+    for (int64_t c = threadIdx.x; c < a.columns; c += blockDim.x)
+        lt_store(&y, value(c)), largest = lt_e4m3_larger(largest, lt_load(&y));
+    float most = lt_e4m3_team_largest<false>(largest, shared), factor = lt_e4m3_factor(most);
+    if (threadIdx.x == 0) a.y_scale[row] = lt_e4m3_scale(most);
+    for (int64_t c = threadIdx.x; c < a.columns; c += blockDim.x)
+        lt_store(&y, value(c)), codes[c] = lt_e4m3_code(lt_load(&y), factor);
+}
+
 /* Any strides and any length; a block a row. */
-template <typename T, bool CENTRED, bool BRANCH> static __global__ void norm_plain_rows(norm_args a) {
+template <typename T, bool CENTRED, bool BRANCH, bool CODED>
+static __global__ void norm_plain_rows(norm_args a) {
     __shared__ float shared[2][32];
     int64_t row = blockIdx.x, g = row / a.group_rows;
     if (BRANCH) add_branch_to_row<T>(a, row);
     const T *x = (const T *)(BRANCH ? a.sum : a.x) + row * a.x_ld; /* each thread reads what it wrote */
-    T *y = (T *)a.y + row * a.y_ld;
     const float *shift = a.shift + g * a.shift_ld, *scale = a.scale + g * a.scale_ld;
     float sum[1] = {0}, squares[1] = {0}, mean = 0;
     if (CENTRED) {
@@ -135,21 +172,25 @@ template <typename T, bool CENTRED, bool BRANCH> static __global__ void norm_pla
     }
     sum_team<1, false>(squares, shared + 1);
     float inverse = rsqrtf(squares[0] / (float)a.columns + a.eps);
-    for (int64_t c = threadIdx.x; c < a.columns; c += blockDim.x) {
+    auto value = [&](int64_t c) {
         float v[1] = {lt_load(x + c)};
         modulate<CENTRED>(v, mean, inverse, a.shift ? shift + c : NULL, a.scale ? scale + c : NULL);
-        lt_store(y + c, v[0]);
-    }
+        return v[0];
+    };
+    if constexpr (CODED) return store_plain_codes<T>(a, row, value);
+    T *y = (T *)a.y + row * a.y_ld;
+    for (int64_t c = threadIdx.x; c < a.columns; c += blockDim.x) lt_store(y + c, value(c));
 }
 
-template <typename T, int E, bool WARP, bool CENTRED, bool BRANCH>
+template <typename T, int E, bool WARP, bool CENTRED, bool BRANCH, bool CODED>
 static void launch_rows(const norm_args &a, cudaStream_t stream) {
     unsigned blocks = (unsigned)lt_ceil_div(a.rows, WARP ? ROWS_A_BLOCK : 1);
     unsigned threads = WARP ? 32 * ROWS_A_BLOCK : LONG_ROW_THREADS;
-    norm_rows<T, E, WARP, CENTRED, BRANCH><<<blocks, threads, 0, stream>>>(a);
+    norm_rows<T, E, WARP, CENTRED, BRANCH, CODED><<<blocks, threads, 0, stream>>>(a);
 }
 
-template <typename T, bool CENTRED, bool BRANCH> static lt_status run_rows(lt_ctx *ctx, const norm_args &a) {
+template <typename T, bool CENTRED, bool BRANCH, bool CODED>
+static lt_status run_rows(lt_ctx *ctx, const norm_args &a) {
     int64_t n = a.columns;
     if (a.rows == 0 || n == 0) return LT_OK;
     cudaStream_t stream = lt_cuda_stream(ctx);
@@ -158,13 +199,17 @@ template <typename T, bool CENTRED, bool BRANCH> static lt_status run_rows(lt_ct
                  lt_packs((const T *)a.h, n, a.x_ld) && lt_packs((const T *)a.sum, n, a.x_ld) &&
                  lt_packs(a.gate, n, a.gate_ld);
     if (!packs || n > 72 * LONG_ROW_THREADS)
-        norm_plain_rows<T, CENTRED, BRANCH><<<(unsigned)a.rows, threads_for(n, 256), 0, stream>>>(a);
-    else if (n <= 8 * 32) launch_rows<T, 8, true, CENTRED, BRANCH>(a, stream);
-    else if (n <= 24 * 32) launch_rows<T, 24, true, CENTRED, BRANCH>(a, stream);
-    else if (n <= 72 * 32) launch_rows<T, 72, true, CENTRED, BRANCH>(a, stream);
-    else if (n <= 24 * LONG_ROW_THREADS) launch_rows<T, 24, false, CENTRED, BRANCH>(a, stream);
-    else launch_rows<T, 72, false, CENTRED, BRANCH>(a, stream);
+        norm_plain_rows<T, CENTRED, BRANCH, CODED><<<(unsigned)a.rows, threads_for(n, 256), 0, stream>>>(a);
+    else if (n <= 8 * 32) launch_rows<T, 8, true, CENTRED, BRANCH, CODED>(a, stream);
+    else if (n <= 24 * 32) launch_rows<T, 24, true, CENTRED, BRANCH, CODED>(a, stream);
+    else if (n <= 72 * 32) launch_rows<T, 72, true, CENTRED, BRANCH, CODED>(a, stream);
+    else if (n <= 24 * LONG_ROW_THREADS) launch_rows<T, 24, false, CENTRED, BRANCH, CODED>(a, stream);
+    else launch_rows<T, 72, false, CENTRED, BRANCH, CODED>(a, stream);
     return lt_cuda_launched();
+}
+
+template <typename T, bool BRANCH> static lt_status run_layer_norm(lt_ctx *ctx, const norm_args &a) {
+    return a.y_scale ? run_rows<T, true, BRANCH, true>(ctx, a) : run_rows<T, true, BRANCH, false>(ctx, a);
 }
 
 /* Layer norm of x [G, T, C]. */
@@ -189,16 +234,18 @@ extern "C" lt_status lt_norm_modulate_cuda(lt_ctx *ctx, const void *args, void *
     (void)workspace;
     const lt_norm_modulate_args *a = (const lt_norm_modulate_args *)args;
     norm_args n = layer_norm_args(&a->x, &a->shift, &a->scale, &a->y, a->eps);
-    LT_CUDA_BY_DTYPE(a->x.dtype, T, return (run_rows<T, true, false>(ctx, n)));
+    n.y_scale = (float *)a->y_scale.data;
+    LT_CUDA_BY_DTYPE(a->x.dtype, T, return (run_layer_norm<T, false>(ctx, n)));
 }
 
 extern "C" lt_status lt_gated_residual_norm_cuda(lt_ctx *ctx, const void *args, void *workspace) {
     (void)workspace;
     const lt_gated_residual_norm_args *a = (const lt_gated_residual_norm_args *)args;
     norm_args n = layer_norm_args(&a->x, &a->shift, &a->scale, &a->y, a->eps);
+    n.y_scale = (float *)a->y_scale.data;
     n.h = a->h.data, n.sum = a->sum.data;
     n.gate = (const float *)a->gate.data, n.gate_ld = row_stride(&a->gate);
-    LT_CUDA_BY_DTYPE(a->x.dtype, T, return (run_rows<T, true, true>(ctx, n)));
+    LT_CUDA_BY_DTYPE(a->x.dtype, T, return (run_layer_norm<T, true>(ctx, n)));
 }
 
 extern "C" lt_status lt_rms_norm_cuda(lt_ctx *ctx, const void *args, void *workspace) {
@@ -217,5 +264,5 @@ extern "C" lt_status lt_rms_norm_cuda(lt_ctx *ctx, const void *args, void *works
                    x.rows,
                    x.columns,
                    (float)a->eps};
-    LT_CUDA_BY_DTYPE(a->x.dtype, T, return (run_rows<T, false, false>(ctx, n)));
+    LT_CUDA_BY_DTYPE(a->x.dtype, T, return (run_rows<T, false, false, false>(ctx, n)));
 }

@@ -1,3 +1,4 @@
+#include "kernels/e4m3.h"
 #include "kernels/norm/norm.h"
 #include "kernels/rows.h"
 
@@ -13,15 +14,16 @@ static void moments(const double *x, int64_t n, double eps, double *mean, double
 }
 
 lt_status lt_norm_modulate_naive(lt_ctx *ctx, const void *args, void *workspace) {
-    (void)ctx, (void)workspace;
+    (void)ctx;
     const lt_norm_modulate_args *a = args;
     int64_t groups = a->x.shape[0], rows = a->x.shape[1], n = a->x.shape[2];
-    bool modulated = !lt_is_empty(&a->scale);
+    bool modulated = !lt_is_empty(&a->scale), rounded = !lt_is_empty(&a->y_scale);
     const double *shift = a->shift.data, *scale = a->scale.data;
+    double *all = rounded ? workspace : a->y.data;
     for (int64_t g = 0; g < groups; g++)
         for (int64_t t = 0; t < rows; t++) {
             const double *x = (const double *)a->x.data + (g * rows + t) * n;
-            double *y = (double *)a->y.data + (g * rows + t) * n, mean, inverse;
+            double *y = all + (g * rows + t) * n, mean, inverse;
             moments(x, n, a->eps, &mean, &inverse);
             for (int64_t c = 0; c < n; c++) {
                 y[c] = (x[c] - mean) * inverse;
@@ -29,6 +31,7 @@ lt_status lt_norm_modulate_naive(lt_ctx *ctx, const void *args, void *workspace)
                     y[c] = y[c] * (1 + scale[g * a->scale.stride[0] + c]) + shift[g * a->shift.stride[0] + c];
             }
         }
+    if (rounded) lt_e4m3_code_rows_exactly(all, groups * rows, n, a->y.data, a->y_scale.data);
     return LT_OK;
 }
 

@@ -2,7 +2,10 @@
  * RMS norm (Zhang & Sennrich, arXiv 1910.07467). Statistics are recomputed in the backward pass: nothing is saved.
  *
  * x, y and their gradients are activations (lt_ctx_dtype; RMS norm: or all of them lt_ctx_sum_dtype, as x is). Modulation, weights
- * and their gradients are sums (lt_ctx_sum_dtype). */
+ * and their gradients are sums (lt_ctx_sum_dtype).
+ *
+ * With y_scale the forward passes of layer norm leave y in e4m3 (lt_ctx_e4m3_dtype) with a scale for each row, for products that would
+ * round it next (lt_linear_args.x_scale): the bits that lt_linear_forward makes of y. */
 #ifndef LT_KERNELS_NORM_H
 #define LT_KERNELS_NORM_H
 
@@ -18,6 +21,7 @@ typedef struct lt_norm_modulate_args {
     lt_tensor shift, scale; /* [G, C], rows may be strided; both empty: plain layer norm */
     lt_tensor y;            /* [G, T, C] contiguous */
     double eps;
+    lt_tensor y_scale; /* [G, T] contiguous, or empty; a sum: y in e4m3; C is a multiple of 16 */
 } lt_norm_modulate_args;
 lt_status lt_norm_modulate_forward(lt_ctx *ctx, const lt_norm_modulate_args *args);
 
@@ -37,8 +41,9 @@ typedef struct lt_gated_residual_norm_args {
     lt_tensor gate;         /* [G, C], rows may be strided; empty: 1 */
     lt_tensor sum;          /* [G, T, C] contiguous; may be x */
     lt_tensor shift, scale; /* as above */
-    lt_tensor y;            /* [G, T, C] contiguous; may be h */
+    lt_tensor y;            /* [G, T, C] contiguous; may be h, unless it is e4m3 */
     double eps;
+    lt_tensor y_scale; /* as above */
 } lt_gated_residual_norm_args;
 lt_status lt_gated_residual_norm_forward(lt_ctx *ctx, const lt_gated_residual_norm_args *args);
 

@@ -26,17 +26,34 @@ static lt_dtype dtype_of(const lt_ctx *ctx, const lt_tensor *x) {
     return x->dtype == lt_ctx_sum_dtype(ctx) ? x->dtype : lt_ctx_dtype(ctx);
 }
 
+/* y, in e4m3 where there is a scale for each of its rows; `bytes` of it. In host memory that is rounded which the workspace holds. */
+static lt_status expect_result(const lt_ctx *ctx, const char *op, const lt_tensor *x, const lt_tensor *y,
+                               const lt_tensor *y_scale, double *bytes, size_t *workspace) {
+    const int64_t *n = x->shape;
+    bool rounded = !lt_is_empty(y_scale);
+    lt_dtype dtype = rounded ? lt_ctx_e4m3_dtype(ctx) : lt_ctx_dtype(ctx);
+    LT_TRY(lt_expect_dense(op, "y", y, dtype, false, 3, n));
+    *bytes = (double)lt_numel(y) * (double)lt_dtype_size(dtype);
+    if (!rounded) return LT_OK;
+    LT_TRY(LT_EXPECT_DENSE(op, "y_scale", y_scale, lt_ctx_sum_dtype(ctx), false, n[0], n[1]));
+    LT_CHECK(n[2] % 16 == 0, LT_FAILED, "op %s: y in e4m3 has rows of %lld, expected a multiple of 16", op,
+             (long long)n[2]);
+    *bytes += 4.0 * (double)lt_numel(y_scale);
+    if (ctx->backend != LT_BACKEND_CUDA) *workspace = (size_t)lt_numel(x) * lt_dtype_size(x->dtype);
+    return LT_OK;
+}
+
 lt_status lt_norm_modulate_describe(const lt_ctx *ctx, const void *args, lt_cost *cost) {
     const lt_norm_modulate_args *a = args;
     const char *op = "norm_modulate";
     lt_dtype dtype = lt_ctx_dtype(ctx);
     LT_TRY(LT_EXPECT_DENSE(op, "x", &a->x, dtype, false, -1, -1, -1));
-    LT_TRY(lt_expect_dense(op, "y", &a->y, dtype, false, 3, a->x.shape));
+    LT_TRY(expect_result(ctx, op, &a->x, &a->y, &a->y_scale, &cost->bytes, &cost->workspace));
     LT_TRY(expect_pair(op, (const char *[]){"shift", "scale"}, &a->shift, &a->scale, lt_ctx_sum_dtype(ctx),
                        a->x.shape[0], a->x.shape[2]));
     double elements = (double)lt_numel(&a->x);
     cost->flops = 8 * elements;
-    cost->bytes = 2 * elements * (double)lt_dtype_size(dtype);
+    cost->bytes += elements * (double)lt_dtype_size(dtype);
     return LT_OK;
 }
 
@@ -66,7 +83,9 @@ lt_status lt_gated_residual_norm_describe(const lt_ctx *ctx, const void *args, l
     LT_TRY(LT_EXPECT_DENSE(op, "x", &a->x, dtype, false, -1, -1, -1));
     LT_TRY(lt_expect_dense(op, "h", &a->h, dtype, false, 3, a->x.shape));
     LT_TRY(lt_expect_dense(op, "sum", &a->sum, dtype, false, 3, a->x.shape));
-    LT_TRY(lt_expect_dense(op, "y", &a->y, dtype, false, 3, a->x.shape));
+    LT_TRY(expect_result(ctx, op, &a->x, &a->y, &a->y_scale, &cost->bytes, &cost->workspace));
+    LT_CHECK(lt_is_empty(&a->y_scale) || a->y.data != a->h.data, LT_FAILED,
+             "op %s: y is h; in e4m3 it needs its own memory", op);
     int64_t groups = a->x.shape[0], channels = a->x.shape[2];
     LT_TRY(LT_EXPECT(op, "gate", &a->gate, sum_dtype, true, groups, channels));
     LT_TRY(lt_expect_rows(op, "gate", &a->gate, 1));
@@ -74,7 +93,7 @@ lt_status lt_gated_residual_norm_describe(const lt_ctx *ctx, const void *args, l
                        channels));
     double elements = (double)lt_numel(&a->x);
     cost->flops = 10 * elements;
-    cost->bytes = 4 * elements * (double)lt_dtype_size(dtype);
+    cost->bytes += 3 * elements * (double)lt_dtype_size(dtype);
     return LT_OK;
 }
 

@@ -119,6 +119,54 @@ static void gated_residual_norm_has_the_bits_of_the_two_ops(void) {
     }
 }
 
+/* y in e4m3 is what rounding makes of y in the dtype of activations, of the norm alone and behind a sum. Row 1 has a channel far
+ * above the others, row 2 nothing but one number. `at`: elements past 16 bytes where rows begin, which takes the plain kernel. */
+static void norm_in_e4m3(norm_case n, int at) {
+    lt_check c;
+    for (lt_check_begin(&c, (uint64_t)(n.rows + n.channels)), c.bf16 = true; lt_check_next(&c);) {
+        int G = n.groups, T = n.rows, C = n.channels;
+        lt_tensor x = LT_IN(&c, G, T, C), h = LT_IN(&c, G, T, C), wide = LT_IN_SUM(&c, G, 6 * C + at);
+        lt_tensor table = lt_split(lt_slice(wide, 1, at, 6 * C), 1, 6, C);
+        lt_tensor y = LT_OUT(&c, G, T, C), y_scale = LT_OUT_SUM(&c, G, T), both = LT_OUT(&c, G, T, C);
+        lt_tensor both_scale = LT_OUT_SUM(&c, G, T), sums[2] = {LT_OUT(&c, G, T, C), LT_OUT(&c, G, T, C)};
+        for (int64_t i = 0; T > 2 && i < C; i++) {
+            if (i == 5) lt_check_set(&x, C + i, 1e4);
+            lt_check_set(&x, 2 * C + i, 3), lt_check_set(&h, 2 * C + i, 0);
+        }
+        lt_norm_modulate_args f = {.x = x, .y = y, .eps = 1e-6}, g = f;
+        lt_gated_residual_norm_args s = {.x = x, .h = h, .sum = sums[0], .y = both, .eps = 1e-6}, r = s;
+        if (n.modulated) {
+            f.shift = g.shift = s.shift = r.shift = lt_select(table, 1, 3);
+            f.scale = g.scale = s.scale = r.scale = lt_select(table, 1, 4),
+            s.gate = r.gate = lt_select(table, 1, 5);
+        }
+        g.y = LT_OUT_E4M3(&c, G, T, C), g.y_scale = y_scale;
+        r.y = LT_OUT_E4M3(&c, G, T, C), r.y_scale = both_scale, r.sum = sums[1];
+        LT_CHECK_RUN(&c, lt_norm_modulate_forward(&c.ctx, &f));
+        LT_CHECK_RUN(&c, lt_norm_modulate_forward(&c.ctx, &g));
+        LT_CHECK_RUN(&c, lt_gated_residual_norm_forward(&c.ctx, &s));
+        LT_CHECK_RUN(&c, lt_gated_residual_norm_forward(&c.ctx, &r));
+        CHECK(lt_check_coded(&y, &g.y, &y_scale));
+        CHECK(lt_check_coded(&both, &r.y, &both_scale));
+        for (int64_t i = 0; i < lt_numel(&x); i++)
+            CHECK(lt_check_get(&sums[0], i) == lt_check_get(&sums[1], i));
+    }
+    CHECK_OK(lt_check_end(&c));
+}
+
+static void norms_in_e4m3_have_the_bits_of_rounding_them(void) {
+    norm_in_e4m3((norm_case){1, 1, 128, false, true}, 0);
+    norm_in_e4m3((norm_case){3, 63, 64, false, true}, 0);
+    norm_in_e4m3((norm_case){2, 70, 256, false, false}, 0);
+    norm_in_e4m3((norm_case){2, 19, 752, false, true}, 0);
+    norm_in_e4m3((norm_case){2, 37, 2240, false, true}, 0);
+    norm_in_e4m3((norm_case){1, 9, 4112, false, true}, 0);
+    norm_in_e4m3((norm_case){1, 9, 6160, false, false}, 0);
+    norm_in_e4m3((norm_case){1, 5, 18448, false, true}, 0);
+    norm_in_e4m3((norm_case){2, 9, 112, false, true}, 1);
+    norm_in_e4m3((norm_case){2, 0, 16, false, true}, 0);
+}
+
 /* q is a third of packed q, k, v that starts `at` elements in; its gradient goes to another third of theirs. */
 typedef struct {
     int rows, channels, at;
@@ -310,7 +358,10 @@ static void wrong_shapes_are_named(void) {
     lt_gated_residual_norm_args s = {
         .x = x, .h = y, .gate = small, .sum = x, .shift = mod, .scale = mod, .y = y};
     CHECK_FAILS(lt_gated_residual_norm_forward(&c.ctx, &s), LT_FAILED, "operand gate is f64[2,7]");
-    s.gate = mod, s.shift = (lt_tensor){0};
+    s.gate = mod, s.y_scale = LT_IN(&c, 2, 3);
+    CHECK_FAILS(lt_gated_residual_norm_forward(&c.ctx, &s), LT_FAILED,
+                "rows of 8, expected a multiple of 16");
+    s.y_scale = (lt_tensor){0}, s.shift = (lt_tensor){0};
     CHECK_FAILS(lt_gated_residual_norm_forward(&c.ctx, &s), LT_FAILED, "shift and scale");
     lt_rms_norm_args r = {.x = x, .weight = lt_select(small, 0, 0), .y = y, .eps = 1e-6};
     CHECK_FAILS(lt_rms_norm_forward(&c.ctx, &r), LT_FAILED, "op rms_norm: operand x");
@@ -340,6 +391,7 @@ int main(int argc, char **argv) {
     RUN(norm_modulate_equals_naive_at_all_widths);
     RUN(norm_modulate_gradients_are_the_derivatives);
     RUN(gated_residual_norm_has_the_bits_of_the_two_ops);
+    RUN(norms_in_e4m3_have_the_bits_of_rounding_them);
     RUN(rms_norm_equals_naive_on_rows_of_a_packed_tensor);
     RUN(rms_norm_equals_naive_at_all_widths_and_alignments);
     RUN(rms_norm_works_in_place);

@@ -13,7 +13,7 @@
 extern "C" {
 #endif
 
-/* x [..., K], w [M, K], b [M] or NULL -> [..., M]. */
+/* x [..., K], w [M, K], b [M] or NULL -> [..., M]. x may be e4m3 with its scale, where w is. */
 lt_status lt_ag_linear(lt_tape *tape, lt_var *x, lt_var *w, lt_var *b, lt_var **out);
 
 /* x [G, T, C], shift and scale [G, C] or both NULL -> [G, T, C]. */
@@ -37,7 +37,7 @@ lt_status lt_ag_add_broadcast(lt_tape *tape, lt_var *a, lt_var *b, lt_var **out)
 lt_status lt_ag_gated_residual(lt_tape *tape, lt_var *x, lt_var *h, lt_var *gate, lt_var **out);
 
 /* lt_ag_gated_residual to *sum, then lt_ag_norm_modulate of that to *normed; in one kernel where no gradient is wanted. Either may
- * come as a var to write into (*normed only there). */
+ * come as a var to write into (*normed only there, and in e4m3 where it has a scale). */
 lt_status lt_ag_gated_residual_norm(lt_tape *tape, lt_var *x, lt_var *h, lt_var *gate, lt_var *shift,
                                     lt_var *scale, double eps, lt_var **sum, lt_var **normed);
 

@@ -31,8 +31,10 @@ lt_status lt_ag_linear(lt_tape *tape, lt_var *x, lt_var *w, lt_var *b, lt_var **
     int64_t shape[LT_MAX_DIMS];
     memcpy(shape, x->value.shape, sizeof shape);
     shape[x->value.ndim - 1] = w->value.shape[0];
-    LT_TRY(lt_tape_new(tape, x->value.dtype, wants, out, x->value.ndim, shape));
+    lt_dtype dtype = lt_is_empty(&x->scale) ? x->value.dtype : lt_ctx_dtype(tape->ctx);
+    LT_TRY(lt_tape_new(tape, dtype, wants, out, x->value.ndim, shape));
     lt_linear_args args = {.x = x->value, .w = w->value, .y = (*out)->value, .scale = w->scale};
+    args.x_scale = x->scale;
     if (b) args.b = b->value;
     LT_TRY(LT_TAPE_RUN(tape, LINEAR, args));
     if (!wants) return LT_OK;
@@ -82,7 +84,7 @@ lt_status lt_ag_gated_residual_norm(lt_tape *tape, lt_var *x, lt_var *h, lt_var 
     if (!*sum) LT_TRY(lt_tape_new(tape, v->dtype, false, sum, v->ndim, v->shape));
     if (!*normed) LT_TRY(lt_tape_new(tape, v->dtype, false, normed, v->ndim, v->shape));
     lt_gated_residual_norm_args args = {.x = *v, .h = h->value, .sum = (*sum)->value, .eps = eps};
-    args.y = (*normed)->value;
+    args.y = (*normed)->value, args.y_scale = (*normed)->scale;
     if (gate) args.gate = gate->value;
     if (shift) args.shift = shift->value, args.scale = scale->value;
     return LT_TAPE_RUN(tape, GATED_RESIDUAL_NORM, args);

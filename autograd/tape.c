@@ -57,6 +57,7 @@ lt_status lt_tape_reshape(lt_tape *tape, lt_var *var, lt_var **out, int ndim, co
     LT_TRY(lt_tape_var(tape, value, var->needs_grad, out));
     (*out)->base = var;
     (*out)->alias = true;
+    (*out)->scale = var->scale;
     return LT_OK;
 }
 

@@ -27,7 +27,7 @@ typedef struct lt_var lt_var;
 struct lt_var {
     lt_tensor value;
     lt_tensor grad;  /* empty until written or assigned; same shape and strides as value */
-    lt_tensor scale; /* of a weight in e4m3: one for each row; else empty */
+    lt_tensor scale; /* of a matrix in e4m3: one for each row; else empty */
     bool needs_grad;
     bool has_grad; /* grad holds a sum: the next writer adds to it */
     lt_var *base;  /* of a view: whose memory this is; else NULL */
@@ -87,7 +87,7 @@ lt_status lt_tape_var(lt_tape *tape, lt_tensor value, bool needs_grad, lt_var **
 /* A var with a new, uninitialised value. */
 lt_status lt_tape_new(lt_tape *tape, lt_dtype dtype, bool needs_grad, lt_var **out, int ndim,
                       const int64_t *shape);
-/* The same elements under another shape (contiguous). Gradients go to the base. */
+/* The same elements under another shape (contiguous). Gradients go to the base. In e4m3 the last dimension stays. */
 lt_status lt_tape_reshape(lt_tape *tape, lt_var *var, lt_var **out, int ndim, const int64_t *shape);
 #define LT_AG_RESHAPE(tape, var, out, ...) lt_tape_reshape((tape), (var), (out), LT_DIMS(__VA_ARGS__))
 /* `count` views of `var` that together cover it, without overlap, as vars. `var` itself must then not be used

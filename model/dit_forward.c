@@ -133,9 +133,17 @@ static lt_status layer_output(lt_tape *tape, lt_var *x, lt_var **out) {
     return lt_tape_new(tape, x->value.dtype, true, out, x->value.ndim, x->value.shape);
 }
 
+/* For the norms of the stream: one place, rounded where the products behind both norms read e4m3. */
+static lt_status open_norms(lt_tape *tape, lt_dit_pass *p, const lt_tensor *x) {
+    const lt_dit_layer *l = &p->dit->layers[0];
+    bool rounded = !lt_is_empty(&l->qkv->scale) && !lt_is_empty(&l->expand_w->scale);
+    lt_dtype dtype = rounded ? lt_ctx_e4m3_dtype(tape->ctx) : x->dtype, sum = lt_ctx_sum_dtype(tape->ctx);
+    LT_TRY(lt_tape_new(tape, dtype, false, &p->normed, x->ndim, x->shape));
+    return rounded ? lt_tensor_new(tape->step, sum, &p->normed->scale, 2, x->shape) : LT_OK;
+}
+
 static lt_status run_layers(lt_tape *tape, lt_dit_pass *p, lt_var **x) {
-    const lt_tensor *in = &(*x)->value;
-    if (!tape->recording) LT_TRY(lt_tape_new(tape, in->dtype, false, &p->normed, in->ndim, in->shape));
+    if (!tape->recording) LT_TRY(open_norms(tape, p, &(*x)->value));
     for (int i = 0; i < p->dit->config.layers; i++) {
         lt_dit_step *step = lt_tape_saved(tape, sizeof *step);
         if (!step) return LT_FAILED;

@@ -15,7 +15,9 @@ typedef struct lt_dit_pass {
     lt_var *modulation; /* [G, 6, C]: every layer adds its table */
     lt_var *text;       /* [batch, L, C] */
     lt_dit_keep keep;
-    lt_var *normed; /* where nothing is recorded: [G, T, C], the next norm, made with the sum before it */
+    lt_var *
+        normed; /* where nothing is recorded: [G, T, C], the next norm, made with the sum before it. Where the products that read
+                     * it are e4m3, so is it, with a scale for each row; x1 lies there so too, for cross-attention's q */
 } lt_dit_pass;
 
 /* One layer of it: the user data of its segment and of those within. */

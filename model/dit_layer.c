@@ -86,6 +86,7 @@ static lt_status norm_stream(lt_tape *tape, const lt_dit_step *step, lt_dit_valu
     if (made) return LT_OK;
     lt_norm_modulate_args args = {
         .x = x->value, .shift = mod[0]->value, .scale = mod[1]->value, .y = p->normed->value, .eps = eps};
+    args.y_scale = p->normed->scale;
     return lt_norm_modulate_forward(tape->ctx, &args);
 }
 
@@ -97,6 +98,22 @@ static lt_status add_branch(lt_tape *tape, const lt_dit_step *step, lt_var *x, l
     if (!p->normed || !mod) return lt_ag_gated_residual(tape, x, branch, gate, out);
     return lt_ag_gated_residual_norm(tape, x, branch, gate, mod[0], mod[1], p->dit->config.norm_eps, out,
                                      &p->normed);
+}
+
+/* Whether x1 is rounded, for cross-attention's q alone, to where the norm lay that qkv has read by then. */
+static bool rounds_x1(const lt_dit_step *step) {
+    const lt_dit_pass *p = step->pass;
+    const lt_var *q = p->dit->layers[step->layer].cross_q_w;
+    return p->normed && !lt_is_empty(&p->normed->scale) && !lt_is_empty(&q->scale);
+}
+
+static lt_status add_attention(lt_tape *tape, lt_dit_step *step, lt_var *branch) {
+    lt_var *gate = step->mod[GATE_ATTN], *codes = step->pass->normed;
+    if (!rounds_x1(step)) return lt_ag_gated_residual(tape, step->x, branch, gate, &step->x1);
+    lt_gated_residual_args args = {
+        .x = step->x->value, .h = branch->value, .gate = gate->value, .y = step->x1->value};
+    args.codes = codes->value, args.codes_scale = codes->scale;
+    return lt_gated_residual_forward(tape->ctx, &args);
 }
 
 static lt_status layer_modulation(lt_tape *tape, const lt_dit_pass *p, int layer, lt_var **mod) {
@@ -138,7 +155,7 @@ static lt_status attention_branch(lt_tape *tape, void *user) {
     LT_TRY(norm_stream(tape, step, LT_DIT_NORM_ATTN, step->x, step->mod + SHIFT_ATTN, step->layer > 0, &h));
     LT_TRY(lt_dit_attention(tape, step, h, &branch));
     lt_dit_begin(tape, step, LT_DIT_ATTN_SUM);
-    LT_TRY(lt_ag_gated_residual(tape, step->x, branch, step->mod[GATE_ATTN], &step->x1));
+    LT_TRY(add_attention(tape, step, branch));
     lt_dit_small(tape);
     lt_dit_report("attn", step->layer, step->x1);
     return LT_OK;
@@ -147,7 +164,7 @@ static lt_status attention_branch(lt_tape *tape, void *user) {
 static lt_status cross_branch(lt_tape *tape, void *user) {
     lt_dit_step *step = user;
     lt_var *attended;
-    LT_TRY(cross_attention(tape, step, step->x1, &attended));
+    LT_TRY(cross_attention(tape, step, rounds_x1(step) ? step->pass->normed : step->x1, &attended));
     LT_TRY(add_cross(tape, step, attended));
     lt_dit_report("cross", step->layer, step->x2);
     return LT_OK;
@@ -243,14 +260,17 @@ static lt_status mix_frames(lt_tape *tape, const lt_dit_step *step, lt_var *h, l
 static lt_status mix_in_groups(lt_tape *tape, const lt_dit_step *step, lt_var *h, lt_var **out) {
     const lt_dit_layer *l = &step->pass->dit->layers[step->layer];
     int64_t frames = h->value.shape[0], row = h->value.shape[1] * l->expand_w->value.shape[0];
-    int64_t most = step->pass->dit->wide_bytes / (row * (int64_t)lt_dtype_size(h->value.dtype));
+    lt_dtype dtype = lt_ctx_dtype(tape->ctx);
+    int64_t most = step->pass->dit->wide_bytes / (row * (int64_t)lt_dtype_size(dtype));
     if (most < 1) most = 1;
-    LT_TRY(lt_tape_new(tape, h->value.dtype, false, out, 3, h->value.shape));
+    LT_TRY(lt_tape_new(tape, dtype, false, out, 3, h->value.shape));
     for (int64_t at = 0; at < frames; at += most) {
         int64_t count = at + most < frames ? most : frames - at;
         size_t mark = lt_arena_mark(tape->step);
         lt_var *some, *wide;
         LT_TRY(lt_tape_var(tape, lt_slice(h->value, 0, at, count), false, &some));
+        if (!lt_is_empty(&h->scale))
+            some->scale = lt_slice(LT_RESHAPE(h->scale, frames, h->value.shape[1]), 0, at, count);
         LT_TRY(widen(tape, step, some, &wide));
         lt_linear_args project = {.x = wide->value,
                                   .w = l->project_w->value,

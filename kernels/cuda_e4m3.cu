@@ -14,13 +14,14 @@ struct rounding {
     float *scales;
 };
 
-/* A block rounds one row at a time. The first HELD packs of each thread stay in registers between the search for the largest and the
+/* A block rounds one row at a time, from the last row on: what the op before wrote last is in L2 still, and the product behind finds
+ * the first codes there. The first HELD packs of each thread stay in registers between the search for the largest and the
  * rounding; what a longer row has beyond is read again. */
 template <typename T, int HELD> __global__ void __launch_bounds__(THREADS) round_packs(rounding a) {
     constexpr int N = lt_pack_of<T>;
     __shared__ unsigned shared[WARPS];
     const int64_t first = threadIdx.x * N, step = THREADS * N;
-    for (int64_t row = blockIdx.x; row < a.rows; row += gridDim.x) {
+    for (int64_t row = a.rows - 1 - blockIdx.x; row >= 0; row -= gridDim.x) {
         int64_t x = row * a.ld;
         uint8_t *codes = a.codes + row * a.columns;
         uint4 held[HELD];
@@ -49,7 +50,7 @@ template <typename T, int HELD> __global__ void __launch_bounds__(THREADS) round
 /* Rows that begin anywhere. */
 template <typename T> __global__ void __launch_bounds__(THREADS) round_rows(rounding a) {
     __shared__ unsigned shared[WARPS];
-    for (int64_t row = blockIdx.x; row < a.rows; row += gridDim.x) {
+    for (int64_t row = a.rows - 1 - blockIdx.x; row >= 0; row -= gridDim.x) {
         const T *x = (const T *)a.x + row * a.ld;
         unsigned largest = __float_as_uint(LT_E4M3_LEAST);
         for (int64_t c = threadIdx.x; c < a.columns; c += THREADS)

@@ -17,11 +17,11 @@ struct coded_args {
     float *scales;
 };
 
-/* A block a row, K packs a thread; all loads before the first use. */
+/* A block a row, from the last on as kernels/cuda_e4m3.cu takes them; K packs a thread, all loads before the first use. */
 template <typename T, int K> __global__ void __launch_bounds__(MOST_THREADS) gated_codes(coded_args a) {
     constexpr int V = lt_pack_of<T>, F = 4;
     __shared__ unsigned shared[32];
-    const int64_t row = blockIdx.x, at = row * a.columns;
+    const int64_t row = gridDim.x - 1 - blockIdx.x, at = row * a.columns;
     const float *gate = a.gate ? a.gate + row / a.group_rows * a.gate_ld : NULL;
     const int first = threadIdx.x * V, step = blockDim.x * V, columns = (int)a.columns;
     uint4 y[K], h[K];

@@ -90,6 +90,23 @@ static void passes_that_make_other_operands_are_refused(void) {
     CHECK_FAILS(lt_check_end(&c), LT_FAILED, "another number of operands");
 }
 
+/* Codes are judged by lt_check_coded, not against naive: another code or scale is seen. */
+static void wrong_codes_are_caught(void) {
+    lt_check c;
+    for (lt_check_begin(&c, 6); lt_check_next(&c);) {
+        lt_tensor y = LT_IN(&c, 2, 2), codes = LT_OUT_E4M3(&c, 2, 2), scale = LT_OUT_SUM(&c, 2);
+        for (int64_t i = 0; i < 4; i++) {
+            lt_check_set(&y, i, i % 2 ? 1 : -448.0 / 1024);
+            lt_check_set(&codes, i, i % 2 ? 448 : c.pass == 0 ? -196 : -192);
+            lt_check_set(&scale, i / 2, 1 / 448.0);
+        }
+        CHECK(lt_check_coded(&y, &codes, &scale) == (c.pass > 0));
+        lt_check_set(&scale, 1, 1 / 447.0);
+        CHECK(!lt_check_coded(&y, &codes, &scale));
+    }
+    CHECK_OK(lt_check_end(&c));
+}
+
 static void wrong_gradients_are_caught(void) {
     lt_check c;
     for (lt_check_begin(&c, 3); lt_check_next(&c);) {
@@ -138,6 +155,7 @@ int main(int argc, char **argv) {
     RUN(large_operands_are_left_out_where_only_small_ones_are_wanted);
     RUN(a_sanitizer_gets_memory_as_it_is);
     RUN(passes_that_make_other_operands_are_refused);
+    RUN(wrong_codes_are_caught);
     RUN(wrong_gradients_are_caught);
     RUN(zero_must_be_met_by_zero_and_infinity_by_the_same);
     RUN(values_are_equal_in_all_passes_and_threads_are_put_back);

@@ -76,6 +76,12 @@ static __global__ void fill_random(lt_bf16 *to, int64_t count, uint64_t seed) {
     }
 }
 
+static __global__ void fill_ones(float *to, int64_t count) {
+    for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < count;
+         i += (int64_t)gridDim.x * blockDim.x)
+        to[i] = 1;
+}
+
 struct problem {
     int64_t blocks, heads, dim;
     lt_rope rope;
@@ -87,6 +93,7 @@ static int64_t tokens_of(const problem &p) { return (int64_t)p.rope.frames * p.r
 struct operands {
     lt_tensor packed, dpacked, o, dout;
     lt_tensor S, z, all_S, all_z, r, dS, dz, dall_S, dall_z;
+    lt_tensor gain, scale; /* of a norm, all 1 */
     void *workspace;
     size_t workspace_bytes;
     std::vector<void *> memory;
@@ -127,6 +134,9 @@ static operands make_operands(const problem &p) {
     x.dall_S = make(x, LT_F32, {G, H, D, D}), x.dall_z = make(x, LT_F32, {G, H, D});
     x.dS = make(x, LT_F32, {G, E, H, D, D}), x.dz = make(x, LT_F32, {G, E, H, D});
     x.r = make(x, LT_F32, {G, H, D});
+    x.gain = make(x, LT_F32, {H, D}), x.scale = make(x, LT_F32, {G, T});
+    fill_ones<<<256, 256>>>((float *)x.gain.data, H * D);
+    fill_ones<<<256, 256>>>((float *)x.scale.data, G * T);
     lt_attn_shape shape = {G, T, H, D};
     size_t bytes = larger(lt_attn_state_mma_bytes(&shape, &p.rope, box_of(p)),
                           lt_attn_state_backward_mma_bytes(&shape, &p.rope, box_of(p)));
@@ -408,6 +418,15 @@ static void time_problem(machine &m, const problem &p, double bandwidth) {
            (long long)p.dim);
     for (int i = 0; i < CALLS; i++) report(call_names[i], steps(i, i + 1, false), moved[i]);
     report("output with r", steps(OUTPUT, OUTPUT + 1, true), 2);
+    lt_attn_state_args state = state_args(p, x);
+    lt_attn_output_args output = output_args(p, x, true);
+    state.k_gain = output.q_gain = x.gain, state.k_scale = x.scale;
+    double normed = milliseconds(
+        m, repeats, [&] { must(lt_attn_state_mma(&m.ctx, &state, x.workspace), "state with norm"); });
+    report("state with norm", normed, 2);
+    double gained = milliseconds(
+        m, repeats, [&] { must(lt_attn_output_mma(&m.ctx, &output, x.workspace), "output with gain"); });
+    report("output, r, gain", gained, 2);
     report("forward", steps(0, OUTPUT_BACKWARD, false), 4);
     report("forward+backward", steps(0, CALLS, false), 11);
     free_operands(x);

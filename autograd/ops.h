@@ -47,12 +47,14 @@ lt_status lt_ag_copy(lt_tape *tape, lt_var *x, lt_var **out);
 /* Writes `x` into memory the caller owns (a slice of a larger var's value): *out is a var on that memory. */
 lt_status lt_ag_copy_into(lt_tape *tape, lt_var *x, lt_tensor to, lt_var **out);
 
-/* k, v [G, T, H, D] -> the state of each segment: S and z receive G * E vars [H, D, D] and [H, D],
- * block-major. rope->first_frame must stay valid until the tape is reset. norm: what k lacks of its RMS norm, applied on the way;
- * NULL: nothing. Like q_gain and q_scale below (or empty), only where no gradient is wanted. */
+/* What k lacks of its RMS norm, for attention to apply on the way (the kernels' k_gain and k_scale); both empty: nothing. Like q_gain
+ * and q_scale below, only where no gradient is wanted. */
 typedef struct lt_ag_norm {
-    lt_tensor gain, scale; /* per channel [H, D], per token [G, T]: the kernels' k_gain and k_scale */
+    lt_tensor gain, scale; /* per channel [H, D], per token [G, T] */
 } lt_ag_norm;
+
+/* k, v [G, T, H, D] -> the state of each segment: S and z receive G * E vars [H, D, D] and [H, D],
+ * block-major. rope->first_frame must stay valid until the tape is reset. norm: NULL where k is normalised. */
 lt_status lt_ag_attn_state(lt_tape *tape, lt_var *k, lt_var *v, const lt_ag_norm *norm, const lt_rope *rope,
                            lt_segment_box box, lt_var **S, lt_var **z);
 
@@ -70,11 +72,13 @@ typedef struct lt_ag_sum {
 lt_status lt_ag_attn_combine(lt_tape *tape, int count, lt_ag_sum *sums);
 
 /* q [G, T, H, D] and one state per block: vars S[g], z[g] whose values are the slices g of all_S [G, H, D, D]
- * and all_z [G, H, D] -> o [G, T, H, D], and r [G, H, D], through which no gradient flows. */
+ * and all_z [G, H, D] -> o [G, T, H, D], and r [G, H, D], through which no gradient flows. q_gain: the weights [H, D] of the norm
+ * that q lacks, or empty. */
 lt_status lt_ag_attn_output(lt_tape *tape, lt_var *q, lt_tensor q_gain, lt_var *const *S, lt_var *const *z,
                             lt_tensor all_S, lt_tensor all_z, const lt_rope *rope, lt_var **o, lt_tensor *r);
 
-/* q [G, T, H, D], k, v [B, L, H, D], mask [B, L] or empty -> o [G, T, H, D]; group g attends to text g % B. */
+/* q [G, T, H, D], k, v [B, L, H, D], mask [B, L] or empty -> o [G, T, H, D]; group g attends to text g % B. q_scale: the factors
+ * [G, T] of the norm that q lacks, whose weights are in k, or empty. */
 lt_status lt_ag_cross_attention(lt_tape *tape, lt_var *q, lt_tensor q_scale, lt_var *k, lt_var *v,
                                 lt_tensor mask, lt_var **o);
 

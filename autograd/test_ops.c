@@ -156,6 +156,31 @@ static void cross_attention(void) {
     check_function(cross_fn, 3, in);
 }
 
+/* Norms that attention applies on the way are refused where a gradient is wanted, and only there. */
+static void norms_on_the_way_pass_no_gradient(void) {
+    static const int64_t frames[] = {0};
+    lt_rope rope = {1, 1, 3, 10000, frames};
+    lt_segment_box box = {1, 1, 3};
+    lt_tensor x = RANDOM(1, 3, 2, 8), r, all_S = RANDOM(1, 2, 8, 8), all_z = RANDOM(1, 2, 8);
+    lt_ag_norm norm = {RANDOM(2, 8), RANDOM(1, 3)};
+    for (int wanted = 0; wanted < 2; wanted++) {
+        lt_var *q, *S[1], *z[1], *read_S, *read_z, *o = NULL, *attended;
+        tape.recording = true;
+        CHECK_OK(lt_tape_var(&tape, x, wanted, &q));
+        CHECK_OK(lt_tape_var(&tape, lt_select(all_S, 0, 0), false, &read_S));
+        CHECK_OK(lt_tape_var(&tape, lt_select(all_z, 0, 0), false, &read_z));
+        lt_status status[] = {
+            lt_ag_attn_state(&tape, q, q, &norm, &rope, box, S, z),
+            lt_ag_attn_output(&tape, q, norm.gain, &read_S, &read_z, all_S, all_z, &rope, &o, &r),
+            lt_ag_cross_attention(&tape, q, norm.scale, q, q, (lt_tensor){0}, &attended)};
+        for (int i = 0; i < 3; i++) CHECK(status[i] == (wanted ? LT_FAILED : LT_OK));
+        if (wanted) CHECK(strstr(lt_error(), "no gradient flows through a norm") != NULL);
+        tape.recording = false;
+        lt_tape_reset(&tape);
+    }
+    lt_arena_release(&inputs_arena, 0);
+}
+
 /* Two blocks in two streams of one sequence: tails flow from stream 0 of block 0 into both streams of block 1. */
 static lt_status ffn_fn(lt_tape *t, lt_var **in, void *user, lt_var **out) {
     static double first[4 * 2] = {0.3, -0.2, 0.5, 0.1, -0.4, 0.6, 0.2, -0.7};
@@ -312,6 +337,7 @@ int main(int argc, char **argv) {
     RUN(unary);
     RUN(attention_with_weighted_entries);
     RUN(cross_attention);
+    RUN(norms_on_the_way_pass_no_gradient);
     RUN(mix_ffn_with_tails);
     RUN(patches);
     RUN(embedding_and_loss);

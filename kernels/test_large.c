@@ -273,12 +273,19 @@ static void run_rms_backward(int64_t first, int64_t count, const lt_tensor *rows
     CHECK_OK(lt_rms_norm_backward(&m.ctx, &a));
 }
 
+static void run_rms_scale(int64_t first, int64_t count, const lt_tensor *rows, const lt_tensor *sums) {
+    (void)sums;
+    lt_rms_scale_args a = {.x = lt_slice(op_x, 0, first, count), .scale = rows[0], .eps = 1e-5};
+    CHECK_OK(lt_rms_scale_forward(&m.ctx, &a));
+}
+
 static void rms_norm_of_packed_rows(void) {
     int64_t T = tokens(), C = channels();
     lt_tensor packed = IN(T, 3, C);
     op_x = lt_select(packed, 1, 2), op_h = lt_select(packed, 1, 1), op_w = IN_SUM(C);
-    lt_tensor y = OUT(T, C), dweight = OUT_SUM(C);
+    lt_tensor y = OUT(T, C), dweight = OUT_SUM(C), scale = OUT_SUM(T);
     check_work((work){"rms_norm", run_rms, T, 9, {y}});
+    check_work((work){"rms_scale", run_rms_scale, T, 9, {scale}});
     check_work((work){"rms_norm_backward", run_rms_backward, T, 9, {y}, {dweight}});
 }
 

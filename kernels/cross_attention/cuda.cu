@@ -32,8 +32,8 @@ __device__ __forceinline__ void soften(float (&s)[N], const float (&terms)[N], f
     }
 }
 
-/* One block: a tile of queries of one head; keys and then values of 32 tokens at a time pass through shared memory. */
-template <typename T, int DIM>
+/* One block: a tile of queries of one head (SCALED: each with its own factor besides); keys and then values of 32 tokens at a time pass through shared memory. */
+template <typename T, int DIM, bool SCALED>
 __global__ void __launch_bounds__(LT_CROSS_THREADS) cross_forward(const lt_cross_forward<T> a) {
     typedef sizes<DIM> z;
     extern __shared__ float4 memory[];
@@ -47,7 +47,7 @@ __global__ void __launch_bounds__(LT_CROSS_THREADS) cross_forward(const lt_cross
     for (int i = 0; i < z::M; i++) {
         int64_t t = first + lt_cross_y() * z::M + i;
         most[i] = -INFINITY;
-        scale[i] = a.q_scale && t < n.T ? n.scale * a.q_scale[g * n.T + t] : n.scale;
+        if (SCALED) scale[i] = t < n.T ? n.scale * a.q_scale[g * n.T + t] : 0;
     }
     lt_cross_fill(a.q.at(g, first, h * n.D), a.q.token, z::queries, n.T - first, n.D, a.wide, queries);
     for (int64_t key = 0; key < n.L; key += z::keys) {
@@ -61,7 +61,7 @@ __global__ void __launch_bounds__(LT_CROSS_THREADS) cross_forward(const lt_cross
             terms[j] = lt_cross_term(n, text, key + lt_cross_x() + LT_CROSS_SIDE * j, visible);
 #pragma unroll
         for (int i = 0; i < z::M; i++) {
-            soften(s[i], terms, scale[i], most[i], sum[i], fade);
+            soften(s[i], terms, SCALED ? scale[i] : n.scale, most[i], sum[i], fade);
 #pragma unroll
             for (int c = 0; c < z::P * 4; c++) o[i][c / 4][c % 4] *= fade;
         }
@@ -83,9 +83,10 @@ __global__ void __launch_bounds__(LT_CROSS_THREADS) cross_forward(const lt_cross
 
 template <typename T, int DIM> lt_status launch(const lt_cross_forward<T> &a, cudaStream_t stream) {
     size_t bytes = sizes<DIM>::bytes(a.n.D);
-    LT_TRY(lt_cuda_allow(cross_forward<T, DIM>, bytes));
+    auto *kernel = a.q_scale ? cross_forward<T, DIM, true> : cross_forward<T, DIM, false>;
+    LT_TRY(lt_cuda_allow(kernel, bytes));
     int64_t blocks = a.n.G * a.n.H * lt_ceil_div(a.n.T, sizes<DIM>::queries);
-    cross_forward<T, DIM><<<(unsigned)blocks, LT_CROSS_THREADS, bytes, stream>>>(a);
+    kernel<<<(unsigned)blocks, LT_CROSS_THREADS, bytes, stream>>>(a);
     return lt_cuda_launched();
 }
 

@@ -1,6 +1,6 @@
 /* Forward passes. A row is read once: it stays in the registers of a warp, or of a block of 256 threads where it is long, while
  * its mean, then its variance about that mean, are summed. Rows that cannot be read 16 bytes at a time, or that are longer than
- * 18432, take the plain kernel, which reads them from cache instead. */
+ * 18432, or that have a gain, take the plain kernel, which reads them from cache instead. */
 #include "kernels/e4m3.cuh"
 #include "kernels/norm/norm_rows.cuh"
 #include "kernels/rows.h"
@@ -120,7 +120,7 @@ static __global__ void __launch_bounds__(WARP ? 32 * ROWS_A_BLOCK : LONG_ROW_THR
         float v[V];
         if (c >= columns) break;
         lt_unpack<T>(raw[k], v);
-        modulate<CENTRED>(v, mean, inverse, a.shift ? shift + c : NULL, a.scale ? scale + c : NULL);
+        modulate<CENTRED>(v, mean, inverse, CENTRED ? shift + c : NULL, a.scale ? scale + c : NULL);
         if constexpr (CODED) raw[k] = lt_repack<T>(v);
         else lt_store_raw<T>(a.y, row * a.y_ld + c, lt_repack<T>(v));
     }
@@ -199,7 +199,8 @@ static lt_status run_rows(lt_ctx *ctx, const norm_args &a) {
                  lt_packs(a.shift, n, a.shift_ld) && lt_packs(a.scale, n, a.scale_ld) &&
                  lt_packs((const T *)a.h, n, a.x_ld) && lt_packs((const T *)a.sum, n, a.x_ld) &&
                  lt_packs(a.gate, n, a.gate_ld);
-    if (!packs || n > 72 * LONG_ROW_THREADS)
+    bool gained = !CENTRED && a.shift; /* text only: few rows, for which the others need not be told of it */
+    if (!packs || gained || n > 72 * LONG_ROW_THREADS)
         norm_plain_rows<T, CENTRED, BRANCH, CODED><<<(unsigned)a.rows, threads_for(n, 256), 0, stream>>>(a);
     else if (n <= 8 * 32) launch_rows<T, 8, true, CENTRED, BRANCH, CODED>(a, stream);
     else if (n <= 24 * 32) launch_rows<T, 24, true, CENTRED, BRANCH, CODED>(a, stream);

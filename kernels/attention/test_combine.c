@@ -421,7 +421,7 @@ static void wrong_operands_are_named(void) {
         odd.z[2] = lt_slice(x.z[2], 1, 0, 31);
         CHECK_FAILS(run_one(&c, &sum, x.S, odd.z), LT_FAILED, "source 2");
         CHECK(strstr(lt_error(), "operand z") != NULL);
-        lt_attn_dots_args d = {.A = x.z, .B = odd.z, .out = LT_INOUT(&c, 3, 2)};
+        lt_attn_dots_args d = {.A = x.z, .B = odd.z, .out = LT_INOUT_SUM(&c, 3, 2)};
         CHECK_FAILS(lt_attn_dots(&c.ctx, &d), LT_FAILED, "0 pairs");
         d.count = 3;
         CHECK_FAILS(lt_attn_dots(&c.ctx, &d), LT_FAILED, "pair 2");

@@ -102,7 +102,8 @@ static __device__ __forceinline__ void store_codes(const norm_args &a, int64_t r
 /* E elements of a row a thread, in packs of 16 bytes, which stay packed: registers are what limits the rows in flight. CODED: y is
  * rounded to T, then to e4m3; rows from the last on, as kernels/cuda_e4m3.cu takes them. */
 template <typename T, int E, bool WARP, bool CENTRED, bool BRANCH, bool CODED>
-static __global__ void __launch_bounds__(WARP ? 32 * ROWS_A_BLOCK : LONG_ROW_THREADS) norm_rows(norm_args a) {
+static __global__ void __launch_bounds__(WARP ? 32 * ROWS_A_BLOCK : LONG_ROW_THREADS, WARP ? 5 : 1)
+    norm_rows(norm_args a) {
     constexpr int V = lt_pack_of<T>, K = E / V, step = (WARP ? 32 : LONG_ROW_THREADS) * V;
     int64_t row = WARP ? (int64_t)blockIdx.x * ROWS_A_BLOCK + threadIdx.x / 32 : blockIdx.x;
     if (row >= a.rows) return; /* a whole warp; never where a row takes the block */

@@ -47,7 +47,7 @@ for work; do
         sed "s/^/torch $work /" | tee -a "$log" >&2
 done
 
-nvidia-smi --query-gpu=name,driver_version --format=csv,noheader
+nvidia-smi --query-gpu=name,driver_version --format=csv,noheader | sort -u
 "$python" - "$log" <<'PY'
 import json, math, re, sys
 times, peaks, errors, works = {}, {}, {}, []

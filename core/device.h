@@ -44,7 +44,12 @@ typedef struct lt_stream
 typedef struct lt_event lt_event;
 typedef struct lt_graph lt_graph; /* work that was noted once and can be asked for again in one call */
 
-typedef enum lt_copy_kind { LT_COPY_TO_DEVICE, LT_COPY_TO_HOST, LT_COPY_ON_DEVICE } lt_copy_kind;
+typedef enum lt_copy_kind {
+    LT_COPY_TO_DEVICE,
+    LT_COPY_TO_HOST,
+    LT_COPY_ON_DEVICE,
+    LT_COPY_TO_PINNED /* to host memory that was pinned: there when the stream has come to it, and the host does not wait */
+} lt_copy_kind;
 
 typedef struct lt_device_ops {
     const char *name;
@@ -53,8 +58,8 @@ typedef struct lt_device_ops {
     void (*close)(lt_device *device);
     lt_status (*allocate)(lt_device *device, size_t bytes, void **out); /* at least 256-byte aligned */
     void (*release)(lt_device *device, void *memory);
-    /* The host memory of a copy may be used again when this returns. Without a stream, on cuda: after all work asked for
-     * before, and complete on return. */
+    /* The host memory of a copy may be used again when this returns, but for LT_COPY_TO_PINNED. Without a stream, on cuda: after all
+     * work asked for before, and complete on return. */
     lt_status (*copy)(lt_device *device, lt_stream *stream, void *to, const void *from, size_t bytes,
                       lt_copy_kind kind);
     lt_status (*fill)(lt_device *device, lt_stream *stream, void *to, int byte, size_t bytes);
@@ -66,6 +71,9 @@ typedef struct lt_device_ops {
     void (*event_destroy)(lt_device *device, lt_event *event);
     lt_status (*event_record)(lt_device *device, lt_event *event, lt_stream *stream);
     lt_status (*event_wait)(lt_device *device, lt_event *event, lt_stream *stream);
+    /* Whole pages of host memory become reachable for copies beside the host's work (LT_COPY_TO_PINNED), until they are unpinned. */
+    lt_status (*pin)(lt_device *device, void *memory, size_t bytes);
+    void (*unpin)(lt_device *device, void *memory);
     /* Graphs (cuda). From begin to end the stream notes kernels, fills and copies on the device, with their arguments, in place of
      * doing them; asking for a copy to or from the host, or to wait, fails. `graph` points to NULL or to an earlier graph that is not
      * wanted any more and becomes the new one; as NULL itself it gives up what was noted. */

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { ALIGNMENT = 256 };
+enum { ALIGNMENT = 4096 }; /* whole pages, which another device can pin */
 
 static lt_status cpu_open(lt_device *device, const char *variant) {
     LT_CHECK(!variant, LT_USAGE, "device \"cpu:%s\": cpu has no variants; use \"cpu\"", variant);

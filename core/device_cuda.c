@@ -193,7 +193,19 @@ static lt_status cuda_copy(lt_device *device, lt_stream *stream, void *to, const
     if (kind == LT_COPY_TO_DEVICE)
         return check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, s), "copy to the device");
     LT_TRY(check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, s), "copy to the host"));
-    return check(cudaStreamSynchronize(s), "copy to the host");
+    return kind == LT_COPY_TO_PINNED ? LT_OK : check(cudaStreamSynchronize(s), "copy to the host");
+}
+
+static lt_status cuda_pin(lt_device *device, void *memory, size_t bytes) {
+    (void)device;
+    cudaError_t error = cudaHostRegister(memory, bytes, cudaHostRegisterDefault);
+    if (error != cudaSuccess) (void)cudaGetLastError(); /* the device is as it was */
+    return check(error, "pinning host memory");
+}
+
+static void cuda_unpin(lt_device *device, void *memory) {
+    (void)device;
+    (void)cudaHostUnregister(memory);
 }
 
 static lt_status cuda_fill(lt_device *device, lt_stream *stream, void *to, int byte, size_t bytes) {
@@ -262,6 +274,8 @@ const lt_device_ops lt_device_cuda = {
     .event_destroy = cuda_event_destroy,
     .event_record = cuda_event_record,
     .event_wait = cuda_event_wait,
+    .pin = cuda_pin,
+    .unpin = cuda_unpin,
     .graph_begin = lt_cuda_graph_begin,
     .graph_end = lt_cuda_graph_end,
     .graph_launch = lt_cuda_graph_launch,

@@ -43,7 +43,7 @@ static void null_release(lt_device *device, void *memory) { (void)device, (void)
 static lt_status null_copy(lt_device *device, lt_stream *stream, void *to, const void *from, size_t bytes,
                            lt_copy_kind kind) {
     (void)device, (void)stream, (void)from;
-    if (kind == LT_COPY_TO_HOST) memset(to, 0, bytes);
+    if (kind == LT_COPY_TO_HOST || kind == LT_COPY_TO_PINNED) memset(to, 0, bytes);
     return LT_OK;
 }
 

@@ -11,4 +11,6 @@ void lt_set_threads(int count) {
     openblas_set_num_threads(threads);
 }
 
+void lt_set_own_threads(int count) { omp_set_num_threads(count); }
+
 int lt_threads(void) { return threads ? threads : omp_get_max_threads(); }

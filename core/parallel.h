@@ -13,6 +13,8 @@ extern "C" {
 /* Threads that parallel loops and BLAS use; 0 = all cores this process may run on. */
 void lt_set_threads(int count);
 int lt_threads(void);
+/* The same for parallel loops that the calling thread meets, and no other: for one that works beside the main thread. */
+void lt_set_own_threads(int count);
 
 #ifdef __cplusplus
 }

@@ -1,5 +1,6 @@
 /* The GPU as a device: copies, fills, streams, errors. Without LT_TEST_DEVICE=cuda, only what a machine without a GPU must say. */
 #include "core/device_cuda.h"
+#include "core/io.h"
 #include "core/tensor.h"
 #include "tests/harness.h"
 
@@ -78,6 +79,40 @@ static void a_second_stream_waits_for_an_event(void) {
     lt_device_close(device);
 }
 
+/* Small blocks lie side by side in the heap, and each is pinned by itself. */
+static void copies_to_pinned_memory_do_not_keep_the_host(void) {
+    enum { BLOCKS = 5 };
+    const size_t sizes[BLOCKS] = {5000, 100, 70000, 5000, (size_t)256 << 20}, most = sizes[BLOCKS - 1];
+    lt_device *device, *host;
+    lt_stream *stream;
+    void *memory, *blocks[BLOCKS];
+    CHECK_OK(lt_device_open("cuda", &device));
+    CHECK_OK(lt_device_open("cpu", &host));
+    CHECK_OK(device->ops->stream_create(device, &stream));
+    CHECK_OK(lt_device_allocate(device, most, &memory));
+    for (int i = 0; i < BLOCKS; i++) {
+        CHECK_OK(lt_device_allocate(host, sizes[i], &blocks[i]));
+        CHECK_OK(device->ops->pin(device, blocks[i], sizes[i]));
+    }
+    CHECK_FAILS(device->ops->pin(device, blocks[BLOCKS - 1], most), LT_FAILED, "pinning");
+    for (int i = 1; i <= 50; i++) CHECK_OK(lt_device_fill(device, stream, memory, i, most));
+    double start = lt_seconds();
+    for (int i = 0; i < BLOCKS; i++)
+        CHECK_OK(lt_device_copy(device, stream, blocks[i], memory, sizes[i], LT_COPY_TO_PINNED));
+    double asked = lt_seconds() - start;
+    CHECK_OK(lt_device_synchronize(device, stream));
+    CHECK(asked < (lt_seconds() - start) / 2);
+    for (int i = 0; i < BLOCKS; i++) {
+        CHECK(((const char *)blocks[i])[0] == 50 && ((const char *)blocks[i])[sizes[i] - 1] == 50);
+        device->ops->unpin(device, blocks[i]);
+        lt_device_release(host, blocks[i], sizes[i]);
+    }
+    lt_device_release(device, memory, most);
+    device->ops->stream_destroy(device, stream);
+    lt_device_close(host);
+    lt_device_close(device);
+}
+
 static void memory_is_accounted_and_its_end_is_an_error(void) {
     lt_device *device;
     void *memory, *more;
@@ -110,11 +145,13 @@ static void a_context_is_one_process_s_alone(void) {
 }
 
 int main(int argc, char **argv) {
+    unsetenv("CUDA_LAUNCH_BLOCKING"); /* what goes on beside other work is what is tested */
     RUN(a_machine_without_a_gpu_says_so);
     if (gpu_wanted()) {
         RUN(variants_are_checked);
         RUN(host_memory_may_be_used_again_after_a_copy);
         RUN(a_second_stream_waits_for_an_event);
+        RUN(copies_to_pinned_memory_do_not_keep_the_host);
         RUN(memory_is_accounted_and_its_end_is_an_error);
         RUN(a_context_is_one_process_s_alone);
     }

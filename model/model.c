@@ -92,8 +92,8 @@ lt_status lt_model_twin(const lt_model *m, lt_device *device, int flags, lt_mode
                           .frame_height = m->frame_height,
                           .frame_width = m->frame_width,
                           .text_length = m->text.length,
-                          .dtype = m->dtype,
-                          .e4m3 = m->params.e4m3};
+                          .dtype = lt_device_is_host(device) ? LT_F32 : m->dtype,
+                          .e4m3 = m->params.e4m3 && !lt_device_is_host(device)};
     bool keeps = lt_device_is_null(device) || m->backend == LT_BACKEND_NAIVE;
     LT_TRY(open_spec(&spec, device, keeps ? m->backend : device->ops->backend, flags, out));
     (*out)->dit.wide_bytes = m->dit.wide_bytes;

@@ -44,7 +44,7 @@ lt_status lt_model_initialise(lt_model *model, uint64_t seed);
  * not positive or whose mean is not finite. */
 lt_status lt_model_set_latent_stats(lt_model *model, const float *mean, const float *deviation);
 /* The same architecture on another device, without values, the same parameters trainable. On a null device it keeps the
- * backend of `model`, so it measures what that backend takes. */
+ * backend of `model`, so it measures what that backend takes; in host memory all its values are float32. */
 lt_status lt_model_twin(const lt_model *model, lt_device *device, int flags, lt_model **out);
 
 /* Latent shape of one block: frames, height, width, channels; and video frames per block. */

@@ -181,6 +181,25 @@ lt_status lt_params_reset_ema(lt_params *params) {
     return LT_OK;
 }
 
+/* One parameter at a time: what else the device copies to the host meanwhile waits for one of them at most. */
+lt_status lt_params_copy_to_pinned(const lt_params *from, lt_params *to, lt_stream *stream) {
+    for (int i = 0; i < from->count; i++) {
+        const lt_param *p = from->items[i], *q = to->items[i];
+        const lt_tensor *value = lt_is_empty(&p->master) ? &p->var.value : &p->master;
+        const lt_tensor *pairs[][2] = {
+            {value, &q->var.value}, {&p->ema, &q->ema}, {&p->m, &q->m}, {&p->v, &q->v}};
+        for (size_t k = 0; k < sizeof pairs / sizeof *pairs; k++) {
+            const lt_tensor *a = pairs[k][0], *b = pairs[k][1];
+            LT_CHECK(a->dtype == b->dtype && lt_nbytes(a) == lt_nbytes(b), LT_FAILED,
+                     "parameter %d of a twin is %s of %lld bytes, expected %s of %lld", i,
+                     lt_dtype_name(b->dtype), (long long)lt_nbytes(b), lt_dtype_name(a->dtype),
+                     (long long)lt_nbytes(a));
+            LT_TRY(lt_device_copy(from->device, stream, b->data, a->data, lt_nbytes(a), LT_COPY_TO_PINNED));
+        }
+    }
+    return LT_OK;
+}
+
 lt_status lt_params_initialise(lt_params *params, uint64_t seed) {
     if (lt_device_is_null(params->device)) return LT_OK;
     for (int i = 0; i < params->published_count; i++) {

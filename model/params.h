@@ -124,6 +124,9 @@ const lt_published *lt_params_find(const lt_params *params, const char *name);
 lt_status lt_params_get_grad(const lt_params *params, const lt_published *published, double *out);
 /* EMA = values. */
 lt_status lt_params_reset_ema(lt_params *params);
+/* Values (masters, where there are some), EMA and moments of `from` into `to`, a twin in host memory that was pinned: complete when
+ * `stream` of from->device has come to it. */
+lt_status lt_params_copy_to_pinned(const lt_params *from, lt_params *to, lt_stream *stream);
 /* EMA <-> values (or their masters, whose working copies follow): evaluation runs on the EMA weights; call twice to swap
  * back. */
 lt_status lt_params_swap_ema(lt_params *params, lt_ctx *ctx);

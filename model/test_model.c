@@ -504,6 +504,32 @@ static void twins_have_the_same_parameters(void) {
     lt_device_close(null);
 }
 
+/* Of bf16 matrices their masters are copied; nulls come from the null device. */
+static void a_twin_in_host_memory_holds_float32(void) {
+    static const uint8_t nothing[4096];
+    lt_device *null, *host;
+    lt_model *twin;
+    CHECK_OK(lt_device_open("null:h100", &null));
+    CHECK_OK(lt_device_open("cpu", &host));
+    lt_model *m = open_on(null, LT_BACKEND_NULL, "model/tiny", LT_MODEL_TRAINING, 3, smaller);
+    CHECK(m->dtype == LT_BF16 && m->params.matrix_dtype == LT_BF16);
+    CHECK_OK(lt_model_twin(m, host, LT_MODEL_MOMENTS | LT_MODEL_EMA, &twin));
+    CHECK(twin->params.matrix_dtype == LT_F32 && lt_params_master_bytes(&twin->params) == 0);
+    CHECK(!twin->grads.base && twin->weights.capacity == twin->ema.capacity);
+    memset(twin->weights.base, 1, twin->weights.capacity);
+    memset(twin->moments.base, 1, twin->moments.capacity);
+    CHECK_OK(lt_params_copy_to_pinned(&m->params, &twin->params, NULL));
+    for (int i = 0; i < twin->params.count; i++) {
+        const lt_param *p = twin->params.items[i];
+        size_t bytes = lt_nbytes(&p->v) < sizeof nothing ? lt_nbytes(&p->v) : sizeof nothing;
+        CHECK(memcmp(p->var.value.data, nothing, bytes) == 0 && memcmp(p->v.data, nothing, bytes) == 0);
+    }
+    lt_model_close(twin);
+    lt_model_close(m);
+    lt_device_close(host);
+    lt_device_close(null);
+}
+
 static void two_billion_parameters_are_planned_in_no_memory(void) {
     const char *presets[] = {"model/sana-video-2b-480p", "model/sana-video-2b-720p"};
     for (int i = 0; i < 4; i++) {
@@ -551,6 +577,7 @@ int main(int argc, char **argv) {
     RUN(plans_follow_what_is_trainable);
     RUN(a_session_that_cannot_run_says_why);
     RUN(twins_have_the_same_parameters);
+    RUN(a_twin_in_host_memory_holds_float32);
     lt_device_close(device);
     CHECK_OK(lt_remove_tree(folder));
     return test_end();

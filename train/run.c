@@ -7,6 +7,7 @@
 #include "train/latent_stats.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -145,15 +146,33 @@ static lt_status find_room(training *run) {
     return lt_comm_min_i64(comm, &run->room);
 }
 
+/* One checkpoint, at the end, is not worth the memory. */
+static lt_status open_writer(training *run) {
+    const lt_train_config *c = &run->config;
+    return lt_checkpoint_writer_open(run->model, c->checkpoint_every > 0 || c->validate_every > 0,
+                                     &run->writer);
+}
+
 static lt_status open_and_train(training *run) {
     if (run->options.memory_limit == 0) LT_TRY(find_room(run));
     lt_status status = prepare(run);
     if (run->options.comm) status = lt_comm_agree(run->options.comm, status);
     if (status == LT_OK && run->lead) status = lt_run_folder_open(run);
+    if (status == LT_OK && run->lead) status = open_writer(run);
     if (run->options.comm) status = lt_comm_agree(run->options.comm, status);
     LT_TRY(status);
     if (run->lead) summarise(run);
     return lt_run_loop(run);
+}
+
+/* A run that failed still completes the checkpoint that it had begun; the failure stays as it was. */
+static lt_status complete_checkpoint(training *run, lt_status status) {
+    char message[1024];
+    snprintf(message, sizeof message, "%s", lt_error());
+    lt_status written = lt_checkpoint_writer_finish(run->writer);
+    if (status == LT_OK) return written;
+    if (written != LT_OK) lt_warn("the latest checkpoint: %s", lt_error());
+    return lt_fail(status, "%s", message);
 }
 
 lt_status lt_run_train(const lt_run_options *options) {
@@ -161,9 +180,10 @@ lt_status lt_run_train(const lt_run_options *options) {
     LT_CHECK(run, LT_FAILED, "out of memory for a run");
     run->options = *options;
     run->lead = !options->comm || lt_comm_rank(options->comm) == 0;
-    lt_status status = open_and_train(run);
+    lt_status status = complete_checkpoint(run, open_and_train(run));
     lt_run_folder_close(run, status);
     lt_comm_end_alone(options->comm, status);
+    lt_checkpoint_writer_close(run->writer);
     lt_trainer_close(run->trainer);
     lt_dataset_close(run->set);
     lt_train_config_free(&run->config);

@@ -2,7 +2,7 @@
 #ifndef LT_TRAIN_RUN_IMPL_H
 #define LT_TRAIN_RUN_IMPL_H
 
-#include "train/checkpoint.h"
+#include "train/checkpoint_writer.h"
 #include "train/metrics.h"
 #include "train/run.h"
 #include "train/start.h"
@@ -26,6 +26,7 @@ typedef struct training {
     lt_metrics *metrics;
     lt_tensorboard *board;
     FILE *log;
+    lt_checkpoint_writer *writer;
     bool samples_off;
     double started, shown_at; /* seconds */
     int64_t shown_step;

@@ -65,6 +65,7 @@ static lt_status one_step(training *run) {
         status = write_step(run, &r, seconds);
         if (!r.finite) lt_warn("step %" PRId64 ": the gradient is not finite; nothing was updated", r.step);
         show(run, &r);
+        if (status == LT_OK) status = lt_checkpoint_writer_step(run->writer);
     }
     if (status == LT_OK && run->state.bad_steps >= run->config.max_bad_steps)
         status = lt_fail(LT_FAILED,
@@ -117,13 +118,18 @@ static lt_status write_sample(training *run) {
     return LT_OK;
 }
 
-static lt_status write_checkpoint(const training *run) {
+/* Beside the next step, or where there is none (`ends`) before it returns. */
+static lt_status write_checkpoint(training *run, bool ends) {
     lt_checkpoint checkpoint = {.run = run->options.out,
                                 .config = run->options.config,
                                 .model = run->model,
                                 .state = &run->state,
                                 .keep = run->config.keep};
-    return lt_checkpoint_write(&checkpoint);
+    LT_TRY(
+        lt_checkpoint_writer_begin(run->writer, &checkpoint, lt_trainer_session(run->trainer)->ctx.stream));
+    if (ends) return lt_checkpoint_writer_finish(run->writer);
+    lt_trainer_update_after(run->trainer, lt_checkpoint_writer_copied(run->writer));
+    return LT_OK;
 }
 
 /* What is due after a step. The best weights are always a checkpoint. A stop waits for a validation that is due: resuming
@@ -139,7 +145,7 @@ static lt_status between_steps(training *run, bool last, bool stop) {
     if (run->lead && !stop && due(step, c->sample_every) && !run->samples_off) status = write_sample(run);
     LT_TRY(agree(run, status));
     status = lt_run_keep_choices(run); /* those of the sample too */
-    if (run->lead && status == LT_OK && saves) status = write_checkpoint(run);
+    if (run->lead && status == LT_OK && saves) status = write_checkpoint(run, last || stop);
     return agree(run, status);
 }
 

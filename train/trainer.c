@@ -349,6 +349,16 @@ static lt_status last_backward(lt_trainer *t, lt_var *loss, double *loss_sum, lt
     return lt_params_fill_grads(&t->spec.model->params, &t->session->ctx);
 }
 
+void lt_trainer_update_after(lt_trainer *t, lt_event *event) { t->update_after = event; }
+
+static lt_status update(lt_trainer *t, double lr, int64_t step) {
+    lt_session *s = t->session;
+    if (t->update_after)
+        LT_TRY(s->ctx.device->ops->event_wait(s->ctx.device, t->update_after, s->ctx.stream));
+    t->update_after = NULL;
+    return lt_optimizer_update(&t->optimizer, s, t->config, lr, step);
+}
+
 lt_status lt_trainer_step(lt_trainer *t, lt_step_result *out) {
     const lt_train_config *c = t->config;
     *out = (lt_step_result){.step = t->done + 1, .lr = lt_learning_rate(c, t->done + 1)};
@@ -358,7 +368,7 @@ lt_status lt_trainer_step(lt_trainer *t, lt_step_result *out) {
     LT_TRY(lt_trainer_share(t, &out->loss, &out->keep));
     LT_TRY(lt_optimizer_norm(&t->optimizer, t->session, c->clip_norm, &out->grad_norm, &out->finite));
     out->finite = out->finite && isfinite(out->loss);
-    if (out->finite) LT_TRY(lt_optimizer_update(&t->optimizer, t->session, c, out->lr, out->step));
+    if (out->finite) LT_TRY(update(t, out->lr, out->step));
     out->tokens = lt_trainer_tokens(t);
     t->done++;
     return LT_OK;

@@ -47,6 +47,9 @@ void lt_trainer_close(lt_trainer *trainer);
 /* Takes the next step. All ranks call it. */
 lt_status lt_trainer_step(lt_trainer *trainer, lt_step_result *out);
 
+/* The next update waits on the device until `event` is reached: somebody reads the values before. NULL: it need not. */
+void lt_trainer_update_after(lt_trainer *trainer, lt_event *event);
+
 /* LT_FAILED, on all ranks, when a rank's values or their EMA are not rank 0's: all have taken the same steps. It reads all
  * values: for checkpoints. All ranks must call. */
 lt_status lt_trainer_check_ranks(lt_trainer *trainer);

@@ -11,6 +11,7 @@ struct lt_trainer {
     const lt_train_config *config;
     int rank, ranks, local; /* local: clips per pass of this rank */
     int64_t done;
+    lt_event *update_after; /* or NULL */
     lt_loader *loader;
     lt_session *session;
     lt_clip_pass pass;

@@ -19,6 +19,7 @@ typedef struct cuda_state {
     cublasLtHandle_t blas;
     char *stage;
     size_t staged;
+    lt_stream *stager; /* which stream's copies the ring holds; NULL: several */
     bool shared;
 } cuda_state;
 
@@ -142,18 +143,22 @@ static lt_status cuda_free_memory(lt_device *device, int64_t *bytes) {
     return LT_OK;
 }
 
-/* Through the ring. When it is full, everything that may still read it is waited for. */
-static lt_status copy_staged(cuda_state *state, cudaStream_t stream, void *to, const void *from,
-                             size_t bytes) {
+/* Through the ring. When it is full, everything that may still read it is waited for, and no other stream if one alone used it. */
+static lt_status copy_staged(cuda_state *state, lt_stream *stream, void *to, const void *from, size_t bytes) {
     size_t rounded = (bytes + STAGE_ALIGN - 1) / STAGE_ALIGN * STAGE_ALIGN;
     if (state->staged + rounded > STAGE_BYTES) {
-        LT_TRY(check(cudaDeviceSynchronize(), "waiting for copies to the device"));
+        LT_TRY(
+            check(state->stager ? cudaStreamSynchronize(stream_of(state->stager)) : cudaDeviceSynchronize(),
+                  "waiting for copies to the device"));
         state->staged = 0;
     }
+    if (state->staged == 0) state->stager = stream;
+    else if (state->stager != stream) state->stager = NULL;
     char *slot = state->stage + state->staged;
     state->staged += rounded;
     memcpy(slot, from, bytes);
-    return check(cudaMemcpyAsync(to, slot, bytes, cudaMemcpyHostToDevice, stream), "copy to the device");
+    return check(cudaMemcpyAsync(to, slot, bytes, cudaMemcpyHostToDevice, stream_of(stream)),
+                 "copy to the device");
 }
 
 /* Without a stream: after all work asked for so far, and complete on return. */
@@ -189,7 +194,7 @@ static lt_status cuda_copy(lt_device *device, lt_stream *stream, void *to, const
     cudaStream_t s = stream_of(stream);
     if (kind == LT_COPY_ON_DEVICE)
         return check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, s), "copy on the device");
-    if (kind == LT_COPY_TO_DEVICE && bytes <= STAGE_MOST) return copy_staged(state, s, to, from, bytes);
+    if (kind == LT_COPY_TO_DEVICE && bytes <= STAGE_MOST) return copy_staged(state, stream, to, from, bytes);
     if (kind == LT_COPY_TO_DEVICE)
         return check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, s), "copy to the device");
     LT_TRY(check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, s), "copy to the host"));
@@ -228,7 +233,8 @@ static lt_status cuda_stream_create(lt_device *device, lt_stream **out) {
 }
 
 static void cuda_stream_destroy(lt_device *device, lt_stream *stream) {
-    (void)device;
+    cuda_state *state = device->state;
+    if (state->stager == stream) state->stager = NULL;
     (void)cudaStreamDestroy(stream_of(stream));
 }
 

@@ -48,7 +48,7 @@ float lt_f16_to_f32(uint16_t bits) {
 uint8_t lt_f32_to_e4m3(float value) {
     uint32_t bits = bits_of(value), magnitude = bits & 0x7FFFFFFF;
     uint8_t sign = (uint8_t)(bits >> 24 & 0x80);
-    if (magnitude > 0x7F800000) return sign | 0x7F;
+    if (magnitude > 0x7F800000) return 0x7F;
     if (magnitude >= 0x43E00000) return sign | 0x7E;
     if (magnitude >= 0x3C800000) {
         uint32_t rounded = magnitude + 0x7FFFF + (magnitude >> 20 & 1);

@@ -92,7 +92,7 @@ uint16_t lt_f32_to_bf16(float value);
 float lt_bf16_to_f32(uint16_t bits);
 uint16_t lt_f32_to_f16(float value);
 float lt_f16_to_f32(uint16_t bits);
-/* Four bits of exponent, three of fraction, no infinity: what is larger than 448 becomes 448, NaN stays NaN. */
+/* Four bits of exponent, three of fraction, no infinity: what is larger than 448 becomes 448, NaN of either sign 0x7F, as on GPUs. */
 uint8_t lt_f32_to_e4m3(float value);
 float lt_e4m3_to_f32(uint8_t bits);
 

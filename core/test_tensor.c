@@ -313,7 +313,7 @@ static void every_e4m3_pattern_round_trips(void) {
         int exponent = bits >> 3 & 15, fraction = bits & 7;
         float value = lt_e4m3_to_f32((uint8_t)bits);
         uint8_t back = lt_f32_to_e4m3(value);
-        CHECK(!!signbit(value) == bits >> 7 && back == bits);
+        CHECK(!!signbit(value) == bits >> 7 && back == (bits == 0xFF ? 0x7F : bits));
         if (exponent == 15 && fraction == 7) CHECK(isnan(value));
         else
             CHECK(fabs((double)value) ==
@@ -368,7 +368,7 @@ static void nan_stays_nan_whatever_its_payload(void) {
             float nan_value = float_of(sign << 31 | 0x7F800000 | payloads[i]);
             CHECK(isnan(lt_bf16_to_f32(lt_f32_to_bf16(nan_value))));
             CHECK(isnan(lt_f16_to_f32(lt_f32_to_f16(nan_value))));
-            CHECK(isnan(lt_e4m3_to_f32(lt_f32_to_e4m3(nan_value))));
+            CHECK(lt_f32_to_e4m3(nan_value) == 0x7F);
         }
     CHECK(lt_f32_to_bf16(INFINITY) == 0x7F80 && lt_f32_to_bf16(-INFINITY) == 0xFF80);
 }

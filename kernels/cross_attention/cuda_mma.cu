@@ -9,8 +9,8 @@ enum { M = 2, WARPS = 8, QUERIES = M * 16 };
  * has room for more. */
 constexpr float slack = 8;
 
-/* One warp's queries. Of each tile a lane has two rows. SCALED: each has its own factor besides. */
-template <int DIM, bool SCALED> struct attend {
+/* One warp's queries. Of each tile a lane has two rows. SCALED: each has its own factor besides. CODED: o goes to memory in e4m3. */
+template <int DIM, bool SCALED, bool CODED> struct attend {
     lt_cross_left q[M][DIM / 16];
     lt_cross_sums o[M][DIM / 8];
     float most[M][2], sum[M][2], scales[M][2];
@@ -112,6 +112,7 @@ template <int DIM, bool SCALED> struct attend {
     }
 
     __device__ __forceinline__ void write(const lt_cross_forward<lt_bf16> &a, int64_t g, int64_t h, int t) {
+        float largest = CODED ? lt_cross_largest(a, g % a.n.B) : 0;
 #pragma unroll
         for (int m = 0; m < M; m++) {
             float inverse[2];
@@ -123,16 +124,22 @@ template <int DIM, bool SCALED> struct attend {
                 inverse[half] = 1 / total;
                 if (a.lse && lt_cross_column() == 0 && row < a.n.T)
                     a.lse[(g * a.n.H + h) * a.n.T + row] = most[m][half] / lt_cross_log2e + logf(total);
+                if (CODED && h == 0 && lt_cross_column() == 0 && row < a.n.T)
+                    a.o_scale[g * a.n.T + row] = lt_e4m3_scale(largest);
             }
-            lt_cross_store<DIM>(o[m], inverse, a.o.token, a.n.T - first, a.n.D, false,
-                                a.o.at(g, first, h * a.n.D));
+            if (CODED)
+                lt_cross_store_codes<DIM>(o[m], inverse, lt_e4m3_factor(largest), a.codes.token,
+                                          a.n.T - first, a.n.D, a.codes.at(g, first, h * a.n.D));
+            else
+                lt_cross_store<DIM>(o[m], inverse, a.o.token, a.n.T - first, a.n.D, false,
+                                    a.o.at(g, first, h * a.n.D));
         }
     }
 };
 
 /* One block holds a head's keys and values; its warps take tiles of queries in turn. Only where they do not all fit do the
  * warps move from part to part together. */
-template <int DIM, bool SCALED>
+template <int DIM, bool SCALED, bool CODED>
 __global__ void __launch_bounds__(WARPS * 32, 1)
     cross_forward_mma(const lt_cross_forward<lt_bf16> a, lt_cross_share share) {
     extern __shared__ float4 memory[];
@@ -144,7 +151,7 @@ __global__ void __launch_bounds__(WARPS * 32, 1)
     int step = (int)share.splits * WARPS * QUERIES, L = (int)n.L, T = (int)n.T;
     int first_query = (int)(blockIdx.x % share.splits) * WARPS * QUERIES;
     float scale = n.scale * lt_cross_log2e;
-    attend<DIM, SCALED> w;
+    attend<DIM, SCALED, CODED> w;
     for (int block = first_query; block < T; block += step) {
         int t = block + threadIdx.x / 32 * QUERIES;
         if (whole && t >= T) break;
@@ -177,7 +184,10 @@ lt_status launch(const lt_cross_forward<lt_bf16> &a, int multiprocessors, cudaSt
     LT_TRY(lt_cross_share_out(a.n, (int64_t)lt_cross_text<DIM>::bytes(1), WARPS * QUERIES, multiprocessors,
                               &share));
     size_t bytes = lt_cross_text<DIM>::bytes(share.room);
-    auto *kernel = a.q_scale ? cross_forward_mma<DIM, true> : cross_forward_mma<DIM, false>;
+    auto *kernel =
+        a.q_scale ? a.codes.data ? cross_forward_mma<DIM, true, true> : cross_forward_mma<DIM, true, false>
+        : a.codes.data ? cross_forward_mma<DIM, false, true>
+                       : cross_forward_mma<DIM, false, false>;
     LT_TRY(lt_cuda_allow(kernel, bytes));
     kernel<<<(unsigned)(a.n.G * a.n.H * share.splits), WARPS * 32, bytes, stream>>>(a, share);
     return lt_cuda_launched();
@@ -187,7 +197,7 @@ lt_status launch(const lt_cross_forward<lt_bf16> &a, int multiprocessors, cudaSt
 
 bool lt_cross_forward_mma_fits(const lt_cross_forward<lt_bf16> &a) {
     return a.n.T < 1 << 30 && a.n.L < 1 << 30 && a.n.D <= 128 && a.n.D % 8 == 0 && a.q.aligned(2) &&
-           a.k.aligned(8) && a.v.aligned(8) && a.o.aligned(2);
+           a.k.aligned(8) && a.v.aligned(8) && (a.codes.data ? a.codes.aligned(4) : a.o.aligned(2));
 }
 
 lt_status lt_cross_forward_mma(const lt_cross_forward<lt_bf16> &a, int multiprocessors, cudaStream_t stream) {

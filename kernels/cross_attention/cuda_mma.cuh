@@ -131,6 +131,37 @@ __device__ __forceinline__ void lt_cross_store(const lt_cross_sums (&sums)[DIM /
     }
 }
 
+/* The same in e4m3, rounded to bf16 first. Of two blocks of eight channels lanes have two codes each, of a row above and one
+ * below; neighbours change, so that one has four of the first block, the other four of the second. */
+template <int DIM>
+__device__ __forceinline__ void lt_cross_store_codes(const lt_cross_sums (&sums)[DIM / 8],
+                                                     const float (&scale)[2], float factor, int64_t stride,
+                                                     int64_t valid, int D, uint8_t *to) {
+    bool second = lt_cross_lane() & 1;
+    int column = second * 8 + lt_cross_column() / 4 * 4;
+    uint8_t *p = to + lt_cross_row() * stride + column;
+#    pragma unroll
+    for (int n = 0; n < DIM / 8; n += 2) {
+        unsigned codes[2];
+#    pragma unroll
+        for (int i = 0; i < 2; i++) {
+            const lt_cross_sums &x = sums[n + i];
+            unsigned above = lt_cross_pair(x[0] * scale[0], x[1] * scale[0]);
+            unsigned below = lt_cross_pair(x[2] * scale[1], x[3] * scale[1]);
+            codes[i] = lt_e4m3_two(lt_cross_low(above), lt_cross_high(above), factor) |
+                       lt_e4m3_two(lt_cross_low(below), lt_cross_high(below), factor) << 16;
+        }
+        unsigned kept = second ? codes[1] : codes[0];
+        unsigned other = __shfl_xor_sync(~0u, second ? codes[0] : codes[1], 1);
+        unsigned left = second ? other : kept, right = second ? kept : other;
+        if (n * 8 + column >= D) continue;
+        unsigned *at = reinterpret_cast<unsigned *>(p + n * 8);
+        if (lt_cross_row() < valid) *at = __byte_perm(left, right, 0x5410);
+        at = reinterpret_cast<unsigned *>(p + 8 * stride + n * 8);
+        if (lt_cross_row() + 8 < valid) *at = __byte_perm(left, right, 0x7632);
+    }
+}
+
 /* Asks for `rows` rows of a tile, zero from `valid` on and behind D channels. */
 template <int DIM>
 __device__ __forceinline__ void lt_cross_ask(const lt_bf16 *from, int64_t stride, int rows, int64_t valid,

@@ -4,6 +4,7 @@
 
 #include "kernels/cross_attention/cuda_split.h"
 #include "kernels/cuda.cuh"
+#include "kernels/e4m3.cuh"
 
 /* [groups, tokens, heads, channels] with heads and channels contiguous. */
 template <typename T> struct lt_cross_view {
@@ -38,9 +39,12 @@ template <typename T> struct lt_cross_forward {
     lt_cross_dims n;
     lt_cross_view<const T> q, k, v;
     lt_cross_view<T> o;
-    float *lse;           /* [G, H, T] or NULL */
-    bool wide;            /* four channels move in one access */
-    const float *q_scale; /* [G, T] or NULL */
+    float *lse;                   /* [G, H, T] or NULL */
+    bool wide;                    /* four channels move in one access */
+    const float *q_scale;         /* [G, T] or NULL */
+    lt_cross_view<uint8_t> codes; /* o in e4m3, or NULL; then also: */
+    float *o_scale;               /* [G, T] */
+    const unsigned *largest;      /* [B, LT_CROSS_CUDA_PIECES]: bits of magnitudes in v */
 };
 
 template <typename T> struct lt_cross_backward {
@@ -72,6 +76,13 @@ __device__ __forceinline__ float lt_cross_visible(const lt_cross_dims &n, int64_
 #    pragma unroll
     for (int lane = 16; lane > 0; lane >>= 1) visible = fmaxf(visible, __shfl_xor_sync(~0u, visible, lane));
     return visible;
+}
+
+/* The largest magnitude in a text's values, by all lanes of a warp together. */
+template <typename T>
+__device__ __forceinline__ float lt_cross_largest(const lt_cross_forward<T> &a, int64_t text) {
+    unsigned mine = a.largest[text * LT_CROSS_CUDA_PIECES + (threadIdx.x & 31)];
+    return __uint_as_float(__reduce_max_sync(~0u, mine));
 }
 
 /* What is added to the scores of key j: less than nothing where it is masked, -infinity behind the last. */

@@ -1,4 +1,4 @@
-/* How the CUDA backward pass divides the sums over queries, and the workspace it takes. Plain C: the description needs it.
+/* How the CUDA backward pass divides the sums over queries, and the workspace that CUDA takes. Plain C: the description needs it.
  *
  * dk and dv of a text sum over all queries of all its groups. One block of threads walks over them for a block of keys; where
  * that would leave most of a GPU idle, queries are cut into chunks, whose sums are added in their order. */
@@ -12,6 +12,7 @@ enum {
     LT_CROSS_CUDA_KEYS = 128,   /* of a block, at most */
     LT_CROSS_CUDA_QUERIES = 64, /* the unit in which queries are divided; units do not cross groups */
     LT_CROSS_CUDA_CHUNK = 2048, /* queries that make a chunk worth another kernel */
+    LT_CROSS_CUDA_PIECES = 32, /* of a text's values, searched for the largest: as many as a warp has lanes */
     LT_CROSS_CUDA_BLOCKS =
         132 /* blocks of threads wanted; a constant, so that sums do not depend on the GPU */
 };
@@ -40,6 +41,11 @@ static inline int64_t lt_cross_delta_floats(int64_t G, int64_t T, int64_t H) {
 /* Sums of one chunk: dk, then dv, each [B, L, H, D]. */
 static inline int64_t lt_cross_chunk_floats(int64_t H, int64_t D, int64_t B, int64_t L) {
     return 2 * B * L * H * D;
+}
+
+/* The largest number in each piece of the values of B texts. */
+static inline size_t lt_cross_largest_bytes(int64_t B) {
+    return (size_t)(B * LT_CROSS_CUDA_PIECES) * sizeof(float);
 }
 
 static inline size_t lt_cross_attention_backward_cuda_bytes(const lt_tensor *q, const lt_tensor *k,

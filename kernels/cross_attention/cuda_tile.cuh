@@ -106,6 +106,21 @@ __device__ __forceinline__ void lt_cross_write(const float (&sum)[P][4], float s
         }
 }
 
+/* The same in e4m3, rounded to T first. */
+template <typename T, int P>
+__device__ __forceinline__ void lt_cross_write_codes(const float (&sum)[P][4], float scale, float factor,
+                                                     int D, uint8_t *to) {
+#    pragma unroll
+    for (int n = 0; n < P; n++)
+#    pragma unroll
+        for (int k = 0; k < 4; k++) {
+            int c = n * 64 + lt_cross_x() * 4 + k;
+            T value;
+            lt_store(&value, sum[n][k] * scale);
+            if (c < D) to[c] = lt_e4m3_code(lt_load(&value), factor);
+        }
+}
+
 /* Over the 16 threads that share rows. */
 __device__ __forceinline__ float lt_cross_row_sum(float v) {
 #    pragma unroll

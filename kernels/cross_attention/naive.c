@@ -1,5 +1,6 @@
 #include "kernels/attention/naive_rope.h"
 #include "kernels/cross_attention/cross_attention.h"
+#include "kernels/e4m3.h"
 
 #include <math.h>
 
@@ -28,12 +29,33 @@ static void scores(const lt_tensor *q, const lt_tensor *k, const lt_tensor *mask
                mask_term(mask, b % k->shape[0], j);
 }
 
+/* The largest magnitude of a text's values, NaN where one is, and at least LT_E4M3_LEAST. */
+static double largest_of(const lt_tensor *v, int64_t text) {
+    double largest = (double)LT_E4M3_LEAST;
+    for (int64_t j = 0; j < v->shape[1]; j++)
+        for (int64_t i = 0; i < v->shape[2] * v->shape[3]; i++) {
+            double magnitude = fabs(lt_naive_at(v, text, j, 0)[i]);
+            if (!(magnitude <= largest) && largest == largest) largest = magnitude;
+        }
+    return largest;
+}
+
+/* One head of a query's o, in place. */
+static void round_head(const lt_cross_attention_args *a, int64_t b, int64_t t, double largest, double *o) {
+    float factor = lt_e4m3_factor((float)largest);
+    for (int64_t c = 0; c < a->o.shape[3]; c++)
+        o[c] = (double)lt_e4m3_to_f32(lt_f32_to_e4m3((float)o[c] * factor));
+    ((double *)a->o_scale.data)[b * a->o.shape[1] + t] = (double)lt_e4m3_scale((float)largest);
+}
+
 lt_status lt_cross_attention_naive(lt_ctx *ctx, const void *untyped, void *workspace) {
     (void)ctx;
     const lt_cross_attention_args *a = untyped;
     int64_t B = a->q.shape[0], T = a->q.shape[1], H = a->q.shape[2], D = a->q.shape[3], L = a->k.shape[1];
-    double *s = workspace;
+    bool rounded = !lt_is_empty(&a->o_scale);
+    double *s = workspace, *largest = s + L;
     const double *q_scale = a->q_scale.data;
+    for (int64_t text = 0; rounded && text < a->v.shape[0]; text++) largest[text] = largest_of(&a->v, text);
     for (int64_t b = 0; b < B; b++)
         for (int64_t t = 0; t < T; t++)
             for (int64_t h = 0; h < H; h++) {
@@ -45,6 +67,7 @@ lt_status lt_cross_attention_naive(lt_ctx *ctx, const void *untyped, void *works
                 for (int64_t j = 0; j < L; j++)
                     for (int64_t c = 0; c < D; c++)
                         o[c] += exp(s[j] - most) / sum * lt_naive_at(&a->v, b % a->v.shape[0], j, h)[c];
+                if (rounded) round_head(a, b, t, largest[b % a->v.shape[0]], o);
                 if (!lt_is_empty(&a->lse)) ((double *)a->lse.data)[(b * H + h) * T + t] = most + log(sum);
             }
     return LT_OK;

@@ -37,18 +37,42 @@ static void count_cost(const lt_ctx *ctx, const lt_cross_shape *s, double produc
                   lt_dtype_size(lt_ctx_dtype(ctx));
 }
 
+/* o, in e4m3 where there is a scale for each of its rows: it takes `saved` bytes less than an activation, and `workspace` for what
+ * is found of each text. */
+static lt_status expect_result(const lt_ctx *ctx, const lt_cross_attention_args *a, const lt_cross_shape *s,
+                               double *saved, size_t *workspace) {
+    const char *op = "cross_attention";
+    *saved = 0, *workspace = 0;
+    if (lt_is_empty(&a->o_scale))
+        return lt_attn_expect_tokens(ctx, op, "o", &a->o, false, &(lt_attn_shape){s->G, s->T, s->H, s->D});
+    lt_dtype dtype = lt_ctx_e4m3_dtype(ctx);
+    LT_TRY(LT_EXPECT_DENSE(op, "o", &a->o, dtype, false, s->G, s->T, s->H, s->D));
+    LT_TRY(LT_EXPECT_DENSE(op, "o_scale", &a->o_scale, lt_ctx_sum_dtype(ctx), false, s->G, s->T));
+    LT_CHECK(s->H * s->D % 16 == 0, LT_FAILED, "op %s: o in e4m3 has rows of %lld, expected a multiple of 16",
+             op, (long long)(s->H * s->D));
+    *saved = (double)lt_numel(&a->o) * (double)(lt_dtype_size(lt_ctx_dtype(ctx)) - lt_dtype_size(dtype)) -
+             (double)lt_nbytes(&a->o_scale);
+    if (ctx->backend == LT_BACKEND_CUDA) *workspace = lt_cross_largest_bytes(s->B);
+    else *workspace = (size_t)s->B * lt_dtype_size(lt_ctx_sum_dtype(ctx));
+    return LT_OK;
+}
+
 lt_status lt_cross_attention_describe(const lt_ctx *ctx, const void *untyped, lt_cost *cost) {
     const lt_cross_attention_args *a = untyped;
     const char *op = "cross_attention";
     lt_cross_shape s;
+    double saved;
+    size_t largest;
     LT_TRY(expect_inputs(ctx, op, &a->q, &a->k, &a->v, &a->mask, a->scale, &s));
-    LT_TRY(lt_attn_expect_tokens(ctx, op, "o", &a->o, false, &(lt_attn_shape){s.G, s.T, s.H, s.D}));
+    LT_TRY(expect_result(ctx, a, &s, &saved, &largest));
     LT_TRY(LT_EXPECT_DENSE(op, "lse", &a->lse, lt_ctx_sum_dtype(ctx), true, s.G, s.H, s.T));
     LT_TRY(LT_EXPECT_DENSE(op, "q_scale", &a->q_scale, lt_ctx_sum_dtype(ctx), true, s.G, s.T));
     count_cost(ctx, &s, 2, 2, 2, cost);
+    cost->bytes -= saved;
     if (!lt_is_empty(&a->q_scale)) cost->bytes += lt_nbytes(&a->q_scale);
     if (ctx->backend == LT_BACKEND_NAIVE) cost->workspace = (size_t)s.L * sizeof(double);
     else cost->workspace = ctx->backend == LT_BACKEND_CUDA ? 0 : lt_cross_attention_cpu_bytes(&s);
+    cost->workspace += largest;
     return LT_OK;
 }
 

@@ -1,5 +1,6 @@
 #include "kernels/check.h"
 #include "kernels/cross_attention/cross_attention.h"
+#include "kernels/e4m3.h"
 #include "kernels/norm/norm.h"
 #include "tests/harness.h"
 
@@ -196,6 +197,144 @@ static void a_scale_equals_normalising_first(void) {
     }
 }
 
+/* The largest magnitude of a text's values. */
+static float largest_value(const lt_tensor *v, int64_t text) {
+    float largest = LT_E4M3_LEAST;
+    int64_t count = v->shape[1] * v->shape[2] * v->shape[3];
+    for (int64_t i = text * count; i < (text + 1) * count; i++)
+        if (!(fabs(lt_check_get(v, i)) <= (double)largest)) largest = (float)fabs(lt_check_get(v, i));
+    return largest;
+}
+
+/* Whether the codes of one group are o as e4m3 rounds it below `largest`, and no further from it than three bits of fraction allow. */
+static bool group_rounds(const lt_tensor *o, const lt_tensor *codes, float largest) {
+    double unit = (double)lt_e4m3_scale(largest);
+    for (int64_t i = 0; i < lt_numel(o); i++) {
+        float value = (float)lt_check_get(o, i);
+        double code = lt_check_get(codes, i), most = fmax(fabs((double)value) / 16, unit * 0x1p-10);
+        if (code != (double)lt_e4m3_to_f32(lt_f32_to_e4m3(value * lt_e4m3_factor(largest)))) return false;
+        if (fabs(code * unit - (double)value) > most * (1 + 1e-5)) return false;
+    }
+    return true;
+}
+
+/* Every group by the largest of its text. */
+static bool rounds(const lt_tensor *o, const lt_tensor *v, const lt_tensor *codes, const lt_tensor *scale) {
+    int64_t T = o->shape[1];
+    for (int64_t g = 0; g < o->shape[0]; g++) {
+        lt_tensor from = lt_slice(*o, 0, g, 1), to = lt_slice(*codes, 0, g, 1);
+        float largest = largest_value(v, g % v->shape[0]);
+        if (!group_rounds(&from, &to, largest)) return false;
+        for (int64_t row = g * T; row < (g + 1) * T; row++)
+            if (lt_check_get(scale, row) != (double)lt_e4m3_scale(largest)) return false;
+    }
+    return true;
+}
+
+/* o in activations and in e4m3, from one text after another whose values are ten times as large. `far`: rows of q and v at odd
+ * distances, whose loads cannot be wide. */
+static void coded(size s, mask_kind kind, bool scaled, bool far) {
+    lt_check c;
+    lt_check_begin(&c, 50);
+    c.bf16 = true;
+    while (lt_check_next(&c)) {
+        lt_cross_attention_args f = forward_args(&c, s, kind), g;
+        if (far) f.q = ragged(&c, LT_CHECK_INPUT, groups(s), s.T, s.H, s.D);
+        if (far) f.v = ragged(&c, LT_CHECK_INPUT, s.B, s.L, s.H, s.D);
+        for (int64_t b = 1; b < s.B; b++) {
+            lt_tensor text = lt_slice(f.v, 0, b, 1);
+            lt_check_affine(&text, pow(10, (double)b), 0);
+        }
+        if (scaled) f.q_scale = LT_IN_SUM(&c, groups(s), s.T);
+        g = f, g.o = LT_OUT_E4M3(&c, groups(s), s.T, s.H, s.D), g.o_scale = LT_OUT_SUM(&c, groups(s), s.T);
+        g.lse = LT_OUT_SUM(&c, groups(s), s.H, s.T);
+        LT_CHECK_RUN(&c, lt_cross_attention_forward(&c.ctx, &f));
+        LT_CHECK_RUN(&c, lt_cross_attention_forward(&c.ctx, &g));
+        if (!c.skipped) CHECK(rounds(&f.o, &f.v, &g.o, &g.o_scale));
+    }
+    CHECK_OK(lt_check_end(&c));
+}
+
+/* All head sizes of tensor cores and of the plain kernels, odd rows, groups that share a text, text beyond any shared memory. */
+static void o_in_e4m3_is_o_rounded_in_the_scale_of_v(void) {
+    static const size sizes[] = {{1, 1, 1, 16, 1},     {3, 63, 2, 32, 20, .repeats = 2},
+                                 {1, 500, 4, 60, 77},  {1, 1000, 2, 64, 300},
+                                 {2, 70, 3, 112, 300}, {2, 33, 2, 128, 64},
+                                 {1, 40, 2, 200, 50},  {1, 40, 1, 112, 1000},
+                                 {2, 33, 2, 24, 130},  {2, 19, 16, 7, 33},
+                                 {2, 50, 2, 8, 5},     {2, 17, 1, 48, 40}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        coded(sizes[i], NO_MASK, i % 2, false);
+        coded(sizes[i], SOME_MASKED, i % 2 == 0, false);
+    }
+    coded((size){3, 63, 2, 112, 300}, ALL_MASKED, true, false);
+    coded((size){2, 70, 2, 64, 33}, SOME_MASKED, true, true);
+}
+
+/* One value that is no number, in the second of three texts, masked or not; what attends to the others does not notice. */
+static void a_value_that_is_no_number_spoils_its_text(void) {
+    static const double values[] = {NAN, INFINITY, -INFINITY};
+    for (int i = 0; i < 6; i++) {
+        lt_check c;
+        lt_check_begin(&c, 51);
+        c.bf16 = true;
+        while (lt_check_next(&c)) {
+            size s = {3, 40, 4, i % 2 ? 112 : 60, 20, .repeats = 2};
+            lt_cross_attention_args f = forward_args(&c, s, SOME_MASKED);
+            int64_t text = s.L * s.H * s.D;
+            lt_check_set(&f.v, text + (i % 2 ? 3 : text - 1), values[i / 2]);
+            f.o = LT_OUT_E4M3(&c, groups(s), s.T, s.H, s.D), f.o_scale = LT_OUT_SUM(&c, groups(s), s.T);
+            LT_CHECK_RUN(&c, lt_cross_attention_forward(&c.ctx, &f));
+            for (int64_t k = 0; k < lt_numel(&f.o); k++) {
+                int64_t row = k / (s.H * s.D);
+                double value = lt_check_get(&f.o, k) * lt_check_get(&f.o_scale, row);
+                CHECK(isfinite(value) == (row / s.T % s.B != 1));
+            }
+        }
+        CHECK_OK(lt_check_end(&c));
+    }
+}
+
+/* Texts of zeros give zeros. */
+static void values_of_zero_have_a_scale(void) {
+    lt_check c;
+    lt_check_begin(&c, 52);
+    c.bf16 = true;
+    while (lt_check_next(&c)) {
+        size s = {2, 40, 2, 32, 20};
+        lt_cross_attention_args f = forward_args(&c, s, SOME_MASKED);
+        lt_check_affine(&f.v, 0, 0);
+        f.o = LT_OUT_E4M3(&c, s.B, s.T, s.H, s.D), f.o_scale = LT_OUT_SUM(&c, s.B, s.T);
+        LT_CHECK_RUN(&c, lt_cross_attention_forward(&c.ctx, &f));
+        for (int64_t i = 0; i < lt_numel(&f.o); i++) CHECK(lt_check_get(&f.o, i) == 0);
+        for (int64_t i = 0; i < lt_numel(&f.o_scale); i++)
+            CHECK(lt_check_get(&f.o_scale, i) == (double)lt_e4m3_scale(LT_E4M3_LEAST));
+    }
+    CHECK_OK(lt_check_end(&c));
+}
+
+static void codes_take_a_byte(void) {
+    float nothing;
+    lt_ctx ctx = {.backend = LT_BACKEND_CUDA, .dtype = LT_BF16};
+    lt_tensor video = LT_VIEW(&nothing, LT_BF16, 2, 1560, 20, 112),
+              text = LT_VIEW(&nothing, LT_BF16, 2, 300, 20, 112);
+    lt_cross_attention_args f = {.q = video, .k = text, .v = text, .scale = 0.1, .o = video};
+    lt_cost wide = {0}, codes = {0};
+    lt_describe_fn describe = lt_op_at(LT_OP_CROSS_ATTENTION)->describe;
+    CHECK_OK(describe(&ctx, &f, &wide));
+    f.o.dtype = LT_E4M3, f.o_scale = LT_VIEW(&nothing, LT_F32, 2, 1560);
+    CHECK_OK(describe(&ctx, &f, &codes));
+    CHECK(codes.flops == wide.flops && codes.bytes == wide.bytes - 2.0 * 1560 * (2240 - 4));
+    CHECK(wide.workspace == 0 && codes.workspace == 2 * 32 * sizeof(float));
+    f.o_scale.shape[1] = 1559;
+    CHECK_FAILS(describe(&ctx, &f, &codes), LT_FAILED, "operand o_scale");
+    f.o_scale.shape[1] = 1560, f.o.dtype = LT_BF16;
+    CHECK_FAILS(describe(&ctx, &f, &codes), LT_FAILED, "operand o is bf16");
+    f.q = LT_VIEW(&nothing, LT_BF16, 2, 1560, 1, 24), f.k = f.v = LT_VIEW(&nothing, LT_BF16, 2, 300, 1, 24);
+    f.o = LT_VIEW(&nothing, LT_E4M3, 2, 1560, 1, 24);
+    CHECK_FAILS(describe(&ctx, &f, &codes), LT_FAILED, "rows of 24, expected a multiple of 16");
+}
+
 static void lse_may_be_left_out(void) {
     lt_check c;
     lt_check_begin(&c, 42);
@@ -322,6 +461,10 @@ int main(int argc, char **argv) {
     RUN(only_what_is_asked_is_computed);
     RUN(each_query_may_have_its_own_scale);
     RUN(a_scale_equals_normalising_first);
+    RUN(o_in_e4m3_is_o_rounded_in_the_scale_of_v);
+    RUN(a_value_that_is_no_number_spoils_its_text);
+    RUN(values_of_zero_have_a_scale);
+    RUN(codes_take_a_byte);
     RUN(lse_may_be_left_out);
     RUN(gradients_equal_differences);
     RUN(masked_tokens_do_not_exist);

@@ -1,8 +1,11 @@
 /* One transformer block: attention, cross-attention to text, Mix-FFN. */
 #include "model/dit_internal.h"
 
+#include "kernels/cross_attention/cross_attention.h"
 #include "kernels/linear/linear.h"
 #include "kernels/norm/norm.h"
+
+#include <math.h>
 
 lt_status lt_dit_heads(lt_tape *tape, const lt_var *x, int heads, lt_var **out) {
     return lt_tape_var(tape, lt_split(x->value, 2, heads, x->value.shape[2] / heads), false, out);
@@ -54,12 +57,30 @@ static lt_status normalise_cross_q(lt_tape *tape, const lt_dit_step *step, lt_va
     return lt_dit_heads(tape, projected, c->cross_heads, q);
 }
 
-/* Up to the projection: [G, T, cross heads * cross head size]. */
+/* [G, T, cross heads * cross head size], in e4m3 where the projection that alone reads it is. */
+static lt_status attend_text(lt_tape *tape, const lt_dit_step *step, lt_var *q, lt_tensor q_scale, lt_var *k,
+                             lt_var *v, lt_var **out) {
+    const lt_dit_pass *p = step->pass;
+    const int64_t *n = q->value.shape, shape[] = {n[0], n[1], n[2] * n[3]};
+    bool rounded = !tape->recording && !lt_is_empty(&p->dit->layers[step->layer].cross_out_w->scale);
+    lt_var *o;
+    if (!rounded) {
+        LT_TRY(lt_ag_cross_attention(tape, q, q_scale, k, v, p->in.mask, &o));
+        return lt_tape_reshape(tape, o, out, 3, shape);
+    }
+    LT_TRY(lt_tape_new(tape, lt_ctx_e4m3_dtype(tape->ctx), false, out, 3, shape));
+    LT_TRY(lt_tensor_new(tape->step, lt_ctx_sum_dtype(tape->ctx), &(*out)->scale, 2, shape));
+    lt_cross_attention_args args = {
+        .q = q->value, .k = k->value, .v = v->value, .mask = p->in.mask, .scale = 1 / sqrt((double)n[3])};
+    args.q_scale = q_scale;
+    args.o = lt_split((*out)->value, 2, n[2], n[3]), args.o_scale = (*out)->scale;
+    return lt_cross_attention_forward(tape->ctx, &args);
+}
+
+/* Up to the projection. */
 static lt_status cross_attention(lt_tape *tape, const lt_dit_step *step, lt_var *x, lt_var **out) {
     const lt_dit_layer *l = &step->pass->dit->layers[step->layer];
-    const lt_dit_config *c = &step->pass->dit->config;
-    const int64_t *n = x->value.shape;
-    lt_var *projected, *q, *k, *v, *o;
+    lt_var *projected, *q, *k, *v;
     lt_tensor scale = {0};
     LT_TRY(text_keys(tape, step, &k, &v));
     lt_dit_begin(tape, step, LT_DIT_CROSS_Q);
@@ -67,8 +88,7 @@ static lt_status cross_attention(lt_tape *tape, const lt_dit_step *step, lt_var 
     lt_dit_begin(tape, step, LT_DIT_CROSS_Q_NORM);
     LT_TRY(normalise_cross_q(tape, step, projected, &q, &scale));
     lt_dit_begin(tape, step, LT_DIT_CROSS);
-    LT_TRY(lt_ag_cross_attention(tape, q, scale, k, v, step->pass->in.mask, &o));
-    return LT_AG_RESHAPE(tape, o, out, n[0], n[1], (int64_t)c->cross_heads * c->cross_head_dim);
+    return attend_text(tape, step, q, scale, k, v, out);
 }
 
 enum { SHIFT_ATTN, SCALE_ATTN, GATE_ATTN, SHIFT_FFN, SCALE_FFN, GATE_FFN };

@@ -235,6 +235,9 @@ static void weights_take_a_byte_and_training_is_refused(void) {
     CHECK(llabs(saved - rows * (2240 - 4)) <
           4096); /* the norm of the stream in e4m3, with a scale for each row */
     CHECK(plans[0].meter.bytes > plans[1].meter.bytes);
+    double cross[2] = {plans[0].meter.op[LT_OP_CROSS_ATTENTION].bytes,
+                       plans[1].meter.op[LT_OP_CROSS_ATTENTION].bytes};
+    CHECK(cross[0] - cross[1] == (double)(fp8->config.layers * rows * (2240 - 4))); /* what it leaves */
     lt_model_close(bf16);
     lt_model_close(fp8);
     CHECK_FAILS(lt_model_open(config, device, LT_BACKEND_CUDA, LT_MODEL_TRAINING, &fp8), LT_USAGE,

@@ -117,16 +117,23 @@ __device__ __forceinline__ void run_frame(const forward_args<T> &a, const lt_glu
     for (int c = 0; c < C; c++) walk.store(c, walk.before[c], true);
 }
 
-/* Blocks: slabs of 32 V channels, side by side in memory, of one group of tiles after the other. */
+/* Blocks: slabs of 32 V channels, side by side in memory, of one group of tiles after the other; the last tiles, too few for a
+ * group, share their blocks with those of further slabs. */
 template <typename T, int V> unsigned blocks_of(const forward_args<T> &a) {
-    return (unsigned)(lt_ceil_div(a.frames * a.cut.tiles, WARPS) * lt_ceil_div(a.half, 32 * V));
+    int64_t slabs = lt_ceil_div(a.half, 32 * V), tiles = a.frames * a.cut.tiles;
+    return (unsigned)(tiles / WARPS * slabs + lt_ceil_div(tiles % WARPS * slabs, WARPS));
 }
 
 template <typename T, int V, bool PART> __device__ __forceinline__ void run_block(const forward_args<T> &a) {
     int64_t slabs = (a.half + 32 * V - 1) / (32 * V), tiles = a.frames * a.cut.tiles;
-    int64_t tile = blockIdx.x / slabs * WARPS + (threadIdx.x >> 5);
-    int64_t channel = (blockIdx.x % slabs * 32 + (threadIdx.x & 31)) * V;
-    if (tile < tiles) {
+    int64_t tile = blockIdx.x / slabs * WARPS + (threadIdx.x >> 5), slab = blockIdx.x % slabs;
+    int64_t left = tiles % WARPS, grouped = tiles / WARPS * slabs;
+    if (blockIdx.x >= grouped) {
+        int64_t item = (blockIdx.x - grouped) * WARPS + (threadIdx.x >> 5);
+        tile = tiles - left + item % left, slab = item / left;
+    }
+    if (slab < slabs) {
+        int64_t channel = (slab * 32 + (threadIdx.x & 31)) * V;
         lt_glu_weights_pair<V> w(a.cut, a.w, a.b, a.half, channel);
         run_frame<T, V, PART>(a, w, channel, tile / a.cut.tiles,
                               (PART ? a.cut.first : 0) + (int)(tile % a.cut.tiles) * C);

@@ -53,8 +53,8 @@ template <typename T, int V, bool PART> struct frame_walk {
     __device__ __forceinline__ void load(raw_row<T, V> &row, int j) const {
         const T *from = x + 2 * j * span;
         if (!there[j] || rows <= 0) return;
-        row.at[j][0] = *reinterpret_cast<const lt_glu_raw<T, V> *>(from);
-        row.at[j][1] = *reinterpret_cast<const lt_glu_raw<T, V> *>(from + half);
+        lt_glu_load<PART>(row.at[j][0], from);
+        lt_glu_load<PART>(row.at[j][1], from + half);
     }
     __device__ __forceinline__ void advance() { x += 2 * walk, rows--; }
 

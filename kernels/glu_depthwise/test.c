@@ -249,6 +249,27 @@ static void cost_scales_with_frames_but_scratch_does_not(void) {
     CHECK(cost[1].workspace == cost[0].workspace && cost[0].workspace > 0);
 }
 
+/* As the planner sees it, at the sizes of 2B in 480p. */
+static void scratch_of_y_in_e4m3_on_a_gpu_is_two_parts(void) {
+    float nothing;
+    lt_ctx ctx = {.backend = LT_BACKEND_CUDA, .dtype = LT_BF16};
+    lt_cost plain[2] = {0}, coded[2] = {0};
+    for (int64_t i = 0; i < 2; i++) {
+        int64_t frames = i ? 21 : 6, pixels = frames * 30 * 52;
+        lt_glu_depthwise_args f = {.x = LT_VIEW(&nothing, LT_BF16, frames, 30, 52, 13440),
+                                   .w = LT_VIEW(&nothing, LT_F32, 3, 3, 13440),
+                                   .b = LT_VIEW(&nothing, LT_F32, 13440),
+                                   .y = LT_VIEW(&nothing, LT_BF16, frames, 30, 52, 6720)};
+        CHECK_OK(lt_op_at(LT_OP_GLU_DEPTHWISE)->describe(&ctx, &f, &plain[i]));
+        f.y.dtype = LT_E4M3, f.y_scale = LT_VIEW(&nothing, LT_F32, frames, 30, 52);
+        CHECK_OK(lt_op_at(LT_OP_GLU_DEPTHWISE)->describe(&ctx, &f, &coded[i]));
+        CHECK(plain[i].bytes - coded[i].bytes == (double)(pixels * (6720 - 4)));
+        CHECK(coded[i].flops == plain[i].flops && plain[i].workspace == 0);
+    }
+    CHECK(coded[0].workspace == coded[1].workspace && coded[0].workspace > LT_GLU_CUDA_PART_BYTES);
+    CHECK(coded[0].workspace <= 2 * LT_GLU_CUDA_PART_BYTES + 2 * 4 * 52 * 6720 * 2); /* whole tiles */
+}
+
 int main(int argc, char **argv) {
     RUN(forward_agrees_at_ragged_sizes);
     RUN(y_in_e4m3_has_the_bits_of_rounding_it);
@@ -262,6 +283,7 @@ int main(int argc, char **argv) {
     RUN(taps_read_the_published_neighbours);
     RUN(far_inputs_saturate_without_nan);
     RUN(cost_scales_with_frames_but_scratch_does_not);
+    RUN(scratch_of_y_in_e4m3_on_a_gpu_is_two_parts);
     RUN(misfits_are_named);
     return test_end();
 }

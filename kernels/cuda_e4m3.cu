@@ -5,7 +5,7 @@
 
 namespace {
 
-enum { THREADS = LT_E4M3_THREADS, WARPS = THREADS / 32, FEW = 3, MANY = 8 };
+enum { WARPS = 4, THREADS = 32 * WARPS, FEW = 3, MANY = 8 };
 
 struct rounding {
     const void *x;
@@ -15,11 +15,36 @@ struct rounding {
 };
 
 /* A block rounds one row at a time, from the last row on: what the op before wrote last is in L2 still, and the product behind finds
- * the first codes there. */
+ * the first codes there. The first HELD packs of each thread stay in registers between the search for the largest and the
+ * rounding; what a longer row has beyond is read again. */
 template <typename T, int HELD> __global__ void __launch_bounds__(THREADS) round_packs(rounding a) {
-    for (int64_t row = a.rows - 1 - blockIdx.x; row >= 0; row -= gridDim.x)
-        lt_e4m3_round_packs<T, HELD>((const T *)a.x + row * a.ld, a.columns, a.codes + row * a.columns,
-                                     a.scales + row);
+    constexpr int N = lt_pack_of<T>;
+    __shared__ unsigned shared[WARPS];
+    const int64_t first = threadIdx.x * N, step = THREADS * N;
+    for (int64_t row = a.rows - 1 - blockIdx.x; row >= 0; row -= gridDim.x) {
+        int64_t x = row * a.ld;
+        uint8_t *codes = a.codes + row * a.columns;
+        uint4 held[HELD];
+        unsigned largest = __float_as_uint(LT_E4M3_LEAST);
+#pragma unroll
+        for (int i = 0; i < HELD; i++)
+            if (first + i * step < a.columns) held[i] = lt_load_raw<T>(a.x, x + first + i * step);
+#pragma unroll
+        for (int i = 0; i < HELD; i++)
+            if (first + i * step < a.columns) largest = lt_e4m3_larger<T>(largest, held[i]);
+#pragma unroll 1
+        for (int64_t c = first + HELD * step; c < a.columns; c += step)
+            largest = lt_e4m3_larger<T>(largest, lt_load_raw<T>(a.x, x + c));
+        float most = lt_e4m3_team_largest<false>(largest, shared), factor = lt_e4m3_factor(most);
+        if (threadIdx.x == 0) a.scales[row] = lt_e4m3_scale(most);
+#pragma unroll
+        for (int i = 0; i < HELD; i++)
+            if (first + i * step < a.columns) lt_e4m3_store<T>(codes + first + i * step, held[i], factor);
+#pragma unroll 1
+        for (int64_t c = first + HELD * step; c < a.columns; c += step)
+            lt_e4m3_store<T>(codes + c, lt_load_raw<T>(a.x, x + c), factor);
+        __syncthreads(); /* the next row overwrites what is shared */
+    }
 }
 
 /* Rows that begin anywhere. */

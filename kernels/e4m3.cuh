@@ -7,8 +7,6 @@
 #include "kernels/elementwise/access.cuh"
 #include <cuda_fp8.h>
 
-enum { LT_E4M3_THREADS = 128 }; /* of a block that rounds rows */
-
 #ifdef __CUDACC__
 
 /* Codes of a pack: eight of bf16, four of float32. */
@@ -57,36 +55,6 @@ __device__ __forceinline__ float lt_e4m3_team_largest(unsigned largest, unsigned
     if (lane == 0) shared[threadIdx.x >> 5] = largest;
     __syncthreads();
     return __uint_as_float(__reduce_max_sync(~0u, lane < warps ? shared[lane] : 0u));
-}
-
-/* A block of LT_E4M3_THREADS rounds one row of `columns` elements in packs. The first HELD packs of each thread stay in registers
- * between the search for the largest and the rounding; what a longer row has beyond is read again. */
-template <typename T, int HELD>
-__device__ __forceinline__ void lt_e4m3_round_packs(const void *row, int64_t columns, uint8_t *codes,
-                                                    float *scale) {
-    __shared__ unsigned shared[LT_E4M3_THREADS / 32];
-    constexpr int step = LT_E4M3_THREADS * lt_pack_of<T>;
-    const int64_t first = threadIdx.x * lt_pack_of<T>;
-    uint4 held[HELD];
-    unsigned largest = __float_as_uint(LT_E4M3_LEAST);
-#    pragma unroll
-    for (int i = 0; i < HELD; i++)
-        if (first + i * step < columns) held[i] = lt_load_raw<T>(row, first + i * step);
-#    pragma unroll
-    for (int i = 0; i < HELD; i++)
-        if (first + i * step < columns) largest = lt_e4m3_larger<T>(largest, held[i]);
-#    pragma unroll 1
-    for (int64_t c = first + HELD * step; c < columns; c += step)
-        largest = lt_e4m3_larger<T>(largest, lt_load_raw<T>(row, c));
-    float most = lt_e4m3_team_largest<false>(largest, shared), factor = lt_e4m3_factor(most);
-    if (threadIdx.x == 0) *scale = lt_e4m3_scale(most);
-#    pragma unroll
-    for (int i = 0; i < HELD; i++)
-        if (first + i * step < columns) lt_e4m3_store<T>(codes + first + i * step, held[i], factor);
-#    pragma unroll 1
-    for (int64_t c = first + HELD * step; c < columns; c += step)
-        lt_e4m3_store<T>(codes + c, lt_load_raw<T>(row, c), factor);
-    __syncthreads(); /* the next row overwrites what is shared */
 }
 
 #endif

@@ -2,7 +2,6 @@
 #include "model/dit_internal.h"
 
 #include "kernels/cross_attention/cross_attention.h"
-#include "kernels/glu_depthwise/glu_depthwise.h"
 #include "kernels/linear/linear.h"
 #include "kernels/norm/norm.h"
 
@@ -255,19 +254,6 @@ static lt_status write_tail(lt_tape *tape, const lt_dit_step *step, lt_var *h) {
     return lt_copy(tape->ctx, &copy);
 }
 
-/* Depthwise convolution and gate, rounded where the projection behind them reads e4m3; those are only made for inference. */
-static lt_status gate_frames(lt_tape *tape, const lt_dit_layer *l, lt_var *x, lt_var **out) {
-    const int64_t *n = x->value.shape;
-    if (lt_is_empty(&l->project_w->scale)) return lt_ag_glu_depthwise(tape, x, l->depth_w, l->depth_b, out);
-    lt_dtype codes = lt_ctx_e4m3_dtype(tape->ctx), sum = lt_ctx_sum_dtype(tape->ctx);
-    LT_TRY(lt_tape_new(tape, codes, false, out, 4, (const int64_t[]){n[0], n[1], n[2], n[3] / 2}));
-    LT_TRY(lt_tensor_new(tape->step, sum, &(*out)->scale, 3, n));
-    lt_glu_depthwise_args args = {
-        .x = x->value, .w = l->depth_w->value, .b = l->depth_b->value, .y = (*out)->value};
-    args.y_scale = (*out)->scale;
-    return lt_glu_depthwise_forward(tape->ctx, &args);
-}
-
 /* Expansion, depthwise convolution and gate of whole frames: [frames, pixels, C] -> [frames, pixels, R]. */
 static lt_status widen(lt_tape *tape, const lt_dit_step *step, lt_var *h, lt_var **out) {
     const lt_dit_pass *p = step->pass;
@@ -279,7 +265,7 @@ static lt_status widen(lt_tape *tape, const lt_dit_step *step, lt_var *h, lt_var
     int64_t wide = x->value.shape[2];
     LT_TRY(LT_AG_RESHAPE(tape, x, &y, frames, p->grid[1], p->grid[2], wide));
     lt_dit_begin(tape, step, LT_DIT_GLU);
-    LT_TRY(gate_frames(tape, l, y, &x));
+    LT_TRY(lt_ag_glu_depthwise(tape, y, l->depth_w, l->depth_b, &x));
     return LT_AG_RESHAPE(tape, x, out, frames, pixels, wide / 2);
 }
 
@@ -309,8 +295,7 @@ static lt_status mix_in_groups(lt_tape *tape, const lt_dit_step *step, lt_var *h
         lt_linear_args project = {.x = wide->value,
                                   .w = l->project_w->value,
                                   .y = lt_slice((*out)->value, 0, at, count),
-                                  .scale = l->project_w->scale,
-                                  .x_scale = wide->scale};
+                                  .scale = l->project_w->scale};
         LT_TRY(lt_linear_forward(tape->ctx, &project));
         lt_arena_release(tape->step, mark);
     }

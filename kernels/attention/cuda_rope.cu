@@ -27,7 +27,7 @@ static __device__ float2 turn_by(double position, double frequency) {
 
 static __global__ void __launch_bounds__(THREADS) fill_table(const __grid_constant__ table_plan p) {
 #if __CUDA_ARCH__ >= 900
-    asm volatile("griddepcontrol.launch_dependents;"); /* for kernels that await the table: overlap.cuh */
+    asm volatile("griddepcontrol.launch_dependents;"); /* for kernels that await the table: mma_launch.cuh */
 #endif
     int i = blockIdx.x * THREADS + threadIdx.x;
     if (i < p.frame_entries) {

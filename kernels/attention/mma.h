@@ -11,7 +11,7 @@
  * Code for sm_90a multiplies by wgmma, except in `state`, which waits for memory whichever it takes and needs fewer registers
  * for mma.sync; all other code, that for plain sm_90 too, multiplies by mma.sync. In code for sm_90a the copy engine carries
  * the tokens of `state backward` (mma_box.cuh) where both gradients are asked for and neither is added to. From sm_90 on an
- * op's kernels overlap (kernels/overlap.cuh).
+ * op's kernels overlap (lt_mma_launch).
  */
 #ifndef LT_KERNELS_ATTENTION_MMA_H
 #define LT_KERNELS_ATTENTION_MMA_H

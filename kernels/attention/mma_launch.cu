@@ -51,12 +51,12 @@ static __global__ void __launch_bounds__(THREADS)
     order_matrices(const float *S, int64_t pieces, uint4 *plain, uint4 *transposed) {
     using L = lt_mma_layout<D>;
     bool turned = !plain || blockIdx.y > 0;
-    lt_overlap_let_next_start();
+    lt_mma_let_next_start();
     int64_t index = (int64_t)blockIdx.x * THREADS + threadIdx.x, item = index / L::MATRIX;
     if (index < pieces)
         (turned ? transposed : plain)[index] =
             ordered<D>(S + item * D * D, (int)(index - item * L::MATRIX), turned);
-    lt_overlap_await();
+    lt_mma_await();
 }
 
 lt_status lt_mma_order_matrices(lt_ctx *ctx, const float *S, int64_t items, int64_t dim, uint4 *plain,
@@ -65,12 +65,12 @@ lt_status lt_mma_order_matrices(lt_ctx *ctx, const float *S, int64_t items, int6
         constexpr int D = decltype(size)::value;
         int64_t pieces = items * lt_mma_layout<D>::MATRIX;
         dim3 blocks((unsigned)lt_ceil_div(pieces, THREADS), plain && transposed ? 2 : 1);
-        return lt_overlap_launch(ctx, order_matrices<D>, blocks, THREADS, 0, S, pieces, plain, transposed);
+        return lt_mma_launch(ctx, order_matrices<D>, blocks, THREADS, 0, S, pieces, plain, transposed);
     });
 }
 
 static __global__ void __launch_bounds__(THREADS) fold(const __grid_constant__ lt_mma_fold_job job) {
-    lt_overlap_await();
+    lt_mma_await();
     int size = job.one_floats + job.two_floats, fours = size / 4;
     int64_t index = (int64_t)blockIdx.x * THREADS + threadIdx.x, item = index / fours;
     if (item >= job.items) return;
@@ -94,5 +94,5 @@ static __global__ void __launch_bounds__(THREADS) fold(const __grid_constant__ l
 
 lt_status lt_mma_fold(lt_ctx *ctx, const lt_mma_fold_job *job) {
     int64_t threads = job->items * ((job->one_floats + job->two_floats) / 4);
-    return lt_overlap_launch(ctx, fold, dim3((unsigned)lt_ceil_div(threads, THREADS)), THREADS, 0, *job);
+    return lt_mma_launch(ctx, fold, dim3((unsigned)lt_ceil_div(threads, THREADS)), THREADS, 0, *job);
 }

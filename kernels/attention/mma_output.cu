@@ -131,7 +131,7 @@ __global__ void __launch_bounds__(LT_MMA_THREADS, LT_MMA_OUTPUT_RESIDENT(D, WANT
     tokens next, a;
     float2 r[L::PAIRS];
     lt_mma_load(next, lt_mma_row<D>(job.q, part, token), (int)job.q.token, token, part.last, t);
-    lt_overlap_await();
+    lt_mma_await();
     lt_mma_copy_matrix(shared, job.S + part.item * L::MATRIX, L::MATRIX);
     if (threadIdx.x < D) z[threadIdx.x] = job.z[part.item * D + threadIdx.x];
     if (GAINED && threadIdx.x < D) gain[threadIdx.x] = job.q_gain[part.head * D + threadIdx.x];
@@ -167,7 +167,7 @@ __global__ void __launch_bounds__(LT_MMA_THREADS, LT_MMA_OUTPUT_RESIDENT(D, WANT
         }
     }
     if (!WANTS_R) return;
-    lt_overlap_let_next_start();
+    lt_mma_let_next_start();
     put_reads<D>(r, sums, job.r + (part.item * gridDim.y + blockIdx.y) * D);
 }
 
@@ -176,7 +176,7 @@ template <int D, bool WANTS_R> lt_status launch(lt_ctx *ctx, const output_job &j
     size_t bytes = lt_mma_layout<D>::MATRIX * sizeof(uint4) + vectors * D * sizeof(float);
     auto *kernel = job.q_gain ? read_state<D, WANTS_R, true> : read_state<D, WANTS_R, false>;
     LT_TRY(lt_cuda_allow(kernel, bytes));
-    return lt_overlap_launch(ctx, kernel, blocks, LT_MMA_THREADS, bytes, job);
+    return lt_mma_launch(ctx, kernel, blocks, LT_MMA_THREADS, bytes, job);
 }
 
 } // namespace

@@ -261,7 +261,7 @@ __global__ void __launch_bounds__(LT_MMA_THREADS, LT_MMA_SUM_RESIDENT)
     lt_mma_outer_clear(outer);
     for (int tile = 0; tile < job.stages; tile++)
         if (tile < tiles) fetch<D>(job, part, tile, memory.q(tile));
-    lt_overlap_await();
+    lt_mma_await();
     lt_mma_copy_matrix(shared, job.S + part.item * L::MATRIX, L::MATRIX);
     if (threadIdx.x < D) memory.z()[threadIdx.x] = job.z[part.item * D + threadIdx.x];
     lt_mma_copies_wait<0>();
@@ -289,7 +289,7 @@ __global__ void __launch_bounds__(LT_MMA_THREADS, LT_MMA_SUM_RESIDENT)
         stage = stage + 1 == job.stages ? 0 : stage + 1;
     }
     if (!WANTS_S) return;
-    lt_overlap_let_next_start();
+    lt_mma_let_next_start();
     float *sums = job.sums + (part.item * gridDim.y + blockIdx.y) * (D * (D + 1));
     lt_mma_outer_put(outer, sums);
     lt_mma_share_put(share, dz, reinterpret_cast<float *>(shared), sums + D * D);
@@ -340,7 +340,7 @@ lt_status lt_attn_output_backward_mma(lt_ctx *ctx, const lt_attn_output_backward
         job.stages = map::bytes(2) <= lt_mma_shared_most(ctx) ? 2 : 1;
         size_t bytes = map::bytes(job.stages);
         LT_TRY(lt_cuda_allow(kernel, bytes));
-        return lt_overlap_launch(ctx, kernel, blocks, LT_MMA_THREADS, bytes, job);
+        return lt_mma_launch(ctx, kernel, blocks, LT_MMA_THREADS, bytes, job);
     }));
     if (!wants_S) return LT_OK;
     lt_mma_fold_job fold = {partial, (float *)a->dS.data, (float *)a->dz.data, items, count, (int)(D * D),

@@ -119,7 +119,7 @@ __global__ void __launch_bounds__(LT_MMA_THREADS, LT_MMA_SUM_RESIDENT)
         if (tile < tiles) fetch<D>(job, part, share, tile, stages + 2 * L::TILE_BYTES * tile);
         lt_mma_copies_end_group();
     }
-    lt_overlap_await();
+    lt_mma_await();
     int now = 0, next = job.stages - 1; /* stages of this tile, and of the tile that is fetched meanwhile */
     for (int tile = 0; tile < tiles; tile++) {
         if (job.stages == 3) lt_mma_copies_wait<1>();
@@ -137,7 +137,7 @@ __global__ void __launch_bounds__(LT_MMA_THREADS, LT_MMA_SUM_RESIDENT)
         now = now + 1 == job.stages ? 0 : now + 1;
         next = next + 1 == job.stages ? 0 : next + 1;
     }
-    lt_overlap_let_next_start();
+    lt_mma_let_next_start();
     int64_t skip = blockIdx.y * job.S_chunk;
     lt_mma_outer_put(outer, job.S + part.item * job.S_item + skip);
     lt_mma_share_put(share, z, reinterpret_cast<float *>(shared), job.z + part.item * job.z_item + skip);
@@ -174,7 +174,7 @@ lt_status lt_attn_state_mma(lt_ctx *ctx, const lt_attn_state_args *a, void *work
         auto *kernel = job.k_gain ? sum_chunk<dim, true> : sum_chunk<dim, false>;
         job.stages = 3 * stage <= lt_mma_shared_most(ctx) ? 3 : 2;
         LT_TRY(lt_cuda_allow(kernel, job.stages * stage));
-        return lt_overlap_launch(ctx, kernel, blocks, LT_MMA_THREADS, job.stages * stage, job);
+        return lt_mma_launch(ctx, kernel, blocks, LT_MMA_THREADS, job.stages * stage, job);
     }));
     if (count == 1) return LT_OK;
     lt_mma_fold_job fold = {

@@ -103,7 +103,7 @@ template <int D> __device__ __forceinline__ void gradients_by_rows(const gradien
     tokens keys, values;
     lt_mma_load(keys, lt_mma_row<D>(job.k, part, token), (int)job.k.token, token, part.last, t);
     lt_mma_load(values, lt_mma_row<D>(job.v, part, token), (int)job.v.token, token, part.last, t);
-    lt_overlap_await();
+    lt_mma_await();
     lt_mma_copy_matrix(shared, job.dS + part.item * L::MATRIX, L::MATRIX);
     lt_mma_copy_matrix(shared + L::MATRIX, job.dS_transposed + part.item * L::MATRIX, L::MATRIX);
     if (threadIdx.x < D) dz[threadIdx.x] = job.dz[part.item * D + threadIdx.x];
@@ -233,7 +233,7 @@ __global__ void __launch_bounds__(LT_MMA_THREADS, LT_MMA_BOX_RESIDENT)
     float *dz = reinterpret_cast<float *>(boxes + 4 * lt_mma_boxes<D>::BYTES);
     lt_mma_boxes<D> own(boxes + warp * lt_mma_boxes<D>::BYTES, reinterpret_cast<uint64_t *>(dz + D) + warp);
     if (part.first < part.last) own.fetch(&job.k, &job.v, part, part.first + 16 * warp);
-    lt_overlap_await();
+    lt_mma_await();
     lt_mma_copy_matrix(shared, job.rows.dS + part.item * L::MATRIX, L::MATRIX);
     lt_mma_copy_matrix(shared + L::MATRIX, job.rows.dS_transposed + part.item * L::MATRIX, L::MATRIX);
     if (threadIdx.x < D) dz[threadIdx.x] = job.rows.dz[part.item * D + threadIdx.x];
@@ -250,7 +250,7 @@ __global__ void __launch_bounds__(LT_MMA_THREADS, LT_MMA_BOX_RESIDENT)
 
 /* Whether both_gradients takes the call: on a device of capability 90 that runs code compiled for it. */
 bool wants_boxes(const lt_ctx *ctx, const lt_attn_state_backward_args &a) {
-    return lt_cuda_capability(ctx->device) == 90 && lt_overlaps(ctx) && !lt_is_empty(&a.dk) &&
+    return lt_cuda_capability(ctx->device) == 90 && lt_mma_overlaps(ctx) && !lt_is_empty(&a.dk) &&
            !lt_is_empty(&a.dv) && !a.accumulate_dk && !a.accumulate_dv && lt_mma_boxes_reach(&a.k) &&
            lt_mma_boxes_reach(&a.v) && lt_mma_boxes_reach(&a.dk) && lt_mma_boxes_reach(&a.dv);
 }
@@ -264,13 +264,13 @@ lt_status launch_boxes(lt_ctx *ctx, dim3 blocks, const gradient_job &rows, const
     LT_TRY(lt_mma_map_boxes(&job.dv, rows.dv, shape));
     size_t bytes = 2 * lt_mma_layout<D>::MATRIX * sizeof(uint4) + D * sizeof(float) + lt_mma_box_bytes<D>();
     LT_TRY(lt_cuda_allow(both_gradients<D>, bytes));
-    return lt_overlap_launch(ctx, both_gradients<D>, blocks, LT_MMA_THREADS, bytes, job);
+    return lt_mma_launch(ctx, both_gradients<D>, blocks, LT_MMA_THREADS, bytes, job);
 }
 
 template <int D> lt_status launch_rows(lt_ctx *ctx, dim3 blocks, const gradient_job &job) {
     size_t bytes = 2 * lt_mma_layout<D>::MATRIX * sizeof(uint4) + D * sizeof(float);
     LT_TRY(lt_cuda_allow(state_gradients<D>, bytes));
-    return lt_overlap_launch(ctx, state_gradients<D>, blocks, LT_MMA_THREADS, bytes, job);
+    return lt_mma_launch(ctx, state_gradients<D>, blocks, LT_MMA_THREADS, bytes, job);
 }
 
 } // namespace

@@ -1,4 +1,3 @@
-#include "kernels/e4m3.h"
 #include "kernels/glu_depthwise/cpu_tile.h"
 
 #include <omp.h>
@@ -39,11 +38,11 @@ static void gate_row(const float *u, const float *g, int64_t half, int64_t width
     }
 }
 
-static void forward_tile(const lt_glu_depthwise_args *a, lt_glu_shape s, const lt_glu_layout *l, float *all,
+static void forward_tile(const lt_glu_depthwise_args *a, lt_glu_shape s, const lt_glu_layout *l,
                          int64_t frame, int64_t tile, float *scratch) {
     int64_t first = tile * LT_GLU_TILE, count = lt_glu_tile_width(s, tile), channels = 2 * s.half;
     const float *x = (const float *)a->x.data + frame * s.height * s.width * channels + first;
-    float *y = all + frame * s.height * s.width * s.half + first;
+    float *y = (float *)a->y.data + frame * s.height * s.width * s.half + first;
     float *ring[2] = {scratch, scratch + 3 * l->row};
     float *h[2] = {ring[1] + 3 * l->row, ring[1] + 3 * l->row + l->line};
     _Alignas(64) lt_glu_taps taps[2];
@@ -70,14 +69,11 @@ lt_status lt_glu_depthwise_cpu(lt_ctx *ctx, const void *args, void *workspace) {
     const lt_glu_depthwise_args *a = args;
     lt_glu_shape s = lt_glu_shape_of(&a->x);
     lt_glu_layout l = lt_glu_layout_of(s);
-    bool rounded = !lt_is_empty(&a->y_scale);
-    float *scratch = workspace, *y = rounded ? scratch + lt_threads() * thread_floats(&l) : a->y.data;
     if (s.height * s.width == 0) return LT_OK;
 #pragma omp parallel for schedule(static)                                                                    \
     num_threads(lt_threads()) if (lt_numel(&a->x) >= LT_GLU_PARALLEL_FROM)
     for (int64_t item = 0; item < s.frames * l.tiles; item++)
-        forward_tile(a, s, &l, y, item / l.tiles, item % l.tiles,
-                     scratch + omp_get_thread_num() * thread_floats(&l));
-    if (rounded) lt_e4m3_code_rows(y, lt_glu_pixels(s), s.half, a->y.data, a->y_scale.data);
+        forward_tile(a, s, &l, item / l.tiles, item % l.tiles,
+                     (float *)workspace + omp_get_thread_num() * thread_floats(&l));
     return LT_OK;
 }

@@ -31,13 +31,6 @@ template <typename T, int V> __device__ __forceinline__ lt_glu_raw<T, V> *lt_glu
     return reinterpret_cast<lt_glu_raw<T, V> *>(p);
 }
 
-/* PASSING: L2 may give up these bytes before all others. */
-template <bool PASSING, typename T, int V>
-__device__ __forceinline__ void lt_glu_load(lt_glu_raw<T, V> &raw, const T *from) {
-    const lt_glu_raw<T, V> *at = reinterpret_cast<const lt_glu_raw<T, V> *>(from);
-    raw.bits = PASSING ? __ldcs(&at->bits) : at->bits;
-}
-
 /* In bf16 one approximation of the hardware serves: SiLU(x) = (x + x tanh(x / 2)) / 2 with a tanh good to 2^-11. */
 template <typename T> __device__ __forceinline__ float lt_glu_silu(float x);
 template <> __device__ __forceinline__ float lt_glu_silu<float>(float x) { return x * lt_sigmoid(x); }

@@ -3,10 +3,7 @@
  *     h = depthwise3x3(SiLU(x)) + b, zero padding, per frame      (u, g) = halves of h      y = u SiLU(g)
  *
  * SiLU is applied on load; h is recomputed in the backward pass. On CUDA in bf16: x, y and their gradients are bf16; w, b and
- * theirs float32.
- *
- * With y_scale the forward pass leaves y in e4m3 (lt_ctx_e4m3_dtype) with a scale for each pixel, for the product that would round it
- * next (lt_linear_args.x_scale): the bits that lt_linear_forward makes of y. */
+ * theirs float32. */
 #ifndef LT_KERNELS_GLU_DEPTHWISE_H
 #define LT_KERNELS_GLU_DEPTHWISE_H
 
@@ -17,11 +14,10 @@ extern "C" {
 #endif
 
 typedef struct lt_glu_depthwise_args {
-    lt_tensor x;       /* [N, height, width, 2R] contiguous: N frames of tokens, before SiLU */
-    lt_tensor w;       /* [3, 3, 2R]: the published [2R, 1, 3, 3] with channels last */
-    lt_tensor b;       /* [2R] */
-    lt_tensor y;       /* [N, height, width, R] contiguous */
-    lt_tensor y_scale; /* [N, height, width] contiguous, or empty; a sum: y in e4m3; R is a multiple of 16 */
+    lt_tensor x; /* [N, height, width, 2R] contiguous: N frames of tokens, before SiLU */
+    lt_tensor w; /* [3, 3, 2R]: the published [2R, 1, 3, 3] with channels last */
+    lt_tensor b; /* [2R] */
+    lt_tensor y; /* [N, height, width, R] contiguous */
 } lt_glu_depthwise_args;
 lt_status lt_glu_depthwise_forward(lt_ctx *ctx, const lt_glu_depthwise_args *args);
 

@@ -1,4 +1,3 @@
-#include "kernels/e4m3.h"
 #include "kernels/glu_depthwise/shape.h"
 
 #include <math.h>
@@ -28,12 +27,11 @@ static double depthwise(lt_glu_shape s, const double *x, const double *w, const 
 }
 
 lt_status lt_glu_depthwise_naive(lt_ctx *ctx, const void *args, void *workspace) {
-    (void)ctx;
+    (void)ctx, (void)workspace;
     const lt_glu_depthwise_args *a = args;
     lt_glu_shape s = lt_glu_shape_of(&a->x);
     const double *x = a->x.data, *w = a->w.data, *b = a->b.data;
-    bool rounded = !lt_is_empty(&a->y_scale);
-    double *y = rounded ? workspace : a->y.data;
+    double *y = a->y.data;
     for (int64_t n = 0; n < s.frames; n++)
         for (int64_t i = 0; i < s.height; i++)
             for (int64_t j = 0; j < s.width; j++)
@@ -42,7 +40,6 @@ lt_status lt_glu_depthwise_naive(lt_ctx *ctx, const void *args, void *workspace)
                     double g = depthwise(s, x, w, b, n, i, j, s.half + c);
                     y[pixel(s, n, i, j, s.half) + c] = u * silu(g);
                 }
-    if (rounded) lt_e4m3_code_rows_exactly(y, lt_glu_pixels(s), s.half, a->y.data, a->y_scale.data);
     return LT_OK;
 }
 

@@ -17,24 +17,10 @@ static lt_status check_input(const lt_ctx *ctx, const char *op, const lt_tensor 
     return LT_EXPECT_DENSE(op, "b", b, sums, false, channels);
 }
 
-/* y in e4m3 with its scales. `workspace`: where y lies before it is rounded; on CUDA, a part of it at a time. */
-static lt_status expect_rounded(const lt_ctx *ctx, const char *op, const lt_glu_depthwise_args *a,
-                                lt_glu_shape s, size_t *workspace) {
-    size_t size = lt_dtype_size(lt_ctx_dtype(ctx));
-    LT_TRY(LT_EXPECT_DENSE(op, "y_scale", &a->y_scale, lt_ctx_sum_dtype(ctx), false, s.frames, s.height,
-                           s.width));
-    LT_CHECK(s.half % 16 == 0, LT_FAILED, "op %s: y in e4m3 has rows of %lld, expected a multiple of 16", op,
-             (long long)s.half);
-    *workspace += ctx->backend == LT_BACKEND_CUDA ? lt_glu_depthwise_cuda_workspace(s, size)
-                                                  : (size_t)lt_numel(&a->y) * size;
-    return LT_OK;
-}
-
 lt_status lt_glu_depthwise_describe(const lt_ctx *ctx, const void *args, lt_cost *cost) {
     const lt_glu_depthwise_args *a = args;
     const char *op = "glu_depthwise";
-    bool rounded = !lt_is_empty(&a->y_scale);
-    lt_dtype dtype = rounded ? lt_ctx_e4m3_dtype(ctx) : lt_ctx_dtype(ctx);
+    lt_dtype dtype = lt_ctx_dtype(ctx);
     LT_TRY(check_input(ctx, op, &a->x, &a->w, &a->b));
     lt_glu_shape s = lt_glu_shape_of(&a->x);
     LT_TRY(LT_EXPECT_DENSE(op, "y", &a->y, dtype, false, s.frames, s.height, s.width, s.half));
@@ -43,9 +29,7 @@ lt_status lt_glu_depthwise_describe(const lt_ctx *ctx, const void *args, lt_cost
     cost->bytes = (double)(lt_nbytes(&a->x) + lt_nbytes(&a->w) + lt_nbytes(&a->b) + lt_nbytes(&a->y));
     bool cpu = ctx->backend != LT_BACKEND_NAIVE && ctx->backend != LT_BACKEND_CUDA;
     cost->workspace = cpu ? lt_glu_depthwise_cpu_workspace(s) : 0;
-    if (!rounded) return LT_OK;
-    cost->bytes += (double)lt_nbytes(&a->y_scale);
-    return expect_rounded(ctx, op, a, s, &cost->workspace);
+    return LT_OK;
 }
 
 lt_status lt_glu_depthwise_backward_describe(const lt_ctx *ctx, const void *args, lt_cost *cost) {

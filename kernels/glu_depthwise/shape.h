@@ -12,8 +12,6 @@ static inline lt_glu_shape lt_glu_shape_of(const lt_tensor *x) {
     return (lt_glu_shape){x->shape[0], x->shape[1], x->shape[2], x->shape[3] / 2};
 }
 
-static inline int64_t lt_glu_pixels(lt_glu_shape s) { return s.frames * s.height * s.width; }
-
 /* Scratch bytes of the fast CPU version (cpu.c), which knows its own layout. */
 size_t lt_glu_depthwise_cpu_workspace(lt_glu_shape s);
 size_t lt_glu_depthwise_backward_cpu_workspace(lt_glu_shape s);

@@ -1,6 +1,5 @@
 #include "kernels/check.h"
-#include "kernels/glu_depthwise/cuda_cut.h"
-#include "kernels/testing_device.h"
+#include "kernels/glu_depthwise/glu_depthwise.h"
 #include "tests/harness.h"
 
 typedef struct size {
@@ -36,63 +35,6 @@ static void forward_agrees_at_ragged_sizes(void) {
         }
         CHECK_OK(lt_check_end(&c));
     }
-}
-
-/* y in e4m3 is what rounding makes of y in the dtype of activations. A pixel far above the others in one channel, where there is more
- * than one. */
-static void forward_in_e4m3(size s) {
-    lt_check c;
-    for (lt_check_begin(&c, (uint64_t)(s.width + s.half)), c.bf16 = true; lt_check_next(&c);) {
-        lt_glu_depthwise_args f = {0}, g;
-        make_input(&c, s, &f.x, &f.w, &f.b);
-        if (lt_numel(&f.x) > 2 * s.half) lt_check_set(&f.x, 2 * s.half + 5, 1e3);
-        g = f;
-        f.y = LT_OUT(&c, s.frames, s.height, s.width, s.half);
-        g.y = LT_OUT_E4M3(&c, s.frames, s.height, s.width, s.half);
-        g.y_scale = LT_OUT_SUM(&c, s.frames, s.height, s.width);
-        LT_CHECK_RUN(&c, lt_glu_depthwise_forward(&c.ctx, &f));
-        LT_CHECK_RUN(&c, lt_glu_depthwise_forward(&c.ctx, &g));
-        if (!c.skipped) CHECK(lt_check_coded(&f.y, &g.y, &g.y_scale));
-    }
-    CHECK_OK(lt_check_end(&c));
-}
-
-static void y_in_e4m3_has_the_bits_of_rounding_it(void) {
-    static const size some[] = {{1, 1, 1, 16},  {3, 9, 1, 32},   {1, 1, 11, 48},  {5, 7, 9, 112},
-                                {2, 8, 5, 128}, {2, 30, 52, 64}, {1, 3, 2, 4112}, {1, 2, 3, 8336},
-                                {0, 5, 6, 16},  {2, 0, 6, 16}};
-    for (size_t i = 0; i < sizeof some / sizeof *some; i++) forward_in_e4m3(some[i]);
-}
-
-/* On a GPU y passes through the workspace in parts: several frames, one, bands of rows, of frames of either shape. */
-static void parts_of_y_in_e4m3_make_the_whole(void) {
-    static const size some[] = {{3, 13, 20, 4112}, {1, 46, 81, 1712}, {1, 81, 46, 896}};
-    if (strcmp(test_device(), "cpu") == 0) {
-        printf("no GPU: skipped\n");
-        return;
-    }
-    for (size_t i = 0; i < sizeof some / sizeof *some; i++) forward_in_e4m3(some[i]);
-}
-
-/* Every pixel lies in one part, and all parts fit into the workspace. */
-static void parts_cover_every_row_once(void) {
-    static const size some[] = {{21, 30, 52, 6720}, {21, 52, 30, 6720}, {11, 45, 80, 6720}, {7, 13, 20, 4112},
-                                {3, 1, 1, 1 << 24}, {40, 3, 2, 16},     {1, 1, 1, 16},      {0, 4, 4, 16}};
-    for (size_t i = 0; i < sizeof some / sizeof *some; i++)
-        for (size_t element = 2; element <= 4; element += 2) {
-            lt_glu_shape s = {some[i].frames, some[i].height, some[i].width, some[i].half};
-            lt_glu_parts parts = lt_glu_parts_of(s, element);
-            int64_t next = 0; /* frame and row */
-            for (int64_t k = 0; k < parts.count; k++) {
-                lt_glu_part p = lt_glu_part_at(s, &parts, k);
-                CHECK(p.frame * s.height + p.row == next && (p.frames == 1 || p.rows == s.height));
-                CHECK(p.frames * p.rows > 0 && p.frames * p.rows * s.width * s.half <= parts.elements);
-                next += p.frames > 1 ? p.frames * s.height : p.rows;
-            }
-            CHECK(next == s.frames * s.height);
-            CHECK(lt_glu_depthwise_cuda_workspace(s, element) <=
-                  (some[i].half > 1 << 20 ? 1 << 30 : 3 * LT_GLU_CUDA_PART_BYTES));
-        }
 }
 
 /* `parts`: bit 0 dx, bit 1 dw and db. */
@@ -220,8 +162,6 @@ static void misfits_are_named(void) {
         CHECK_FAILS(lt_glu_depthwise_forward(&c.ctx, &bad), LT_FAILED, "operand y");
         bad = f, bad.x = lt_slice(LT_IN(&c, 1, 2, 3, 16), 3, 0, 8);
         CHECK_FAILS(lt_glu_depthwise_forward(&c.ctx, &bad), LT_FAILED, "operand x");
-        bad = f, bad.y_scale = LT_INOUT_SUM(&c, 1, 2, 3), bad.y.dtype = lt_ctx_e4m3_dtype(&c.ctx);
-        CHECK_FAILS(lt_glu_depthwise_forward(&c.ctx, &bad), LT_FAILED, "multiple of 16");
         lt_glu_depthwise_backward_args b = {
             .x = f.x, .w = f.w, .b = f.b, .dy = f.y, .dw = LT_INOUT_SUM(&c, 3, 3, 8)};
         CHECK_FAILS(lt_glu_depthwise_backward(&c.ctx, &b), LT_FAILED, "both or neither");
@@ -249,32 +189,8 @@ static void cost_scales_with_frames_but_scratch_does_not(void) {
     CHECK(cost[1].workspace == cost[0].workspace && cost[0].workspace > 0);
 }
 
-/* As the planner sees it, at the sizes of 2B in 480p. */
-static void scratch_of_y_in_e4m3_on_a_gpu_is_two_parts(void) {
-    float nothing;
-    lt_ctx ctx = {.backend = LT_BACKEND_CUDA, .dtype = LT_BF16};
-    lt_cost plain[2] = {0}, coded[2] = {0};
-    for (int64_t i = 0; i < 2; i++) {
-        int64_t frames = i ? 21 : 6, pixels = frames * 30 * 52;
-        lt_glu_depthwise_args f = {.x = LT_VIEW(&nothing, LT_BF16, frames, 30, 52, 13440),
-                                   .w = LT_VIEW(&nothing, LT_F32, 3, 3, 13440),
-                                   .b = LT_VIEW(&nothing, LT_F32, 13440),
-                                   .y = LT_VIEW(&nothing, LT_BF16, frames, 30, 52, 6720)};
-        CHECK_OK(lt_op_at(LT_OP_GLU_DEPTHWISE)->describe(&ctx, &f, &plain[i]));
-        f.y.dtype = LT_E4M3, f.y_scale = LT_VIEW(&nothing, LT_F32, frames, 30, 52);
-        CHECK_OK(lt_op_at(LT_OP_GLU_DEPTHWISE)->describe(&ctx, &f, &coded[i]));
-        CHECK(plain[i].bytes - coded[i].bytes == (double)(pixels * (6720 - 4)));
-        CHECK(coded[i].flops == plain[i].flops && plain[i].workspace == 0);
-    }
-    CHECK(coded[0].workspace == coded[1].workspace && coded[0].workspace > LT_GLU_CUDA_PART_BYTES);
-    CHECK(coded[0].workspace <= 2 * LT_GLU_CUDA_PART_BYTES + 2 * 4 * 52 * 6720 * 2); /* whole tiles */
-}
-
 int main(int argc, char **argv) {
     RUN(forward_agrees_at_ragged_sizes);
-    RUN(y_in_e4m3_has_the_bits_of_rounding_it);
-    RUN(parts_of_y_in_e4m3_make_the_whole);
-    RUN(parts_cover_every_row_once);
     RUN(backward_agrees_at_ragged_sizes);
     RUN(backward_adds_to_what_gradients_hold);
     RUN(backward_computes_only_what_is_asked);
@@ -283,7 +199,6 @@ int main(int argc, char **argv) {
     RUN(taps_read_the_published_neighbours);
     RUN(far_inputs_saturate_without_nan);
     RUN(cost_scales_with_frames_but_scratch_does_not);
-    RUN(scratch_of_y_in_e4m3_on_a_gpu_is_two_parts);
     RUN(misfits_are_named);
     return test_end();
 }

@@ -3,7 +3,7 @@
 # The reading of the cache is learned first where it is easiest: at high times, on few tokens, in clips in which every
 # second block shows a scene that was seen before (docs/status.md says what happens otherwise).
 #
-#   ./scripts/train_tiny.sh [OUT]     default: runs/tiny; about ten minutes on one H100, then as many on the CPU; 13 GB of data
+#   ./scripts/train_tiny.sh [OUT]     default: runs/tiny; about ten minutes on one H100; 13 GB of data
 #   LT_DEVICE=cuda LT_BUILD=build-cuda LT_THREADS=12 ./scripts/train_tiny.sh
 #
 # It goes on where it was interrupted.
@@ -43,6 +43,6 @@ wait $blocks
 train blocks blocks grid
 wait $streams
 train shipped streams blocks
-LT_DEVICE=cpu train shipped-scorer streams shipped # thousands of small kernels: no slower there
+train shipped-scorer streams shipped
 "$longtake" evaluate --run "$out/shipped-scorer" --data "$out/streams.h5" --device "${LT_DEVICE:-cuda}" --clips 64 --blocks 6 \
     --policy none --policy keep-all --policy window --policy window:read=content --policy learned:read=content --budget 3

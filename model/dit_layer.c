@@ -276,13 +276,21 @@ static lt_status mix_frames(lt_tape *tape, const lt_dit_step *step, lt_var *h, l
     return lt_ag_linear(tape, x, step->pass->dit->layers[step->layer].project_w, NULL, out);
 }
 
+/* As many frames as LT_DIT_WIDE_BYTES allow. Scales of their pixels begin at multiples of 16 bytes where that can be had: products
+ * that cannot read them as they lie are slow. */
+static int64_t frames_at_once(const lt_dit *dit, const lt_var *h, int64_t wide, lt_dtype dtype) {
+    int64_t pixels = h->value.shape[1], step = pixels % 4 == 0 ? 1 : pixels % 2 == 0 ? 2 : 4;
+    int64_t most = dit->wide_bytes / (pixels * wide * (int64_t)lt_dtype_size(dtype));
+    if (most < 1) return 1;
+    return lt_is_empty(&h->scale) || most < step ? most : most - most % step;
+}
+
 /* Without recording, a few frames at a time: what is wide exists for them alone. Frames do not depend on each other here. */
 static lt_status mix_in_groups(lt_tape *tape, const lt_dit_step *step, lt_var *h, lt_var **out) {
     const lt_dit_layer *l = &step->pass->dit->layers[step->layer];
-    int64_t frames = h->value.shape[0], row = h->value.shape[1] * l->expand_w->value.shape[0];
     lt_dtype dtype = lt_ctx_dtype(tape->ctx);
-    int64_t most = step->pass->dit->wide_bytes / (row * (int64_t)lt_dtype_size(dtype));
-    if (most < 1) most = 1;
+    int64_t frames = h->value.shape[0];
+    int64_t most = frames_at_once(step->pass->dit, h, l->expand_w->value.shape[0], dtype);
     LT_TRY(lt_tape_new(tape, dtype, false, out, 3, h->value.shape));
     for (int64_t at = 0; at < frames; at += most) {
         int64_t count = at + most < frames ? most : frames - at;

@@ -11,7 +11,7 @@
  *
  * Where nothing looks back at q and k, state and output apply the norms too, as they load, in float32: k_gain and k_scale, q_gain
  * below. They are the norm's weights per head and channel, and the factor of each token (lt_rms_scale_forward), which all its heads
- * share. q has no such factor: o and r stay as they are when a token's q is multiplied by a positive number.
+ * share; all are finite. q has no such factor: o and r stay as they are when a token's q is multiplied by a positive number.
  *
  * q, k, v, o and their gradients are activations (lt_ctx_dtype); S, z, r, weights, dots and their gradients are sums
  * (lt_ctx_sum_dtype: float32 on CUDA whatever the precision of q, k, v). On CUDA heads have at most 256 channels.

@@ -132,7 +132,6 @@ static void gated_residual_equals_naive(void) {
     gated_residual_both_ways(2, 0, 16, true, false);
 }
 
-/* As in the residual stream, and at addresses that allow no wide access. */
 /* `at`: elements past 16 bytes where rows of the gate begin. */
 static void gated_residual_in_e4m3(int groups, int rows, int channels, int at) {
     lt_check c;
@@ -160,6 +159,7 @@ static void gated_residual_gives_codes_besides(void) {
     gated_residual_in_e4m3(2, 0, 16, 0);
 }
 
+/* As in the residual stream, and at addresses that allow no wide access. */
 static void gated_residual_works_in_place_and_on_views(void) {
     lt_check c;
     for (lt_check_begin(&c, 12), c.bf16 = true; lt_check_next(&c);) {

@@ -59,7 +59,8 @@ typedef struct lt_rms_norm_args {
 lt_status lt_rms_norm_forward(lt_ctx *ctx, const lt_rms_norm_args *args);
 
 /* scale = 1 / sqrt(mean(x^2) + eps): what RMS norm multiplies each row by, for ops that multiply as they load (attention), so that
- * nothing is written of the size of x. The bits are those within lt_rms_norm_forward. */
+ * nothing is written of the size of x. On the CPU the bits are those within lt_rms_norm_forward; on a GPU its sum may have another
+ * order. */
 typedef struct lt_rms_scale_args {
     lt_tensor x;     /* [..., C], rows may be strided */
     lt_tensor scale; /* [...] contiguous: a sum, as weights are */

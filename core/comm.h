@@ -47,7 +47,7 @@ lt_status lt_comm_agree(lt_comm *comm, lt_status mine);
 lt_status lt_comm_barrier(lt_comm *comm);
 /* The net under lt_comm_agree, for a rank that leaves its work with `status`. Where the ranks have not agreed on that failure, the
  * others may wait for this one in a collective: the message is logged and the job ends with the exit code `status`; this does not
- * return then. Call it before anything that waits for the device or for other ranks. Does nothing after LT_OK, after a failure that
+ * return then. Call it before anything that waits for other ranks, or for the device's sums. Does nothing after LT_OK, after a failure that
  * all ranks know, and without other ranks (or a `comm`). */
 void lt_comm_end_alone(lt_comm *comm, lt_status status);
 

@@ -34,9 +34,12 @@ static lt_status make(lt_device *device, cudaGraph_t noted, lt_graph **graph) {
 
 lt_status lt_cuda_graph_end(lt_device *device, lt_stream *stream, lt_graph **graph) {
     cudaGraph_t noted = NULL;
-    LT_TRY(check(cudaStreamEndCapture((cudaStream_t)stream, &noted), "end of noting"));
-    lt_status status = graph ? make(device, noted, graph) : LT_OK;
-    (void)cudaGraphDestroy(noted);
+    cudaError_t error = cudaStreamEndCapture((cudaStream_t)stream, &noted);
+    lt_status status = LT_OK;
+    if (!graph) (void)cudaGetLastError(); /* what went wrong before has its message already */
+    else status = check(error, "end of noting");
+    if (graph && status == LT_OK) status = make(device, noted, graph);
+    if (noted) (void)cudaGraphDestroy(noted);
     return status;
 }
 

@@ -96,7 +96,7 @@ typedef struct lt_dit_keep {
 typedef struct lt_dit_replay {
     bool ready, failed; /* failed: the driver refused; no further attempts are made */
     lt_graph *graph;
-    size_t mark;        /* of the step arena when it was noted */
+    size_t mark, far;   /* of the step arena when it was noted */
     lt_tensor velocity; /* where it leaves its result */
 } lt_dit_replay;
 void lt_dit_replay_free(lt_dit_replay *replay, lt_device *device);

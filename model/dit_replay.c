@@ -24,6 +24,7 @@ static lt_status note(lt_tape *tape, lt_dit_pass *p, lt_var **velocity) {
     const lt_device_ops *ops = ctx->device->ops;
     lt_dit_replay *r = p->in.replay;
     r->mark = lt_arena_mark(tape->step);
+    r->far = tape->step->far;
     LT_TRY(ops->graph_begin(ctx->device, ctx->stream));
     lt_status status = lt_dit_body(tape, p, velocity);
     lt_status ended = ops->graph_end(ctx->device, ctx->stream, status == LT_OK ? &r->graph : NULL);
@@ -42,6 +43,8 @@ static lt_status give_up(lt_tape *tape, lt_dit_pass *p, lt_var **velocity) {
     r->ready = false;
     tape->ctx->sticky = LT_OK;
     lt_arena_release(tape->step, r->mark);
+    LT_TRY(lt_arena_set_far(tape->step, r->far));
+    lt_dit_small(tape);
     return lt_dit_body(tape, p, velocity);
 }
 

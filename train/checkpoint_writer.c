@@ -161,7 +161,7 @@ static lt_status copy(lt_checkpoint_writer *w, lt_stream *stream) {
 
 lt_status lt_checkpoint_writer_begin(lt_checkpoint_writer *w, const lt_checkpoint *checkpoint,
                                      lt_stream *stream) {
-    if (!w->twin) return lt_checkpoint_write(checkpoint);
+    if (!w || !w->twin) return lt_checkpoint_write(checkpoint);
     LT_TRY(lt_checkpoint_writer_step(w));
     if (w->phase == WRITING)
         lt_debug("step %" PRId64 ": its checkpoint waits until that of step %" PRId64 " is written",

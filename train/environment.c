@@ -79,8 +79,13 @@ static void add_dataset(cJSON *root, const lt_dataset *set) {
     cJSON_AddNumberToObject(data, "frames", (double)lt_dataset_frame_count(set));
 }
 
+/* null: it started from nothing. */
 static void add_init(cJSON *root, const lt_start *init) {
     char hash[32];
+    if (!init || !*init->folder) {
+        cJSON_AddNullToObject(root, "init");
+        return;
+    }
     cJSON *record = cJSON_AddObjectToObject(root, "init");
     snprintf(hash, sizeof hash, "%016" PRIx64, init->hash);
     cJSON_AddStringToObject(record, "folder", init->folder);
@@ -102,7 +107,7 @@ lt_status lt_environment_write(const char *path, const lt_device *device, const 
     add_build(root);
     add_machine(root, device, comm);
     add_dataset(root, set);
-    if (init && *init->folder) add_init(root, init);
+    add_init(root, init);
     if (recompute) cJSON_AddStringToObject(root, "recompute", recompute);
     FILE *memory = open_memstream(&text, &size);
     if (memory) {

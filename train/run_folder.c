@@ -40,8 +40,8 @@ lt_status lt_run_folder_check(const lt_run_options *o) {
 
 /* What a run writes; nothing else in the folder is touched. */
 static lt_status remove_old(const char *out) {
-    static const char *const names[] = {"checkpoints", "samples",          "metrics.jsonl", "log.txt",
-                                        "config.json", "environment.json", LT_CHOICES_NAME};
+    static const char *const names[] = {"checkpoints", "samples",     "metrics.jsonl",
+                                        "log.txt",     "config.json", LT_CHOICES_NAME};
     char path[LT_PATH_MAX], **files;
     int count;
     if (!lt_path_exists(out)) return LT_OK;
@@ -57,7 +57,10 @@ static lt_status remove_old(const char *out) {
         if (status == LT_OK) status = lt_remove_tree(path);
     }
     lt_list_free(files, count);
-    return status;
+    LT_TRY(status);
+    LT_TRY(lt_path_join(path, out,
+                        "environment.json")); /* last: until it is gone, --force takes the folder again */
+    return lt_remove_tree(path);
 }
 
 static void to_log(lt_log_level level, const char *line, void *user) {

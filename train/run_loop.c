@@ -52,6 +52,12 @@ static void show(training *run, const lt_step_result *r) {
     run->shown_step = r->step;
 }
 
+/* A rank that fails alone ends the job, and with it what this one has not written yet: with others, files do not wait. */
+static lt_status go_on_writing(training *run) {
+    bool alone = !run->options.comm || lt_comm_size(run->options.comm) == 1;
+    return alone ? lt_checkpoint_writer_step(run->writer) : lt_checkpoint_writer_finish(run->writer);
+}
+
 static lt_status one_step(training *run) {
     lt_step_result r;
     double start = lt_seconds();
@@ -65,7 +71,7 @@ static lt_status one_step(training *run) {
         status = write_step(run, &r, seconds);
         if (!r.finite) lt_warn("step %" PRId64 ": the gradient is not finite; nothing was updated", r.step);
         show(run, &r);
-        if (status == LT_OK) status = lt_checkpoint_writer_step(run->writer);
+        if (status == LT_OK) status = go_on_writing(run);
     }
     if (status == LT_OK && run->state.bad_steps >= run->config.max_bad_steps)
         status = lt_fail(LT_FAILED,

@@ -88,7 +88,8 @@ lt_status lt_start_read(const char *path, lt_start *out) {
     free(text);
     LT_TRY(status);
     const cJSON *record = cJSON_GetObjectItemCaseSensitive(root, "init");
-    if (record && !cJSON_IsNull(record)) status = read_record(record, path, out);
+    if (!record) status = lt_fail(LT_INPUT, "%s: \"init\" is missing", path);
+    else if (!cJSON_IsNull(record)) status = read_record(record, path, out);
     cJSON_Delete(root);
     return status;
 }

@@ -369,6 +369,9 @@ lt_status lt_trainer_step(lt_trainer *t, lt_step_result *out) {
     LT_TRY(lt_optimizer_norm(&t->optimizer, t->session, c->clip_norm, &out->grad_norm, &out->finite));
     out->finite = out->finite && isfinite(out->loss);
     if (out->finite) LT_TRY(update(t, out->lr, out->step));
+    if (t->rollout)
+        LT_TRY(lt_device_synchronize(t->session->ctx.device,
+                                     t->session->ctx.stream)); /* it reads them on its own stream */
     out->tokens = lt_trainer_tokens(t);
     t->done++;
     return LT_OK;

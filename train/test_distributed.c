@@ -101,13 +101,19 @@ static int be_a_rank(void) {
 
 /* ---- a rank that fails ------------------------------------------------------------------------------------------- */
 
-/* Rank 1 lacks memory in the backward pass of the second step; all ranks get its status. */
-static lt_status lack_memory(test_bench *b, lt_comm *comm) {
+/* The step before: a failure here is not the one that is expected. */
+static lt_status first_step(test_bench *b, lt_comm *comm) {
     static const char *const overrides[] = {"train.batch=4", NULL};
     lt_step_result r;
     LT_TRY(open_own(comm, &b->device));
     LT_TRY(test_open_on(b, b->device->ops->backend, overrides, comm));
-    LT_TRY(lt_trainer_step(b->trainer, &r));
+    return lt_trainer_step(b->trainer, &r);
+}
+
+/* Rank 1 lacks memory in the backward pass of the second step; all ranks get its status. */
+static lt_status lack_memory(test_bench *b, lt_comm *comm) {
+    lt_step_result r;
+    if (first_step(b, comm) != LT_OK) return lt_fail(LT_INPUT, "before the memory goes: %s", lt_error());
     lt_arena *step = &lt_trainer_session(b->trainer)->step;
     size_t whole = step->capacity;
     if (lt_comm_rank(comm) == 1) step->capacity = step->peak - step->peak / 8;
@@ -131,7 +137,8 @@ static int be_a_rank_that_fails(bool alone) {
     lt_comm *comm;
     test_bench b = {0};
     lt_status status = join(&comm);
-    if (status == LT_OK) status = alone ? fail_alone(comm) : lack_memory(&b, comm);
+    if (status != LT_OK) status = lt_fail(LT_INPUT, "the ranks did not meet: %s", lt_error());
+    else status = alone ? fail_alone(comm) : lack_memory(&b, comm);
     if (status != LT_OK) fprintf(stderr, "rank: %s\n", lt_error());
     test_close(&b);
     lt_comm_close(comm);

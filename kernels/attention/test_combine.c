@@ -391,10 +391,11 @@ static void dots_agree_with_the_reference(void) {
         while (lt_check_next(&c)) {
             lt_tensor A[LENGTHS * REPEATS], B[LENGTHS * REPEATS];
             int count = LENGTHS * repeats;
-            for (int i = 0; i < count; i++) {
-                A[i] = i < LENGTHS ? LT_IN_SUM(&c, 3, lengths[i]) : A[i - LENGTHS];
-                B[i] = i < LENGTHS ? LT_IN_SUM(&c, 3, lengths[i]) : B[i - LENGTHS];
+            for (int i = 0; i < LENGTHS; i++) {
+                A[i] = LT_IN_SUM(&c, 3, lengths[i]);
+                B[i] = LT_IN_SUM(&c, 3, lengths[i]);
             }
+            for (int i = LENGTHS; i < count; i++) A[i] = A[i - LENGTHS], B[i] = B[i - LENGTHS];
             lt_attn_dots_args d = {.count = count, .A = A, .B = B, .out = LT_OUT_SUM(&c, count, 3)};
             LT_CHECK_RUN(&c, lt_attn_dots(&c.ctx, &d));
         }

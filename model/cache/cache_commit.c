@@ -190,10 +190,10 @@ static lt_status decide_one(lt_cache *cache, lt_tape *tape, const lt_commit *com
 static lt_status commit_all(lt_cache *cache, lt_tape *tape, int count, const lt_commit *commits,
                             lt_products *products) {
     commit_asked *a = lt_tape_saved(tape, (size_t)count * sizeof *a);
-    lt_list_place *places = lt_tape_saved(tape, 2 * (size_t)count * sizeof *places),
-                  *evicted = places + count;
+    lt_list_place *places = lt_tape_saved(tape, 2 * (size_t)count * sizeof *places), *evicted;
     int going = 0;
     if (!a || !places) return LT_FAILED;
+    evicted = places + count;
     for (int i = 0; i < count; i++) LT_TRY(admit_one(cache, tape, &commits[i], products, &a[i]));
     LT_TRY(lt_products_run(products, tape));
     for (int i = 0; i < count; i++) {

@@ -406,17 +406,37 @@ bool is_large(const lt_blas_product &p) {
     return 2.0 * (double)p.m * (double)p.n * (double)p.k * (double)p.batch >= 1e10;
 }
 
+/* Whether the library runs the product so, within the scratch that there is. */
+bool is_allowed(const lt_ctx *ctx, plan *q, const lt_blas_product &p, const cublasLtMatmulAlgo_t &algorithm) {
+    cublasLtMatmulHeuristicResult_t result;
+    return cublasLtMatmulAlgoCheck((cublasLtHandle_t)lt_cuda_blas(ctx->device), &q->product, &q->b, &q->a,
+                                   &q->c, &q->d, &algorithm, &result) == CUBLAS_STATUS_SUCCESS &&
+           result.workspaceSize <= lt_blas_scratch(p.m, p.n, p.k, p.batch);
+}
+
 /* An algorithm chosen earlier, if the library has it for this product. */
 bool take(const lt_ctx *ctx, plan *q, const lt_blas_product &p, const lt_choice *before) {
     cublasLtMatmulAlgo_t algorithm;
-    cublasLtMatmulHeuristicResult_t result;
     if (!before) return false;
     memcpy(&algorithm, before->algorithm, sizeof algorithm);
-    bool ok = cublasLtMatmulAlgoCheck((cublasLtHandle_t)lt_cuda_blas(ctx->device), &q->product, &q->b, &q->a,
-                                      &q->c, &q->d, &algorithm, &result) == CUBLAS_STATUS_SUCCESS &&
-              result.workspaceSize <= lt_blas_scratch(p.m, p.n, p.k, p.batch);
-    if (ok) q->algorithm = algorithm;
-    return ok;
+    if (!is_allowed(ctx, q, p, algorithm)) return false;
+    q->algorithm = algorithm;
+    return true;
+}
+
+/* Where each row has a scale the library proposes a single algorithm, yet runs some of those that it proposes for one scale a
+ * matrix: they join the `ways` in `found`. */
+int propose_more(const lt_ctx *ctx, plan *q, const lt_blas_product &p, const lt_blas_matrix &c, int ways,
+                 cublasLtMatmulHeuristicResult_t (&found)[LT_FASTEST_MOST]) {
+    const int32_t one_scale = CUBLASLT_MATMUL_MATRIX_SCALE_SCALAR_32F;
+    plan other = *q;
+    if (!set(&other, CUBLASLT_MATMUL_DESC_A_SCALE_MODE, one_scale) ||
+        !set(&other, CUBLASLT_MATMUL_DESC_B_SCALE_MODE, one_scale))
+        return ways;
+    int first = ways, more = propose(ctx, &other, p, c, LT_FASTEST_MOST - ways, found + first);
+    for (int i = first; i < first + more; i++)
+        if (is_allowed(ctx, q, p, found[i].algo)) found[ways++] = found[i];
+    return ways;
 }
 
 /* The choice of a product that was measured and differs only in whether it adds, or also in the number of rows. */
@@ -472,6 +492,7 @@ lt_status measure(trial *t, lt_choice *choice) {
     double took[MOST];
     int best = 0, ways = propose(t->ctx, t->q, t->p, t->c, MOST, t->found);
     if (ways == 0) return LT_OK;
+    if (t->p.a.scale && ways < MOST) ways = propose_more(t->ctx, t->q, t->p, t->c, ways, t->found);
     if (ways > 1) LT_TRY(lt_cuda_fastest(t->ctx, ways, run_trial, t, took));
     for (int i = 1; i < ways; i++)
         if (took[i] < took[best]) best = i;

@@ -30,7 +30,7 @@ static void a_limit_is_met_by_fewer_frames_at_once(void) {
     lt_memory whole, fitted;
     CHECK_OK(lt_memory_fit_streaming(shadow.model, &options, 0, &whole));
     CHECK(shadow.model->dit.wide_bytes == LT_DIT_WIDE_BYTES);
-    int64_t limit = lt_memory_peak(&whole) - ((int64_t)64 << 20);
+    int64_t limit = lt_memory_peak(&whole) - ((int64_t)16 << 20);
     CHECK_OK(lt_memory_fit_streaming(shadow.model, &options, limit, &fitted));
     CHECK(lt_memory_peak(&fitted) <= limit && shadow.model->dit.wide_bytes < LT_DIT_WIDE_BYTES);
     CHECK(fitted.bytes[LT_MEMORY_WEIGHTS] == whole.bytes[LT_MEMORY_WEIGHTS]);

@@ -56,7 +56,7 @@ typedef struct lt_dit {
         wide_bytes; /* where nothing is recorded: most of a Mix-FFN's expansion at once, at least a frame; set by declaring to
                          * LT_DIT_WIDE_BYTES, from where on larger groups make products no faster */
 } lt_dit;
-enum { LT_DIT_WIDE_BYTES = 256 << 20 };
+enum { LT_DIT_WIDE_BYTES = 288 << 20 };
 
 /* Checks the configuration (LT_USAGE names the field) and declares all parameters in `params`, which keeps them. */
 lt_status lt_dit_declare(lt_dit *dit, const lt_dit_config *config, lt_params *params);

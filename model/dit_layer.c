@@ -276,13 +276,16 @@ static lt_status mix_frames(lt_tape *tape, const lt_dit_step *step, lt_var *h, l
     return lt_ag_linear(tape, x, step->pass->dit->layers[step->layer].project_w, NULL, out);
 }
 
-/* As many frames as LT_DIT_WIDE_BYTES allow. Scales of their pixels begin at multiples of 16 bytes where that can be had: products
- * that cannot read them as they lie are slow. */
+/* As many frames as LT_DIT_WIDE_BYTES allow, in groups of one size as near as can be: small ones are slow. Scales of their pixels begin
+ * at multiples of 16 bytes where that can be had: products that cannot read them as they lie are slow too. */
 static int64_t frames_at_once(const lt_dit *dit, const lt_var *h, int64_t wide, lt_dtype dtype) {
-    int64_t pixels = h->value.shape[1], step = pixels % 4 == 0 ? 1 : pixels % 2 == 0 ? 2 : 4;
+    int64_t frames = h->value.shape[0], pixels = h->value.shape[1];
     int64_t most = dit->wide_bytes / (pixels * wide * (int64_t)lt_dtype_size(dtype));
     if (most < 1) return 1;
-    return lt_is_empty(&h->scale) || most < step ? most : most - most % step;
+    int64_t groups = (frames + most - 1) / most, even = (frames + groups - 1) / groups;
+    int64_t step = lt_is_empty(&h->scale) || pixels % 4 == 0 ? 1 : pixels % 2 == 0 ? 2 : 4;
+    int64_t stepped = (even + step - 1) / step * step;
+    return stepped <= most ? stepped : most < step ? most : most - most % step;
 }
 
 /* Without recording, a few frames at a time: what is wide exists for them alone. Frames do not depend on each other here. */

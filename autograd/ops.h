@@ -85,7 +85,7 @@ lt_status lt_ag_cross_attention(lt_tape *tape, lt_var *q, lt_tensor q_scale, lt_
 /* x [N, height, width, 2R], w [3, 3, 2R], b [2R] -> [N, height, width, R]. */
 lt_status lt_ag_glu_depthwise(lt_tape *tape, lt_var *x, lt_var *w, lt_var *b, lt_var **out);
 
-/* x [G, F, P, C], tail [G, P, C] or NULL, w [3, C, C] -> [G, F, P, C]. */
+/* x [G, F, P, C], tail [G, P, C] or NULL, w [3, C, C] -> [G, F, P, C]; where w is e4m3, for inference, in the memory of x. */
 lt_status lt_ag_temporal_conv(lt_tape *tape, lt_var *x, lt_var *tail, lt_var *w, lt_var **out);
 
 /* What the temporal convolution reads left of each block's first frame. h [G, F, P, C] with groups ordered (block, stream,

@@ -51,7 +51,9 @@ static lt_status temporal_backward(lt_tape *tape, void *memory) {
 lt_status lt_ag_temporal_conv(lt_tape *tape, lt_var *x, lt_var *tail, lt_var *w, lt_var **out) {
     lt_var *inputs[] = {x, tail, w};
     bool wants = lt_tape_wants(tape, 3, inputs);
-    LT_TRY(lt_tape_new(tape, x->value.dtype, wants, out, x->value.ndim, x->value.shape));
+    if (lt_is_empty(&w->scale))
+        LT_TRY(lt_tape_new(tape, x->value.dtype, wants, out, x->value.ndim, x->value.shape));
+    else LT_TRY(lt_tape_var(tape, x->value, false, out));
     lt_temporal_conv_args args = {.x = x->value, .w = w->value, .y = (*out)->value, .scale = w->scale};
     if (tail) args.tail = tail->value;
     LT_TRY(LT_TAPE_RUN(tape, TEMPORAL_CONV, args));

@@ -44,17 +44,17 @@ static void forward_agrees_with_and_without_tail(void) {
 }
 
 /* w in e4m3: products read rounded rows, the sum begins with x itself. */
-static lt_status e4m3_agrees(size s, bool tail, uint64_t seed) {
+static lt_status e4m3_agrees(size s, bool tail, bool in_place, uint64_t seed) {
     lt_check c;
     lt_check_begin(&c, seed);
     for (c.threads_may_differ = c.bf16 = true; lt_check_next(&c);) {
         c.bf16_bound = LT_TOL_E4M3;
-        lt_temporal_conv_args f = {.x = video(&c, LT_CHECK_INPUT, s)};
+        lt_temporal_conv_args f = {.x = video(&c, in_place ? LT_CHECK_BOTH : LT_CHECK_INPUT, s)};
         if (tail) f.tail = frame_each(&c, LT_CHECK_INPUT, s);
         f.w = LT_IN_E4M3(&c, 3, s.channels, s.channels);
         f.scale = LT_IN_SUM(&c, 3 * s.channels);
         lt_check_affine(&f.scale, 1e-3, 0);
-        f.y = video(&c, LT_CHECK_OUTPUT, s);
+        f.y = in_place ? f.x : video(&c, LT_CHECK_OUTPUT, s);
         LT_CHECK_RUN(&c, lt_temporal_conv_forward(&c.ctx, &f));
     }
     return lt_check_end(&c);
@@ -64,8 +64,10 @@ static void e4m3_agrees_with_and_without_tail(void) {
     static const size whole[] = {{1, 1, 1, 16},   {1, 1, 63, 32}, {2, 4, 64, 128}, {3, 2, 5, 848},
                                  {3, 3, 12, 256}, {2, 5, 9, 1120} /* scales at odd addresses */};
     for (int i = 0; i < 6; i++) {
-        CHECK_OK(e4m3_agrees(whole[i], false, 110 + (uint64_t)i));
-        CHECK_OK(e4m3_agrees(whole[i], true, 120 + (uint64_t)i));
+        for (int in_place = 0; in_place < 2; in_place++) {
+            CHECK_OK(e4m3_agrees(whole[i], false, in_place, 110 + (uint64_t)i));
+            CHECK_OK(e4m3_agrees(whole[i], true, in_place, 120 + (uint64_t)i));
+        }
     }
     lt_check c;
     lt_check_begin(&c, 5);

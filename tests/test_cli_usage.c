@@ -203,8 +203,8 @@ static void what_exists_is_not_overwritten(void) {
     uint64_t before = folder_state(test_folder);
     CHECK_EXIT(LT_USAGE, "d.h5", "scenes", "--out", in_folder("d.h5"), "--domain", "calm", "--clips", "1");
     CHECK_EXIT(LT_USAGE, "file", "scenes", "--out", file, "--domain", "calm", "--clips", "1");
-    CHECK_EXIT(LT_USAGE, "--force", "train", "--config", in_folder("tiny.json"), "--data", in_folder("d.h5"),
-               "--out", taken);
+    CHECK_EXIT(LT_USAGE, "nor a run; choose", "train", "--config", in_folder("tiny.json"), "--data",
+               in_folder("d.h5"), "--out", taken);
     CHECK_EXIT(LT_USAGE, "taken", "train", "--config", in_folder("tiny.json"), "--data", in_folder("d.h5"),
                "--out", taken, "--force");
     CHECK_EXIT(LT_USAGE, "file", "generate", "--run", in_folder("none"), "--out", file);

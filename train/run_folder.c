@@ -17,6 +17,28 @@ static bool has(const char *folder, const char *name) {
     return lt_path_join(path, folder, name) == LT_OK && lt_path_exists(path);
 }
 
+/* `file`, or what a kill leaves of one that lt_write_file was writing: `file`.tmp and digits. */
+static bool is_or_becomes(const char *name, const char *file) {
+    size_t length = strlen(file);
+    if (strncmp(name, file, length) != 0) return false;
+    if (!name[length]) return true;
+    if (strncmp(name + length, ".tmp", 4) != 0) return false;
+    const char *digits = name + length + 4;
+    return *digits && digits[strspn(digits, "0123456789")] == '\0';
+}
+
+/* A run whose start was cut short: environment.json is the first that a start writes, and the last that --force removes. */
+static bool is_start(const char *folder) {
+    char **names;
+    int count;
+    if (has(folder, "environment.json")) return true;
+    if (lt_list_dir(folder, &names, &count) != LT_OK) return false;
+    bool ours = count > 0;
+    for (int i = 0; i < count; i++) ours = ours && is_or_becomes(names[i], "environment.json");
+    lt_list_free(names, count);
+    return ours;
+}
+
 static bool is_empty(const char *folder) {
     char **names;
     int count;
@@ -25,42 +47,60 @@ static bool is_empty(const char *folder) {
     return count == 0;
 }
 
-lt_status lt_run_folder_check(const lt_run_options *o) {
-    bool exists = lt_path_exists(o->out), run = exists && has(o->out, "config.json");
-    if (o->resume) LT_CHECK(run, LT_INPUT, "--resume: %s is no run (it has no config.json)", o->out);
-    else if (o->force)
-        LT_CHECK(!exists || run || has(o->out, "environment.json") || is_empty(o->out), LT_USAGE,
-                 "--force: %s is neither empty nor a run, so it is not replaced; choose another --out",
-                 o->out);
-    else
-        LT_CHECK(!exists || is_empty(o->out), LT_USAGE,
-                 "%s exists; go on with --resume, replace it with --force, or choose another --out", o->out);
+/* What --resume takes. */
+static lt_status check_run(const char *out) {
+    bool run = has(out, "config.json");
+    LT_CHECK(run || !is_start(out), LT_INPUT,
+             "--resume: %s is a run that was stopped before it began; start it again with --force", out);
+    LT_CHECK(run, LT_INPUT, "--resume: %s is no run (it has no config.json)", out);
     return LT_OK;
 }
 
-/* What a run writes; nothing else in the folder is touched. */
+lt_status lt_run_folder_check(const lt_run_options *o) {
+    if (o->resume) return check_run(o->out);
+    if (!lt_path_exists(o->out) || is_empty(o->out)) return LT_OK;
+    bool run = has(o->out, "config.json"), start = is_start(o->out);
+    if (o->force && (run || start)) return LT_OK;
+    LT_CHECK(!o->force, LT_USAGE,
+             "--force: %s is neither empty nor a run, so it is not replaced; choose another --out", o->out);
+    LT_CHECK(!run, LT_USAGE,
+             "%s exists; go on with --resume, replace it with --force, or choose another --out", o->out);
+    LT_CHECK(!start, LT_USAGE,
+             "%s is a run that was stopped before it began; replace it with --force, or choose another --out",
+             o->out);
+    return lt_fail(LT_USAGE, "%s is neither empty nor a run; choose another --out", o->out);
+}
+
+/* What a run writes, and what is left of it; nothing else in the folder is touched. */
+static bool is_of_run(const char *name) {
+    static const char *const files[] = {"checkpoints",   "samples",          "metrics.jsonl", "log.txt",
+                                        LT_CHOICES_NAME, "environment.json", "config.json"};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+        if (is_or_becomes(name, files[i])) return true;
+    return strncmp(name, "events.out.tfevents.", 20) == 0;
+}
+
+static lt_status remove_file(const char *out, const char *name) {
+    char path[LT_PATH_MAX];
+    LT_TRY(lt_path_join(path, out, name));
+    return lt_remove_tree(path);
+}
+
+/* config.json goes first, so that --resume does not take what is left if a kill comes then, and environment.json last: until it is
+ * gone, --force takes the folder again. */
 static lt_status remove_old(const char *out) {
-    static const char *const names[] = {"checkpoints", "samples",     "metrics.jsonl",
-                                        "log.txt",     "config.json", LT_CHOICES_NAME};
-    char path[LT_PATH_MAX], **files;
+    char **names;
     int count;
     if (!lt_path_exists(out)) return LT_OK;
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        LT_TRY(lt_path_join(path, out, names[i]));
-        LT_TRY(lt_remove_tree(path));
-    }
-    LT_TRY(lt_list_dir(out, &files, &count));
+    LT_TRY(remove_file(out, "config.json"));
+    LT_TRY(lt_list_dir(out, &names, &count));
     lt_status status = LT_OK;
-    for (int i = 0; i < count && status == LT_OK; i++) {
-        if (strncmp(files[i], "events.out.tfevents.", 20) != 0) continue;
-        status = lt_path_join(path, out, files[i]);
-        if (status == LT_OK) status = lt_remove_tree(path);
-    }
-    lt_list_free(files, count);
+    for (int i = 0; i < count && status == LT_OK; i++)
+        if (is_of_run(names[i]) && strcmp(names[i], "environment.json") != 0)
+            status = remove_file(out, names[i]);
+    lt_list_free(names, count);
     LT_TRY(status);
-    LT_TRY(lt_path_join(path, out,
-                        "environment.json")); /* last: until it is gone, --force takes the folder again */
-    return lt_remove_tree(path);
+    return remove_file(out, "environment.json");
 }
 
 static void to_log(lt_log_level level, const char *line, void *user) {
@@ -120,6 +160,6 @@ lt_status lt_run_config(const char *out, const char *const *overrides, int overr
                         lt_config **config) {
     char path[LT_PATH_MAX];
     LT_TRY(lt_path_join(path, out, "config.json"));
-    LT_CHECK(lt_path_exists(path), LT_INPUT, "--resume: %s is no run (it has no config.json)", out);
+    LT_TRY(check_run(out));
     return lt_config_load(path, overrides, override_count, config);
 }

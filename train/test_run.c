@@ -9,16 +9,23 @@
 
 static char out[2][LT_PATH_MAX];
 
-static lt_status train_into(const char *folder, const char *const *overrides, bool resume) {
+static lt_status train_with(lt_run_options options, const char *const *overrides) {
     lt_device *device;
     lt_config *config = test_config(overrides);
     LT_TRY(lt_device_open("cpu", &device));
-    lt_run_options options = {
-        .config = config, .data = test_data, .out = folder, .resume = resume, .device = device};
+    options.config = config, options.data = test_data, options.device = device;
     lt_status status = lt_run_train(&options);
     lt_device_close(device);
     lt_config_free(config);
     return status;
+}
+
+static lt_status train_into(const char *folder, const char *const *overrides, bool resume) {
+    return train_with((lt_run_options){.out = folder, .resume = resume}, overrides);
+}
+
+static lt_status force_into(const char *folder, const char *const *overrides) {
+    return train_with((lt_run_options){.out = folder, .force = true}, overrides);
 }
 
 static void fresh(void) {
@@ -159,6 +166,52 @@ static void an_existing_run_is_not_overwritten(void) {
     CHECK_FAILS(train_into(out[0], two, false), LT_USAGE, "--resume");
 }
 
+static void put(const char *name) {
+    char path[LT_PATH_MAX];
+    CHECK_OK(lt_make_dirs(out[0]));
+    CHECK_OK(lt_path_join(path, out[0], name));
+    CHECK_OK(lt_write_file(path, "{}", 2));
+}
+
+static bool there(const char *name) {
+    char path[LT_PATH_MAX];
+    return lt_path_join(path, out[0], name) == LT_OK && lt_path_exists(path);
+}
+
+/* What a kill leaves before there is a config.json can be replaced, and cannot be gone on with. */
+static void a_start_that_was_cut_short_is_replaced(void) {
+    static const char *const remains[] = {"environment.json", "environment.json.tmp123"};
+    static const char *const one[] = {"train.steps=1", NULL};
+    for (int i = 0; i < 2; i++) {
+        fresh();
+        put(remains[i]);
+        CHECK_FAILS(train_into(out[0], one, false), LT_USAGE,
+                    "stopped before it began; replace it with --force");
+        CHECK_FAILS(train_into(out[0], one, true), LT_INPUT, "stopped before it began");
+        put("config.json.tmp77");
+        put("environment.json"); /* which is there when config.json is written */
+        put("notes.tmp77");
+        CHECK_OK(force_into(out[0], one));
+        CHECK(!there(remains[1]) && !there("config.json.tmp77") && there("config.json") &&
+              there("notes.tmp77"));
+    }
+}
+
+static void a_folder_that_is_no_run_is_not_replaced(void) {
+    static const char *const others[] = {"environment.json.txt", "environment.json.tmp",
+                                         "environment.json.tmp1a"};
+    static const char *const one[] = {"train.steps=1", NULL};
+    for (int i = 0; i < 3; i++) {
+        fresh();
+        put("environment.json.tmp5");
+        put(others[i]);
+        CHECK_FAILS(train_into(out[0], one, false), LT_USAGE, "neither empty nor a run; choose another");
+        CHECK_FAILS(train_into(out[0], one, true), LT_INPUT, "is no run");
+        CHECK_FAILS(force_into(out[0], one), LT_USAGE, "so it is not replaced");
+        CHECK(there(others[i]) && there("environment.json.tmp5"));
+    }
+}
+
 /* Where there are any: on a GPU, for large products. Resuming with them: kernels/test_choices.c. */
 static void choices_of_algorithms_are_kept(void) {
     static const char *const one[] = {"train.steps=1", NULL};
@@ -254,15 +307,7 @@ static void forget_checkpoints(const char *run) {
 
 static lt_status start_from(const char *init) {
     static const char *const overrides[] = {"train.steps=1", "train.seed=5", NULL};
-    lt_device *device;
-    lt_config *config = test_config(overrides);
-    CHECK_OK(lt_device_open("cpu", &device));
-    lt_run_options options = {
-        .config = config, .data = test_data, .out = out[1], .init = init, .resume = !init, .device = device};
-    lt_status status = lt_run_train(&options);
-    lt_device_close(device);
-    lt_config_free(config);
-    return status;
+    return train_with((lt_run_options){.out = out[1], .init = init, .resume = !init}, overrides);
 }
 
 static void a_resumed_run_starts_from_the_same_weights_again(void) {
@@ -328,6 +373,8 @@ int main(int argc, char **argv) {
     RUN(an_interrupted_checkpoint_leaves_the_one_before);
     RUN(the_newest_and_the_best_stay);
     RUN(an_existing_run_is_not_overwritten);
+    RUN(a_start_that_was_cut_short_is_replaced);
+    RUN(a_folder_that_is_no_run_is_not_replaced);
     RUN(choices_of_algorithms_are_kept);
     RUN(bad_data_writes_nothing);
     RUN(a_run_stops_after_steps_that_are_not_finite);

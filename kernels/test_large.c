@@ -27,8 +27,8 @@ typedef struct sizes {
 } sizes;
 static const sizes large = {64,          125,       125, 20, 112, 300,  330000,
                             6720,        64,        212, 30, 52,  6720, (1ll << 31) + 4096,
-                            31ull << 30, 1ull << 30};
-static const sizes small = {8, 3, 5, 2, 32, 7, 44, 24, 8, 8, 4, 5, 16, 5000, 16 << 20, 16 << 20};
+                            31ull << 30, 3ull << 30};
+static const sizes small = {8, 3, 5, 2, 32, 7, 48, 32, 16, 8, 4, 5, 16, 5000, 16 << 20, 16 << 20};
 static const int64_t free_bytes_wanted = 40000000000;
 
 static struct {
@@ -36,7 +36,7 @@ static struct {
     lt_arena memory, scratch;
     lt_ctx ctx;
     sizes n;
-    lt_tolerance rows, sums;
+    lt_tolerance rows, sums, e4m3; /* e4m3: rows of its products */
     uint64_t keys;
 } m;
 
@@ -85,11 +85,15 @@ static lt_tensor group(lt_tensor t, int64_t first, int64_t count) {
 
 /* ---- comparisons --------------------------------------------------------------------------------------------------- */
 
-/* A contiguous copy; the caller frees its data. */
+/* A contiguous copy, as what is in e4m3 lies already; the caller frees its data. */
 static lt_tensor on_host(lt_tensor t) {
     size_t mark = lt_arena_mark(&m.memory);
-    lt_tensor dense = make(t.dtype, t.ndim, t.shape);
-    CHECK_OK(lt_copy(&m.ctx, &(lt_copy_args){.x = t, .y = dense, .scale = 1}));
+    lt_tensor dense = t;
+    if (t.dtype != LT_E4M3) {
+        dense = make(t.dtype, t.ndim, t.shape);
+        CHECK_OK(lt_copy(&m.ctx, &(lt_copy_args){.x = t, .y = dense, .scale = 1}));
+    }
+    CHECK(lt_is_contiguous(&dense));
     lt_tensor host = lt_tensor_of(malloc(lt_nbytes(&t)), t.dtype, t.ndim, t.shape);
     CHECK_OK(lt_tensor_to_host(m.device, m.ctx.stream, &dense, host.data));
     lt_arena_release(&m.memory, mark);
@@ -128,6 +132,7 @@ typedef struct work {
     int64_t count, edge;
     lt_tensor rows[OUTPUTS]; /* written: dimension 0 has `count` */
     lt_tensor sums[OUTPUTS]; /* written: sums over all rows */
+    bool e4m3;               /* a product of it */
 } work;
 
 static void check_edge(const work *w, bool last) {
@@ -143,7 +148,7 @@ static void check_edge(const work *w, bool last) {
     for (int i = 0; i < OUTPUTS; i++)
         if (rows[i].data)
             same(w->what, end_of(lt_slice(w->rows[i], 0, first, w->edge), last), end_of(rows[i], last),
-                 m.rows);
+                 w->e4m3 ? m.e4m3 : m.rows);
     lt_arena_release(&m.memory, mark);
 }
 
@@ -500,6 +505,121 @@ static void cross_attention_of_many_tokens(void) {
     check_work((work){"cross_attention", run_cross, T, T / m.n.frames, {o, dq}, {dk, dv}});
 }
 
+/* ---- e4m3 ----------------------------------------------------------------------------------------------------------- */
+
+static lt_tensor op_y, op_x_scale, op_w_scale;
+
+/* Rows of normals in e4m3, as a layer norm leaves them; *scale is one for each. */
+static lt_tensor rounded(int64_t rows, int64_t columns, lt_tensor *scale) {
+    lt_tensor codes = make(LT_E4M3, LT_DIMS(rows, columns));
+    *scale = OUT_SUM(rows);
+    size_t mark = lt_arena_mark(&m.memory);
+    lt_norm_modulate_args a = {.x = IN(1, rows, columns),
+                               .y = group(codes, 0, rows),
+                               .y_scale = group(*scale, 0, rows),
+                               .eps = 1e-6};
+    CHECK_OK(lt_norm_modulate_forward(&m.ctx, &a));
+    lt_arena_release(&m.memory, mark);
+    return codes;
+}
+
+static void run_residual_rounded(int64_t first, int64_t count, const lt_tensor *rows, const lt_tensor *sums) {
+    (void)sums;
+    lt_gated_residual_args a = {.x = group(op_x, first, count),
+                                .h = group(op_h, first, count),
+                                .gate = op_gate,
+                                .y = group(op_y, first, count),
+                                .codes = group(rows[0], 0, count),
+                                .codes_scale = group(rows[1], 0, count)};
+    CHECK_OK(lt_gated_residual_forward(&m.ctx, &a));
+}
+
+static void run_norm_rounded(int64_t first, int64_t count, const lt_tensor *rows, const lt_tensor *sums) {
+    (void)sums;
+    lt_norm_modulate_args a = {.x = group(op_x, first, count),
+                               .shift = op_b,
+                               .scale = op_gate,
+                               .y = group(rows[0], 0, count),
+                               .y_scale = group(rows[1], 0, count),
+                               .eps = 1e-6};
+    CHECK_OK(lt_norm_modulate_forward(&m.ctx, &a));
+}
+
+static void run_residual_norm_rounded(int64_t first, int64_t count, const lt_tensor *rows,
+                                      const lt_tensor *sums) {
+    (void)sums;
+    lt_gated_residual_norm_args a = {.x = group(op_x, first, count),
+                                     .h = group(op_h, first, count),
+                                     .gate = op_gate,
+                                     .sum = group(op_y, first, count),
+                                     .shift = op_b,
+                                     .scale = op_gate,
+                                     .y = group(rows[0], 0, count),
+                                     .y_scale = group(rows[1], 0, count),
+                                     .eps = 1e-6};
+    CHECK_OK(lt_gated_residual_norm_forward(&m.ctx, &a));
+}
+
+static void run_cross_rounded(int64_t first, int64_t count, const lt_tensor *rows, const lt_tensor *sums) {
+    (void)sums;
+    lt_cross_attention_args a = {.q = group(op_q, first, count),
+                                 .k = op_k,
+                                 .v = op_v,
+                                 .scale = 1 / sqrt((double)m.n.dim),
+                                 .o = group(rows[0], 0, count),
+                                 .o_scale = group(rows[1], 0, count)};
+    CHECK_OK(lt_cross_attention_forward(&m.ctx, &a));
+}
+
+static void operations_that_round_rows(void) {
+    int64_t T = tokens(), C = channels(), H = m.n.heads, D = m.n.dim, L = m.n.text;
+    op_x = IN(T, C), op_h = IN(T, C), op_gate = IN_SUM(1, C), op_b = IN_SUM(1, C), op_y = OUT(T, C);
+    op_q = lt_split(op_x, 1, H, D), op_k = IN(1, L, H, D), op_v = IN(1, L, H, D);
+    lt_tensor y = make(LT_E4M3, LT_DIMS(T, C)), scale = OUT_SUM(T), o = lt_split(y, 1, H, D);
+    check_work((work){"gated_residual in e4m3", run_residual_rounded, T, 9, {y, scale}});
+    check_work((work){"norm_modulate in e4m3", run_norm_rounded, T, 9, {y, scale}});
+    check_work((work){"gated_residual_norm in e4m3", run_residual_norm_rounded, T, 9, {y, scale}});
+    check_work((work){"cross_attention in e4m3", run_cross_rounded, T, T / m.n.frames, {o, scale}});
+}
+
+static void run_linear_narrow(int64_t first, int64_t count, const lt_tensor *rows, const lt_tensor *sums) {
+    (void)sums;
+    lt_linear_args a = {
+        .x = lt_slice(op_x, 0, first, count), .w = op_w, .b = op_b, .y = rows[0], .scale = op_w_scale};
+    if (op_x.dtype == LT_E4M3) a.x_scale = lt_slice(op_x_scale, 0, first, count);
+    CHECK_OK(lt_linear_forward(&m.ctx, &a));
+}
+
+static void run_conv_narrow(int64_t first, int64_t count, const lt_tensor *rows, const lt_tensor *sums) {
+    (void)sums;
+    lt_temporal_conv_args a = {.x = lt_slice(op_x, 0, first, count),
+                               .tail = lt_slice(op_b, 0, first, count),
+                               .w = op_w,
+                               .y = rows[0],
+                               .scale = op_w_scale};
+    CHECK_OK(lt_temporal_conv_forward(&m.ctx, &a));
+}
+
+static void products_of_rows_in_e4m3(void) {
+    int64_t R = m.n.rows, wide = m.n.wide, narrow = m.n.narrow;
+    for (int turn = 0; turn < 2; turn++) {
+        size_t mark = lt_arena_mark(&m.memory);
+        int64_t K = turn ? wide : narrow, M = turn ? narrow : wide;
+        op_w = rounded(M, K, &op_w_scale), op_b = IN_SUM(M);
+        lt_tensor y = OUT(R, M);
+        op_x = IN(R, K);
+        check_work((work){"linear, w in e4m3", run_linear_narrow, R, R / 11, {y}, .e4m3 = true});
+        op_x = rounded(R, K, &op_x_scale);
+        check_work((work){"linear, x and w in e4m3", run_linear_narrow, R, R / 11, {y}, .e4m3 = true});
+        lt_arena_release(&m.memory, mark);
+    }
+    int64_t F = m.n.frames / PARTS, P = (int64_t)m.n.height * m.n.width, C = channels();
+    op_w = lt_split(rounded(3 * C, C, &op_w_scale), 0, 3, C);
+    op_x = IN(PARTS, F, P, C), op_b = IN(PARTS, P, C);
+    lt_tensor y = OUT(PARTS, F, P, C);
+    check_work((work){"temporal_conv, w in e4m3", run_conv_narrow, PARTS, 1, {y}, .e4m3 = true});
+}
+
 /* ---- set-up --------------------------------------------------------------------------------------------------------- */
 
 static void choose_sizes(void) {
@@ -524,6 +644,7 @@ static lt_status set_up(void) {
     m.ctx.dtype = cpu ? LT_F32 : LT_BF16;
     m.rows = cpu ? LT_TOL_CPU : LT_TOL_BF16_FORWARD;
     m.sums = cpu ? LT_TOL_CPU : LT_TOL_BF16_GRADIENT;
+    m.e4m3 = cpu ? LT_TOL_CPU : LT_TOL_E4M3;
     if (m.device->ops->stream_create) LT_TRY(m.device->ops->stream_create(m.device, &m.ctx.stream));
     LT_TRY(lt_arena_init(&m.memory, m.device, m.n.memory, "operands"));
     return lt_arena_init(&m.scratch, m.device, m.n.scratch, "scratch");
@@ -543,6 +664,12 @@ static void far_frames_are_convolved(void) { on_empty_memory(gated_convolutions_
 static void far_blocks_are_convolved(void) { on_empty_memory(temporal_convolutions_of_blocks); }
 static void far_tokens_are_read_and_written(void) { on_empty_memory(attention_over_many_tokens); }
 static void far_tokens_read_the_text(void) { on_empty_memory(cross_attention_of_many_tokens); }
+static void far_rows_are_rounded_to_e4m3(void) { on_empty_memory(operations_that_round_rows); }
+static void far_rows_in_e4m3_are_multiplied(void) {
+    bool cuda = m.device->ops->backend == LT_BACKEND_CUDA;
+    if (!cuda || m.device->target.fp8) on_empty_memory(products_of_rows_in_e4m3);
+    else printf("skipped: this GPU multiplies no e4m3\n");
+}
 
 int main(int argc, char **argv) {
     lt_status status = set_up();
@@ -558,6 +685,8 @@ int main(int argc, char **argv) {
     RUN(far_blocks_are_convolved);
     RUN(far_tokens_are_read_and_written);
     RUN(far_tokens_read_the_text);
+    RUN(far_rows_are_rounded_to_e4m3);
+    RUN(far_rows_in_e4m3_are_multiplied);
     if (m.ctx.stream) m.device->ops->stream_destroy(m.device, m.ctx.stream);
     lt_arena_free(&m.scratch);
     lt_arena_free(&m.memory);

@@ -108,15 +108,19 @@ static lt_status validate(training *run, bool *best) {
     return agree(run, run->lead ? write_validation(run, &v) : LT_OK);
 }
 
+/* On the EMA weights, which a stream of its own reads: it must not overtake the step's update, or the swap. */
 static lt_status write_sample(training *run) {
+    lt_device *device = run->options.device;
     char folder[LT_PATH_MAX], path[LT_PATH_MAX], name[64];
     snprintf(name, sizeof name, "step-%" PRId64 ".mp4", run->state.step);
     LT_TRY(lt_path_join(folder, run->options.out, "samples"));
     LT_TRY(lt_path_join(path, folder, name));
     LT_TRY(lt_make_dirs(folder));
     LT_TRY(swap_ema(run));
-    lt_status status =
-        lt_sample_write(run->model, &run->config, lt_dataset_get_spec(run->set)->fps, run->state.step, path);
+    lt_status status = lt_device_synchronize(device, lt_trainer_session(run->trainer)->ctx.stream);
+    if (status == LT_OK)
+        status = lt_sample_write(run->model, &run->config, lt_dataset_get_spec(run->set)->fps,
+                                 run->state.step, path);
     LT_TRY(swap_ema(run));
     if (status != LT_UNAVAILABLE) return status;
     lt_warn("no sample videos: %s", lt_error());

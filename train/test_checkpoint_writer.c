@@ -34,6 +34,8 @@ static struct {
     } slabs[MOST_SLABS];
     int pinned;
     int copies, updates; /* so far; updates: that waited for copies */
+    lt_stream *steps;    /* of the trainer: the first that was made */
+    int waits;           /* of the host for it */
     bool pin_fails;
     int fails_at, stops_at; /* update; 0: never */
 } late;
@@ -72,6 +74,7 @@ static lt_status late_copy(lt_device *device, lt_stream *stream, void *to, const
 static lt_status late_stream(lt_device *device, lt_stream **out) {
     (void)device;
     *out = calloc(1, sizeof **out);
+    if (!late.steps) late.steps = *out;
     return *out ? LT_OK : LT_FAILED;
 }
 static void late_stream_end(lt_device *device, lt_stream *stream) {
@@ -82,6 +85,7 @@ static void late_stream_end(lt_device *device, lt_stream *stream) {
 static lt_status late_synchronize(lt_device *device, lt_stream *stream) {
     (void)device;
     make_copies(stream);
+    late.waits += stream == late.steps;
     return LT_OK;
 }
 static lt_status late_event(lt_device *device, lt_event **out) {
@@ -379,6 +383,19 @@ static void killed_and_resumed_runs_end_with_the_same_bits(void) {
     check_same_checkpoint("step-14"); /* a kill after it was complete may leave others, and links aside */
 }
 
+/* A sample has a stream of its own. A build without video finds that out at the first one. */
+static void a_sample_waits_for_the_update(void) {
+    static const char *const none[] = {"train.steps=4", NULL};
+    static const char *const two[] = {"train.steps=4", "train.sample_every=2", "train.sample_blocks=1",
+                                      "train.sample_steps=1", NULL};
+    fresh();
+    CHECK_OK(train_into(out[0], none, LATE, false));
+    int waits = late.waits;
+    fresh();
+    CHECK_OK(train_into(out[1], two, LATE, false));
+    CHECK(late.waits == waits + 2 || late.waits == waits + 1);
+}
+
 /* With weights whose copies take as long as a step, in bf16 with masters. A run of three steps has no checkpoint but its last, which
  * is read from the device at once. */
 static void a_gpu_writes_beside_steps_what_it_writes_at_once(void) {
@@ -417,6 +434,7 @@ int main(int argc, char **argv) {
     RUN(a_run_that_fails_completes_what_it_had_begun);
     RUN(an_interrupted_run_has_its_checkpoint_when_it_ends);
     RUN(killed_and_resumed_runs_end_with_the_same_bits);
+    RUN(a_sample_waits_for_the_update);
     RUN(a_gpu_writes_beside_steps_what_it_writes_at_once);
     test_finish();
     return test_end();

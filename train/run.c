@@ -33,11 +33,25 @@ static lt_status find_init(training *run, bool has_checkpoint) {
     return *run->init.folder ? lt_start_check(&run->init) : LT_OK;
 }
 
+/* Whether the run has a checkpoint to go on from. A folder that cannot be read is not one without checkpoints. */
+static lt_status find_checkpoint(const lt_run_options *o, char folder[LT_PATH_MAX], bool *found) {
+    char checkpoints[LT_PATH_MAX], **names;
+    int count;
+    *found = o->resume && lt_run_checkpoint(o->out, "latest", folder) == LT_OK;
+    if (!o->resume || *found) return LT_OK;
+    LT_TRY(lt_path_join(checkpoints, o->out, "checkpoints"));
+    if (!lt_path_exists(checkpoints)) return LT_OK;
+    LT_TRY(lt_list_dir(checkpoints, &names, &count));
+    lt_list_free(names, count);
+    return LT_OK;
+}
+
 /* Values at the first step: of the latest checkpoint, of --init, or new ones with statistics of the data. */
 static lt_status start_values(training *run) {
     const lt_run_options *o = &run->options;
     char folder[LT_PATH_MAX];
-    bool goes_on = o->resume && lt_run_checkpoint(o->out, "latest", folder) == LT_OK;
+    bool goes_on;
+    LT_TRY(find_checkpoint(o, folder, &goes_on));
     LT_TRY(find_init(run, goes_on));
     LT_TRY(lt_model_initialise(run->model, run->config.seed));
     if (goes_on) return lt_checkpoint_read(folder, run->model, &run->state);

@@ -228,6 +228,15 @@ static lt_status write_new(const lt_checkpoint *c, const char *checkpoints, cons
     return lt_write_file(done, "", 0);
 }
 
+/* Also where the best is an earlier one: a kill before this link, after which the run went on, left it at the one before. */
+static lt_status point_to_best(const lt_checkpoint *c, const char *checkpoints) {
+    char best[LT_PATH_MAX], name[64];
+    snprintf(name, sizeof name, "step-%" PRId64, c->state->best_step);
+    LT_TRY(lt_path_join(best, checkpoints, name));
+    return c->state->best_step > 0 && is_whole(best) ? point(checkpoints, "best", c->state->best_step)
+                                                     : LT_OK;
+}
+
 lt_status lt_checkpoint_write(const lt_checkpoint *c) {
     char checkpoints[LT_PATH_MAX], folder[LT_PATH_MAX], name[64];
     snprintf(name, sizeof name, "step-%" PRId64, c->state->step);
@@ -236,7 +245,7 @@ lt_status lt_checkpoint_write(const lt_checkpoint *c) {
     LT_TRY(lt_make_dirs(checkpoints));
     if (!is_whole(folder)) LT_TRY(write_new(c, checkpoints, folder));
     LT_TRY(point(checkpoints, "latest", c->state->step));
-    if (c->state->best_step == c->state->step) LT_TRY(point(checkpoints, "best", c->state->step));
+    LT_TRY(point_to_best(c, checkpoints));
     return prune(c, checkpoints);
 }
 

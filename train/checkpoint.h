@@ -32,8 +32,7 @@ typedef struct lt_checkpoint {
     int64_t keep; /* newest that stay; the best stays besides */
 } lt_checkpoint;
 
-/* Writes step-N of state->step unless it is there already, moves the links (`best` when state->best_step is this step),
- * and then removes what need not stay. LT_FAILED when the disk has not enough space; nothing is written then. */
+/* Writes step-N of state->step unless it is there already, moves the links (`best` to that of state->best_step), and then removes what need not stay. LT_FAILED when the disk has not enough space; nothing is written then. */
 lt_status lt_checkpoint_write(const lt_checkpoint *checkpoint);
 
 /* Restores values, EMA, moments and state from a folder that lt_run_checkpoint found. LT_INPUT names what is wrong. */

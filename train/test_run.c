@@ -158,6 +158,38 @@ static void the_newest_and_the_best_stay(void) {
     CHECK(strcmp(lt_path_base(best), "step-2") == 0 && strcmp(lt_path_base(latest), "step-6") == 0);
 }
 
+/* A kill between the links leaves `best` at the checkpoint before, and the run goes on. */
+static void the_best_is_found_again(void) {
+    static const char *const three[] = {"train.steps=3", "train.lr=0", "train.validate_every=3", NULL};
+    static const char *const four[] = {"train.steps=4", "train.lr=0", NULL};
+    char link[LT_PATH_MAX], best[LT_PATH_MAX];
+    for (int stage = 0; stage < 2; stage++) {
+        fresh();
+        CHECK_OK(train_into(out[0], three, false));
+        CHECK_OK(lt_path_join(link, out[0], "checkpoints/best"));
+        CHECK(unlink(link) == 0 && (stage == 0 || symlink("step-1", link) == 0));
+        CHECK_OK(train_into(out[0], four, true));
+        CHECK_OK(lt_run_checkpoint(out[0], "best", best));
+        CHECK(strcmp(lt_path_base(best), "step-3") == 0);
+    }
+}
+
+/* It does not begin anew, which would cut its metrics off. */
+static void a_run_whose_checkpoints_cannot_be_read_is_left_alone(void) {
+    static const char *const two[] = {"train.steps=2", NULL}, *const three[] = {"train.steps=3", NULL};
+    char path[LT_PATH_MAX];
+    fresh();
+    CHECK_OK(train_into(out[0], two, false));
+    char *rows = timeless_metrics(out[0]);
+    CHECK_OK(lt_path_join(path, out[0], "checkpoints"));
+    CHECK_OK(lt_remove_tree(path));
+    CHECK_OK(lt_write_file(path, "", 0)); /* no folder: nobody, not even root, can read it as one */
+    CHECK_FAILS(train_into(out[0], three, true), LT_INPUT, "checkpoints: cannot read this folder");
+    char *rows_after = timeless_metrics(out[0]);
+    CHECK(rows && rows_after && strcmp(rows, rows_after) == 0);
+    free(rows), free(rows_after);
+}
+
 static void an_existing_run_is_not_overwritten(void) {
     static const char *const two[] = {"train.steps=1", NULL};
     fresh();
@@ -372,6 +404,8 @@ int main(int argc, char **argv) {
     RUN(rows_after_the_checkpoint_are_dropped);
     RUN(an_interrupted_checkpoint_leaves_the_one_before);
     RUN(the_newest_and_the_best_stay);
+    RUN(the_best_is_found_again);
+    RUN(a_run_whose_checkpoints_cannot_be_read_is_left_alone);
     RUN(an_existing_run_is_not_overwritten);
     RUN(a_start_that_was_cut_short_is_replaced);
     RUN(a_folder_that_is_no_run_is_not_replaced);

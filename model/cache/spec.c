@@ -43,8 +43,8 @@ static lt_status parse_number(const char *key, const char *value, double min, do
     char *end;
     *out = strtod(value, &end);
     bool number = end != value && *end == 0 && *out >= min && *out <= max;
-    LT_CHECK(number && (!integer || *out == floor(*out)), LT_USAGE, "%s=%s: expected %s from %g to %g", key,
-             value, integer ? "a whole number" : "a number", min, max);
+    LT_CHECK(number && (!integer || *out == floor(*out)), LT_USAGE, "%s=%s: expected %s from %.15g to %.15g",
+             key, value, integer ? "a whole number" : "a number", min, max);
     return LT_OK;
 }
 

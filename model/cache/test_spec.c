@@ -69,7 +69,7 @@ static void wrong_text_is_refused_with_the_nearest_word(void) {
         {"window:consolidate=zzz", "expected one of drop, sum, ema, nearest, decay"},
         {"random:mode=uniforms", "did you mean \"uniform\""},
         {"random:mode=0", "expected one of reservoir, uniform"},
-        {"sink:n=0", "a whole number from 1"},
+        {"sink:n=0", "a whole number from 1 to 1048576"},
         {"sink:n=1.5", "a whole number from 1"},
         {"sink:n=2x", "a whole number from 1"},
         {"sink:n=nan", "a whole number from 1"},

@@ -225,7 +225,7 @@ lt_status lt_cli_parse(const lt_command *command, int argc, char **argv, const c
     if (status != LT_OK) {
         char problem[1024];
         snprintf(problem, sizeof problem, "%s", lt_error());
-        return lt_fail(status, "%s: %s (see `longtake help %s`)", command->name, problem, command->name);
+        return lt_fail(status, "%s (see `longtake help %s`)", problem, command->name);
     }
     return LT_OK;
 }

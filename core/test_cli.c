@@ -197,7 +197,7 @@ static void values_are_demanded_and_flags_take_none(void) {
 }
 
 static void required_options_are_demanded(void) {
-    CHECK_FAILS(parse(""), LT_USAGE, "train: --out DIR is required");
+    CHECK_FAILS(parse(""), LT_USAGE, "--out DIR is required (see `longtake help train`)");
     CHECK_FAILS(parse("--steps 3"), LT_USAGE, "--out DIR is required");
 }
 

@@ -83,6 +83,8 @@ void lt_progress(const char *what, int64_t done, int64_t total, const char *unit
 
 /* "16GiB", "60MiB", "1024" -> bytes. LT_USAGE otherwise. */
 lt_status lt_parse_bytes(const char *text, int64_t *out);
+/* The value of --memory-limit: more than nothing. 0 where `text` is NULL, which limits nothing. */
+lt_status lt_parse_memory_limit(const char *text, int64_t *out);
 /* "24.3 GiB" into `text`; returns `text`. */
 char *lt_format_bytes(int64_t bytes, char text[32]);
 

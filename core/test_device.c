@@ -169,6 +169,13 @@ static void sizes_in_bytes_parse_and_print(void) {
     int64_t bytes;
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         CHECK_FAILS(lt_parse_bytes(wrong[i], &bytes), LT_USAGE, wrong[i]);
+    CHECK_OK(lt_parse_memory_limit(NULL, &bytes));
+    CHECK(bytes == 0);
+    CHECK_OK(lt_parse_memory_limit("1KiB", &bytes));
+    CHECK(bytes == 1024);
+    CHECK_FAILS(lt_parse_memory_limit("many", &bytes), LT_USAGE, "--memory-limit: \"many\" is not");
+    CHECK_FAILS(lt_parse_memory_limit("0", &bytes), LT_USAGE, "--memory-limit 0: nothing fits");
+    CHECK_FAILS(lt_parse_memory_limit("0.4", &bytes), LT_USAGE, "--memory-limit 0.4: nothing fits");
     char text[32];
     CHECK(strcmp(lt_format_bytes(0, text), "0 B") == 0);
     CHECK(strcmp(lt_format_bytes(1023, text), "1023 B") == 0);

@@ -29,6 +29,16 @@ lt_status lt_parse_bytes(const char *text, int64_t *out) {
     return lt_fail(LT_USAGE, "\"%s\" is not a size in bytes; write 1024, 60MiB, 16GiB or 1.5GB", text);
 }
 
+lt_status lt_parse_memory_limit(const char *text, int64_t *out) {
+    *out = 0;
+    if (!text) return LT_OK;
+    lt_status status = lt_parse_bytes(text, out);
+    if (status != LT_OK) return lt_fail_in(status, "--memory-limit");
+    LT_CHECK(*out > 0, LT_USAGE,
+             "--memory-limit %s: nothing fits into that; leave the option out for no limit", text);
+    return LT_OK;
+}
+
 char *lt_format_bytes(int64_t bytes, char text[32]) {
     static const char *const names[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
     double value = (double)bytes;

@@ -93,7 +93,7 @@ static lt_status check_memory(job *j) {
     lt_shadow shadow;
     lt_memory memory;
     if (!memory_limit) return LT_OK;
-    LT_TRY(lt_parse_bytes(memory_limit, &limit));
+    LT_TRY(lt_parse_memory_limit(memory_limit, &limit));
     LT_TRY(lt_shadow_open_run(run_folder, checkpoint, j->device, &shadow));
     lt_status status = read_specs(j, shadow.model);
     if (status == LT_OK) status = measure(j, shadow.model, &memory);

@@ -125,7 +125,7 @@ static lt_status check_memory(job *j) {
     int64_t limit;
     lt_shadow shadow;
     if (!memory_limit) return LT_OK;
-    LT_TRY(lt_parse_bytes(memory_limit, &limit));
+    LT_TRY(lt_parse_memory_limit(memory_limit, &limit));
     LT_TRY(lt_shadow_open_run(run_folder, checkpoint, j->device, &shadow));
     lt_status status = check_stream(j, shadow.model, limit);
     lt_shadow_close(&shadow);

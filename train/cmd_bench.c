@@ -158,7 +158,7 @@ static lt_status bench_model(lt_device *device) {
                                      .no_graphs = no_graphs,
                                      .recompute = recompute,
                                      .profile = profiled ? meters : NULL};
-    if (memory_limit) LT_TRY(lt_parse_bytes(memory_limit, &wanted.memory_limit));
+    LT_TRY(lt_parse_memory_limit(memory_limit, &wanted.memory_limit));
     LT_TRY(lt_config_load(model, settings.items, settings.count, &config));
     lt_status status = lt_bench_model(config, device, &wanted, &b);
     lt_config_free(config);

@@ -105,7 +105,7 @@ static lt_status run(int positional_count, const char *const *positional) {
     lt_plan plan;
     int64_t limit = 0;
     char spec[128];
-    if (memory_limit) LT_TRY(lt_parse_bytes(memory_limit, &limit));
+    LT_TRY(lt_parse_memory_limit(memory_limit, &limit));
     LT_TRY(lt_config_load(config_name, settings.items, settings.count, &config));
     lt_status status = lt_plan_make(config, target, policy, budget, limit, &plan);
     lt_config_free(config);

@@ -87,7 +87,7 @@ static lt_status open_device(lt_comm *comm, lt_device **device) {
 static lt_status train(const lt_config *config, lt_comm *comm) {
     lt_device *device;
     int64_t limit = 0;
-    if (memory_limit) LT_TRY(lt_parse_bytes(memory_limit, &limit));
+    LT_TRY(lt_parse_memory_limit(memory_limit, &limit));
     LT_TRY(open_device(comm, &device));
     lt_run_options run = {.config = config,
                           .data = data,

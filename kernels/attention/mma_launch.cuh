@@ -102,7 +102,7 @@ lt_status lt_mma_begin(lt_ctx *ctx, const lt_rope *rope, lt_segment_box box, con
 
 /* plain[item] = S[item] and transposed[item] = S[item]^T (either may be NULL) in bf16, in the order in which products take
  * it: piece (step, two, lane) holds what lane needs of step `step` for result pairs 2 * two and 2 * two + 1; for wgmma see
- * mma_wgmma.cuh. */
+ * kernels/wgmma.cuh. */
 lt_status lt_mma_order_matrices(lt_ctx *ctx, const float *S, int64_t items, int64_t dim, uint4 *plain,
                                 uint4 *transposed);
 

@@ -12,7 +12,7 @@
 
 #include "kernels/attention/cuda_rope.cuh"
 #include "kernels/attention/mma.h"
-#include "kernels/attention/mma_wgmma.cuh"
+#include "kernels/wgmma.cuh"
 
 enum { LT_MMA_THREADS = 128 };
 
@@ -239,7 +239,7 @@ static __device__ __forceinline__ float2 lt_mma_turn_of(const float4 &turns, int
 /* ---- tiles in shared memory: rows of 16-byte chunks ------------------------------------------------------------------------ */
 
 /* Bytes of a panel: 32 channels of a tile's tokens. Where the warps of a block sum a tile up TOGETHER, by wgmma, it lies in
- * panels (mma_wgmma.cuh), else in whole rows. */
+ * panels (kernels/wgmma.cuh), else in whole rows. */
 enum { LT_MMA_PANEL = LT_MMA_TILE * 64 };
 
 /* Chunks change places so that neither 8 tokens at one chunk nor two tokens at 4 chunks share a bank. */

@@ -1,5 +1,5 @@
-/* Inside kernels/attention: products of a whole block of four warps, Hopper's wgmma. What is compiled for sm_90a has them
- * (LT_MMA_HOPPER); all other code multiplies warp by warp.
+/* Products of four warps together, Hopper's wgmma. What is compiled for sm_90a has them (LT_MMA_HOPPER); all other code multiplies
+ * warp by warp.
  *
  * Places of operands in registers are those of mma.sync, 16 rows a warp. Operands in shared memory are told by a
  * descriptor: where they start, two strides, and how chunks of 16 bytes change places.
@@ -9,8 +9,8 @@
  *     tiles          panels of 32 channels, [token][64 bytes], bits 4 and 5 of an address xor bits 7 and 8. Tokens are what
  *                    is summed over, so both operands are `transposed`
  */
-#ifndef LT_KERNELS_ATTENTION_MMA_WGMMA_CUH
-#define LT_KERNELS_ATTENTION_MMA_WGMMA_CUH
+#ifndef LT_KERNELS_WGMMA_CUH
+#define LT_KERNELS_WGMMA_CUH
 
 #include <stdint.h>
 

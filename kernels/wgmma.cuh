@@ -7,7 +7,7 @@
  *     S              a step of 16 channels of the sum has its two halves at HALF bytes from each other; in a half, 8 result
  *                    channels of 16 bytes each follow each other: no changed places
  *     tiles          panels of 32 channels, [token][64 bytes], bits 4 and 5 of an address xor bits 7 and 8. Tokens are what
- *                    is summed over, so both operands are `transposed`
+ *                    is summed over, so operands are `transposed`
  */
 #ifndef LT_KERNELS_WGMMA_CUH
 #define LT_KERNELS_WGMMA_CUH
@@ -30,6 +30,11 @@ static __device__ __forceinline__ void lt_wgmma_begin() {
 static __device__ __forceinline__ void lt_wgmma_send() {
     asm volatile("wgmma.commit_group.sync.aligned;" : : : "memory");
 }
+/* After a wait: results are read from here on only, as the compiler knows of no other reason. */
+template <int PAIRS> static __device__ __forceinline__ void lt_wgmma_arrived(float (&c)[PAIRS][4]) {
+#    pragma unroll
+    for (int i = 0; i < PAIRS * 4; i++) asm volatile("" : "+f"(c[i / 4][i % 4]) : : "memory");
+}
 enum { LT_WGMMA_PLAIN = 0, LT_WGMMA_SWAP64 = 2 };
 
 /* A descriptor; sixteenths of bytes added to it move it on. `leading` and `stride`, in bytes, of S: from one half of a step
@@ -48,13 +53,14 @@ static __device__ __forceinline__ uint64_t lt_wgmma_at(uint32_t address, uint32_
 #    define LT_R3          ",%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47"
 #    define LT_R4          ",%48,%49,%50,%51,%52,%53,%54,%55"
 #    define LT_R5          ",%56,%57,%58,%59,%60,%61,%62,%63"
-/* Rows in registers a0 to a3, S at `b`; the first product (ADD "0") does not look at what c was: "=f" says so. */
-#    define LT_WGMMA_ROWS(N, PLACES, A, B, ADD, ...)                                                         \
+#    define LT_R6          ",%64,%65,%66,%67,%68,%69,%70,%71,%72,%73,%74,%75"
+/* Rows in registers a0 to a3, the right operand at `b`; the first product (ADD "0") does not look at what c was: "=f" says so. */
+#    define LT_WGMMA_ROWS(N, PLACES, A, B, TURNED, ADD, ...)                                                 \
         asm volatile("{.reg .pred p; setp.ne.b32 p, " ADD ", 0;\n"                                           \
                      "wgmma.mma_async.sync.aligned.m64n" N "k16.f32.bf16.bf16 {" PLACES "}, {" A "}, " B     \
-                     ", p, 1, 1, 0;}"                                                                        \
+                     ", p, 1, 1, " TURNED ";}"                                                               \
                      : __VA_ARGS__                                                                           \
-                     : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "l"(b))
+                     : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "l"(b), "n"(turned))
 /* Both operands in shared memory, transposed; c is added to. */
 #    define LT_WGMMA_SUM(N, PLACES, A, B, ...)                                                               \
         asm volatile("wgmma.mma_async.sync.aligned.m64n" N "k16.f32.bf16.bf16 {" PLACES "}, " A ", " B       \
@@ -64,44 +70,53 @@ static __device__ __forceinline__ uint64_t lt_wgmma_at(uint32_t address, uint32_
 
 #    define LT_FRESH "=f"
 #    define LT_HELD  "+f"
-/* c[pair] = 16 channels of the warp's 16 rows times S. */
-template <int PAIRS>
+/* c[pair] = 16 columns of the warp's 16 rows times 16 rows of the right operand, which may lie transposed (`turned`). */
+template <int PAIRS, int turned = 0>
 static __device__ __forceinline__ void lt_wgmma_rows_first(float (&c)[PAIRS][4], uint32_t a0, uint32_t a1,
                                                            uint32_t a2, uint32_t a3, uint64_t b) {
-    if constexpr (PAIRS == 16)
-        LT_WGMMA_ROWS("128", LT_R0 LT_R1 LT_R2 LT_R3 LT_R4 LT_R5, "%64,%65,%66,%67", "%68", "0",
+    if constexpr (PAIRS == 19)
+        LT_WGMMA_ROWS("152", LT_R0 LT_R1 LT_R2 LT_R3 LT_R4 LT_R5 LT_R6, "%76,%77,%78,%79", "%80", "%81", "0",
+                      LT_C16(LT_FRESH, 0), LT_C16(LT_FRESH, 4), LT_C16(LT_FRESH, 8), LT_C16(LT_FRESH, 12),
+                      LT_C4(LT_FRESH, 16), LT_C4(LT_FRESH, 17), LT_C4(LT_FRESH, 18));
+    else if constexpr (PAIRS == 16)
+        LT_WGMMA_ROWS("128", LT_R0 LT_R1 LT_R2 LT_R3 LT_R4 LT_R5, "%64,%65,%66,%67", "%68", "%69", "0",
                       LT_C16(LT_FRESH, 0), LT_C16(LT_FRESH, 4), LT_C16(LT_FRESH, 8), LT_C16(LT_FRESH, 12));
     else if constexpr (PAIRS == 14)
-        LT_WGMMA_ROWS("112", LT_R0 LT_R1 LT_R2 LT_R3 LT_R4, "%56,%57,%58,%59", "%60", "0",
+        LT_WGMMA_ROWS("112", LT_R0 LT_R1 LT_R2 LT_R3 LT_R4, "%56,%57,%58,%59", "%60", "%61", "0",
                       LT_C16(LT_FRESH, 0), LT_C16(LT_FRESH, 4), LT_C16(LT_FRESH, 8), LT_C4(LT_FRESH, 12),
                       LT_C4(LT_FRESH, 13));
     else if constexpr (PAIRS == 12)
-        LT_WGMMA_ROWS("96", LT_R0 LT_R1 LT_R2 LT_R3, "%48,%49,%50,%51", "%52", "0", LT_C16(LT_FRESH, 0),
-                      LT_C16(LT_FRESH, 4), LT_C16(LT_FRESH, 8));
+        LT_WGMMA_ROWS("96", LT_R0 LT_R1 LT_R2 LT_R3, "%48,%49,%50,%51", "%52", "%53", "0",
+                      LT_C16(LT_FRESH, 0), LT_C16(LT_FRESH, 4), LT_C16(LT_FRESH, 8));
     else if constexpr (PAIRS == 8)
-        LT_WGMMA_ROWS("64", LT_R0 LT_R1 LT_R2, "%32,%33,%34,%35", "%36", "0", LT_C16(LT_FRESH, 0),
+        LT_WGMMA_ROWS("64", LT_R0 LT_R1 LT_R2, "%32,%33,%34,%35", "%36", "%37", "0", LT_C16(LT_FRESH, 0),
                       LT_C16(LT_FRESH, 4));
     else if constexpr (PAIRS == 4)
-        LT_WGMMA_ROWS("32", LT_R0, "%16,%17,%18,%19", "%20", "0", LT_C16(LT_FRESH, 0));
+        LT_WGMMA_ROWS("32", LT_R0, "%16,%17,%18,%19", "%20", "%21", "0", LT_C16(LT_FRESH, 0));
 }
 /* c[pair] += the same. */
-template <int PAIRS>
+template <int PAIRS, int turned = 0>
 static __device__ __forceinline__ void lt_wgmma_rows_more(float (&c)[PAIRS][4], uint32_t a0, uint32_t a1,
                                                           uint32_t a2, uint32_t a3, uint64_t b) {
-    if constexpr (PAIRS == 16)
-        LT_WGMMA_ROWS("128", LT_R0 LT_R1 LT_R2 LT_R3 LT_R4 LT_R5, "%64,%65,%66,%67", "%68", "1",
+    if constexpr (PAIRS == 19)
+        LT_WGMMA_ROWS("152", LT_R0 LT_R1 LT_R2 LT_R3 LT_R4 LT_R5 LT_R6, "%76,%77,%78,%79", "%80", "%81", "1",
+                      LT_C16(LT_HELD, 0), LT_C16(LT_HELD, 4), LT_C16(LT_HELD, 8), LT_C16(LT_HELD, 12),
+                      LT_C4(LT_HELD, 16), LT_C4(LT_HELD, 17), LT_C4(LT_HELD, 18));
+    else if constexpr (PAIRS == 16)
+        LT_WGMMA_ROWS("128", LT_R0 LT_R1 LT_R2 LT_R3 LT_R4 LT_R5, "%64,%65,%66,%67", "%68", "%69", "1",
                       LT_C16(LT_HELD, 0), LT_C16(LT_HELD, 4), LT_C16(LT_HELD, 8), LT_C16(LT_HELD, 12));
     else if constexpr (PAIRS == 14)
-        LT_WGMMA_ROWS("112", LT_R0 LT_R1 LT_R2 LT_R3 LT_R4, "%56,%57,%58,%59", "%60", "1", LT_C16(LT_HELD, 0),
-                      LT_C16(LT_HELD, 4), LT_C16(LT_HELD, 8), LT_C4(LT_HELD, 12), LT_C4(LT_HELD, 13));
+        LT_WGMMA_ROWS("112", LT_R0 LT_R1 LT_R2 LT_R3 LT_R4, "%56,%57,%58,%59", "%60", "%61", "1",
+                      LT_C16(LT_HELD, 0), LT_C16(LT_HELD, 4), LT_C16(LT_HELD, 8), LT_C4(LT_HELD, 12),
+                      LT_C4(LT_HELD, 13));
     else if constexpr (PAIRS == 12)
-        LT_WGMMA_ROWS("96", LT_R0 LT_R1 LT_R2 LT_R3, "%48,%49,%50,%51", "%52", "1", LT_C16(LT_HELD, 0),
+        LT_WGMMA_ROWS("96", LT_R0 LT_R1 LT_R2 LT_R3, "%48,%49,%50,%51", "%52", "%53", "1", LT_C16(LT_HELD, 0),
                       LT_C16(LT_HELD, 4), LT_C16(LT_HELD, 8));
     else if constexpr (PAIRS == 8)
-        LT_WGMMA_ROWS("64", LT_R0 LT_R1 LT_R2, "%32,%33,%34,%35", "%36", "1", LT_C16(LT_HELD, 0),
+        LT_WGMMA_ROWS("64", LT_R0 LT_R1 LT_R2, "%32,%33,%34,%35", "%36", "%37", "1", LT_C16(LT_HELD, 0),
                       LT_C16(LT_HELD, 4));
     else if constexpr (PAIRS == 4)
-        LT_WGMMA_ROWS("32", LT_R0, "%16,%17,%18,%19", "%20", "1", LT_C16(LT_HELD, 0));
+        LT_WGMMA_ROWS("32", LT_R0, "%16,%17,%18,%19", "%20", "%21", "1", LT_C16(LT_HELD, 0));
 }
 
 /* c[pair] += 16 tokens of A^T B, 64 rows. */
@@ -123,6 +138,7 @@ static __device__ __forceinline__ void lt_wgmma_sum(float (&c)[D / 8][4], uint64
 
 #    undef LT_WGMMA_SUM
 #    undef LT_WGMMA_ROWS
+#    undef LT_R6
 #    undef LT_R5
 #    undef LT_R4
 #    undef LT_R3
@@ -136,9 +152,10 @@ static __device__ __forceinline__ void lt_wgmma_sum(float (&c)[D / 8][4], uint64
 
 #endif
 
-static __device__ __forceinline__ void lt_mma_products_wait() {
+/* Until at most LEFT of the batches that were sent are on their way. */
+template <int LEFT = 0> static __device__ __forceinline__ void lt_mma_products_wait() {
 #if LT_MMA_HOPPER
-    asm volatile("wgmma.wait_group.sync.aligned 0;" : : : "memory");
+    asm volatile("wgmma.wait_group.sync.aligned %0;" : : "n"(LEFT) : "memory");
 #endif
 }
 

@@ -201,6 +201,7 @@ bool lt_cross_forward_mma_fits(const lt_cross_forward<lt_bf16> &a) {
 }
 
 lt_status lt_cross_forward_mma(const lt_cross_forward<lt_bf16> &a, int multiprocessors, cudaStream_t stream) {
+    if (lt_cross_forward_wgmma_fits(a)) return lt_cross_forward_wgmma(a, multiprocessors, stream);
     if (a.n.D <= 32) return launch<32>(a, multiprocessors, stream);
     if (a.n.D <= 64) return launch<64>(a, multiprocessors, stream);
     if (a.n.D <= 112) return launch<112>(a, multiprocessors, stream);

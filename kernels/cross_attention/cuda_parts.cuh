@@ -60,6 +60,10 @@ template <typename T> struct lt_cross_backward {
 /* The tensor core versions take some shapes, which these tell, and launch on `stream`. */
 bool lt_cross_forward_mma_fits(const lt_cross_forward<lt_bf16> &a);
 lt_status lt_cross_forward_mma(const lt_cross_forward<lt_bf16> &a, int multiprocessors, cudaStream_t stream);
+/* Hopper's own, of what that fits. */
+bool lt_cross_forward_wgmma_fits(const lt_cross_forward<lt_bf16> &a);
+lt_status lt_cross_forward_wgmma(const lt_cross_forward<lt_bf16> &a, int multiprocessors,
+                                 cudaStream_t stream);
 bool lt_cross_backward_mma_fits(const lt_cross_backward<lt_bf16> &a);
 /* dq and delta; dk and dv, or their chunks, which need delta. */
 lt_status lt_cross_backward_mma_queries(const lt_cross_backward<lt_bf16> &a, int multiprocessors,

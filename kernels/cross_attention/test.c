@@ -271,6 +271,27 @@ static void o_in_e4m3_is_o_rounded_in_the_scale_of_v(void) {
     coded((size){2, 70, 2, 64, 33}, SOME_MASKED, true, true);
 }
 
+/* Where texts and tiles of queries just fit, end early or leave one over, as Hopper's kernel cuts them: 304 tokens, 64 and 128 queries.
+ * The last two sizes give its blocks several heads each, and several tiles of one. */
+static void texts_and_tiles_may_end_anywhere(void) {
+    static const size sizes[] = {{1, 1, 1, 112, 300},
+                                 {1, 63, 1, 112, 304},
+                                 {2, 64, 2, 112, 303},
+                                 {1, 65, 2, 112, 129},
+                                 {2, 129, 1, 112, 300, .repeats = 2},
+                                 {1, 128, 1, 112, 305},
+                                 {1, 65, 1, 112, 128},
+                                 {1, 65, 1, 112, 1},
+                                 {2, 129, 2, 64, 152},
+                                 {2, 65, 2, 128, 153},
+                                 {2, 5, 24, 64, 130, .repeats = 3},
+                                 {2, 260, 48, 64, 129}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        coded(sizes[i], (mask_kind)(i % 3), i % 2, false);
+        CHECK_OK(agrees(sizes[i], (mask_kind)((i + 1) % 3), 0));
+    }
+}
+
 /* One value that is no number, in the second of three texts, masked or not; what attends to the others does not notice. */
 static void a_value_that_is_no_number_spoils_its_text(void) {
     static const double values[] = {NAN, INFINITY, -INFINITY};
@@ -279,7 +300,7 @@ static void a_value_that_is_no_number_spoils_its_text(void) {
         lt_check_begin(&c, 51);
         c.bf16 = true;
         while (lt_check_next(&c)) {
-            size s = {3, 40, 4, i % 2 ? 112 : 60, 20, .repeats = 2};
+            size s = {3, 40, 4, i % 2 ? 112 : 60, i % 2 ? 140 : 20, .repeats = 2};
             lt_cross_attention_args f = forward_args(&c, s, SOME_MASKED);
             int64_t text = s.L * s.H * s.D;
             lt_check_set(&f.v, text + (i % 2 ? 3 : text - 1), values[i / 2]);
@@ -462,6 +483,7 @@ int main(int argc, char **argv) {
     RUN(each_query_may_have_its_own_scale);
     RUN(a_scale_equals_normalising_first);
     RUN(o_in_e4m3_is_o_rounded_in_the_scale_of_v);
+    RUN(texts_and_tiles_may_end_anywhere);
     RUN(a_value_that_is_no_number_spoils_its_text);
     RUN(values_of_zero_have_a_scale);
     RUN(codes_take_a_byte);

@@ -169,6 +169,17 @@ static void killed_runs_end_with_the_bits_of_an_unbroken_one(void) {
 
 /* ---- SIGTERM --------------------------------------------------------------------------------------------------- */
 
+/* Sends `signal` while a run is under way, if possible while it writes a checkpoint; one that is over too soon is begun anew. */
+static bool interrupt(const char *run, int signal, double part) {
+    for (int attempt = 0; attempt < 8; attempt++) {
+        process p = start_training(run, false);
+        bool sent = wait_for_moment(&p, run, attempt % 2 == 0, part) && kill(p.pid, signal) == 0;
+        if (wait_training(&p) != 0) return sent;
+        CHECK_OK(lt_remove_tree(in_folder(run)));
+    }
+    return false;
+}
+
 /* With a validation after every step, so that the last one before the signal has one too. */
 static void an_interrupted_run_exits_with_6_and_goes_on(void) {
     validate_every = "train.validate_every=1";
@@ -176,11 +187,9 @@ static void an_interrupted_run_exits_with_6_and_goes_on(void) {
     for (int i = 0; i < tried->signals; i++) {
         char run[24];
         snprintf(run, sizeof run, "stopped%d", i);
-        process p = start_training(run, false);
-        bool there = wait_for_moment(&p, run, true, 0.3 + 0.2 * i);
-        CHECK(there && kill(p.pid, i ? SIGINT : SIGTERM) == 0);
-        CHECK(wait_training(&p) == LT_INTERRUPTED && ended(LT_INTERRUPTED, "--resume"));
-        p = start_training(run, true);
+        CHECK(interrupt(run, i ? SIGINT : SIGTERM, 0.3 + 0.2 * i));
+        CHECK(got.code == LT_INTERRUPTED && ended(LT_INTERRUPTED, "--resume"));
+        process p = start_training(run, true);
         CHECK(wait_training(&p) == 0);
         CHECK(same_run("validated", run, tried->steps));
     }

@@ -70,53 +70,38 @@ static __device__ __forceinline__ uint64_t lt_wgmma_at(uint32_t address, uint32_
 
 #    define LT_FRESH "=f"
 #    define LT_HELD  "+f"
+/* By the number of pairs. */
+#    define LT_WGMMA_ROWS_OF(ADD, C)                                                                         \
+        if constexpr (PAIRS == 19)                                                                           \
+            LT_WGMMA_ROWS("152", LT_R0 LT_R1 LT_R2 LT_R3 LT_R4 LT_R5 LT_R6, "%76,%77,%78,%79", "%80", "%81", \
+                          ADD, LT_C16(C, 0), LT_C16(C, 4), LT_C16(C, 8), LT_C16(C, 12), LT_C4(C, 16),        \
+                          LT_C4(C, 17), LT_C4(C, 18));                                                       \
+        else if constexpr (PAIRS == 16)                                                                      \
+            LT_WGMMA_ROWS("128", LT_R0 LT_R1 LT_R2 LT_R3 LT_R4 LT_R5, "%64,%65,%66,%67", "%68", "%69", ADD,  \
+                          LT_C16(C, 0), LT_C16(C, 4), LT_C16(C, 8), LT_C16(C, 12));                          \
+        else if constexpr (PAIRS == 14)                                                                      \
+            LT_WGMMA_ROWS("112", LT_R0 LT_R1 LT_R2 LT_R3 LT_R4, "%56,%57,%58,%59", "%60", "%61", ADD,        \
+                          LT_C16(C, 0), LT_C16(C, 4), LT_C16(C, 8), LT_C4(C, 12), LT_C4(C, 13));             \
+        else if constexpr (PAIRS == 12)                                                                      \
+            LT_WGMMA_ROWS("96", LT_R0 LT_R1 LT_R2 LT_R3, "%48,%49,%50,%51", "%52", "%53", ADD, LT_C16(C, 0), \
+                          LT_C16(C, 4), LT_C16(C, 8));                                                       \
+        else if constexpr (PAIRS == 8)                                                                       \
+            LT_WGMMA_ROWS("64", LT_R0 LT_R1 LT_R2, "%32,%33,%34,%35", "%36", "%37", ADD, LT_C16(C, 0),       \
+                          LT_C16(C, 4));                                                                     \
+        else if constexpr (PAIRS == 4)                                                                       \
+        LT_WGMMA_ROWS("32", LT_R0, "%16,%17,%18,%19", "%20", "%21", ADD, LT_C16(C, 0))
+
 /* c[pair] = 16 columns of the warp's 16 rows times 16 rows of the right operand, which may lie transposed (`turned`). */
 template <int PAIRS, int turned = 0>
 static __device__ __forceinline__ void lt_wgmma_rows_first(float (&c)[PAIRS][4], uint32_t a0, uint32_t a1,
                                                            uint32_t a2, uint32_t a3, uint64_t b) {
-    if constexpr (PAIRS == 19)
-        LT_WGMMA_ROWS("152", LT_R0 LT_R1 LT_R2 LT_R3 LT_R4 LT_R5 LT_R6, "%76,%77,%78,%79", "%80", "%81", "0",
-                      LT_C16(LT_FRESH, 0), LT_C16(LT_FRESH, 4), LT_C16(LT_FRESH, 8), LT_C16(LT_FRESH, 12),
-                      LT_C4(LT_FRESH, 16), LT_C4(LT_FRESH, 17), LT_C4(LT_FRESH, 18));
-    else if constexpr (PAIRS == 16)
-        LT_WGMMA_ROWS("128", LT_R0 LT_R1 LT_R2 LT_R3 LT_R4 LT_R5, "%64,%65,%66,%67", "%68", "%69", "0",
-                      LT_C16(LT_FRESH, 0), LT_C16(LT_FRESH, 4), LT_C16(LT_FRESH, 8), LT_C16(LT_FRESH, 12));
-    else if constexpr (PAIRS == 14)
-        LT_WGMMA_ROWS("112", LT_R0 LT_R1 LT_R2 LT_R3 LT_R4, "%56,%57,%58,%59", "%60", "%61", "0",
-                      LT_C16(LT_FRESH, 0), LT_C16(LT_FRESH, 4), LT_C16(LT_FRESH, 8), LT_C4(LT_FRESH, 12),
-                      LT_C4(LT_FRESH, 13));
-    else if constexpr (PAIRS == 12)
-        LT_WGMMA_ROWS("96", LT_R0 LT_R1 LT_R2 LT_R3, "%48,%49,%50,%51", "%52", "%53", "0",
-                      LT_C16(LT_FRESH, 0), LT_C16(LT_FRESH, 4), LT_C16(LT_FRESH, 8));
-    else if constexpr (PAIRS == 8)
-        LT_WGMMA_ROWS("64", LT_R0 LT_R1 LT_R2, "%32,%33,%34,%35", "%36", "%37", "0", LT_C16(LT_FRESH, 0),
-                      LT_C16(LT_FRESH, 4));
-    else if constexpr (PAIRS == 4)
-        LT_WGMMA_ROWS("32", LT_R0, "%16,%17,%18,%19", "%20", "%21", "0", LT_C16(LT_FRESH, 0));
+    LT_WGMMA_ROWS_OF("0", LT_FRESH);
 }
 /* c[pair] += the same. */
 template <int PAIRS, int turned = 0>
 static __device__ __forceinline__ void lt_wgmma_rows_more(float (&c)[PAIRS][4], uint32_t a0, uint32_t a1,
                                                           uint32_t a2, uint32_t a3, uint64_t b) {
-    if constexpr (PAIRS == 19)
-        LT_WGMMA_ROWS("152", LT_R0 LT_R1 LT_R2 LT_R3 LT_R4 LT_R5 LT_R6, "%76,%77,%78,%79", "%80", "%81", "1",
-                      LT_C16(LT_HELD, 0), LT_C16(LT_HELD, 4), LT_C16(LT_HELD, 8), LT_C16(LT_HELD, 12),
-                      LT_C4(LT_HELD, 16), LT_C4(LT_HELD, 17), LT_C4(LT_HELD, 18));
-    else if constexpr (PAIRS == 16)
-        LT_WGMMA_ROWS("128", LT_R0 LT_R1 LT_R2 LT_R3 LT_R4 LT_R5, "%64,%65,%66,%67", "%68", "%69", "1",
-                      LT_C16(LT_HELD, 0), LT_C16(LT_HELD, 4), LT_C16(LT_HELD, 8), LT_C16(LT_HELD, 12));
-    else if constexpr (PAIRS == 14)
-        LT_WGMMA_ROWS("112", LT_R0 LT_R1 LT_R2 LT_R3 LT_R4, "%56,%57,%58,%59", "%60", "%61", "1",
-                      LT_C16(LT_HELD, 0), LT_C16(LT_HELD, 4), LT_C16(LT_HELD, 8), LT_C4(LT_HELD, 12),
-                      LT_C4(LT_HELD, 13));
-    else if constexpr (PAIRS == 12)
-        LT_WGMMA_ROWS("96", LT_R0 LT_R1 LT_R2 LT_R3, "%48,%49,%50,%51", "%52", "%53", "1", LT_C16(LT_HELD, 0),
-                      LT_C16(LT_HELD, 4), LT_C16(LT_HELD, 8));
-    else if constexpr (PAIRS == 8)
-        LT_WGMMA_ROWS("64", LT_R0 LT_R1 LT_R2, "%32,%33,%34,%35", "%36", "%37", "1", LT_C16(LT_HELD, 0),
-                      LT_C16(LT_HELD, 4));
-    else if constexpr (PAIRS == 4)
-        LT_WGMMA_ROWS("32", LT_R0, "%16,%17,%18,%19", "%20", "%21", "1", LT_C16(LT_HELD, 0));
+    LT_WGMMA_ROWS_OF("1", LT_HELD);
 }
 
 /* c[pair] += 16 tokens of A^T B, 64 rows. */
@@ -137,6 +122,7 @@ static __device__ __forceinline__ void lt_wgmma_sum(float (&c)[D / 8][4], uint64
 }
 
 #    undef LT_WGMMA_SUM
+#    undef LT_WGMMA_ROWS_OF
 #    undef LT_WGMMA_ROWS
 #    undef LT_R6
 #    undef LT_R5

@@ -169,7 +169,7 @@ static lt_status run(int count, const char *const *what) {
         cJSON_Delete(list);
         return status;
     }
-    return lt_fail(LT_USAGE, "list %s: expected policies, ops, metrics, presets or devices", what[0]);
+    return lt_fail(LT_USAGE, "%s: expected policies, ops, metrics, presets or devices", what[0]);
 }
 
 const lt_command lt_cmd_list = {

@@ -130,7 +130,7 @@ static lt_status find_op(const char *name, int *found) {
     }
     if (*found >= 0) return LT_OK;
     const char *near = lt_nearest(name, names, LT_OP_COUNT);
-    return lt_fail(LT_USAGE, "bench: there is no op \"%s\"%s%s%s; `longtake list ops` shows them", name,
+    return lt_fail(LT_USAGE, "there is no op \"%s\"%s%s%s; `longtake list ops` shows them", name,
                    near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
 }
 
@@ -176,7 +176,7 @@ static lt_status run_all(lt_bench *b, int only, lt_bench_limits *limits, lt_benc
 
 lt_status lt_bench_ops(lt_device *device, const char *name, lt_bench_limits *limits, lt_bench_visit visit,
                        void *user) {
-    LT_CHECK(!lt_device_is_null(device), LT_UNAVAILABLE, "bench: the null device runs nothing; use cpu");
+    LT_CHECK(!lt_device_is_null(device), LT_UNAVAILABLE, "the null device runs nothing; use cpu");
     int only;
     LT_TRY(find_op(name, &only));
     lt_bench *b;

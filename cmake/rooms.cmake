@@ -4,7 +4,7 @@
 
 add_library(lt_flags INTERFACE)
 target_include_directories(lt_flags INTERFACE ${CMAKE_SOURCE_DIR})
-target_compile_definitions(lt_flags INTERFACE _GNU_SOURCE LT_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
+target_compile_definitions(lt_flags INTERFACE _GNU_SOURCE
   $<$<BOOL:${LT_WITH_LT_MPI}>:LT_WITH_MPI> $<$<BOOL:${LT_WITH_LT_FFMPEG}>:LT_WITH_FFMPEG>
   $<$<BOOL:${LT_WITH_LT_CUDA}>:LT_WITH_CUDA> $<$<BOOL:${LT_WITH_LT_NCCL}>:LT_WITH_NCCL>)
 set(c_options -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wno-missing-field-initializers
@@ -21,6 +21,10 @@ if(LT_COVERAGE)
   target_compile_options(lt_flags INTERFACE --coverage)
   target_link_options(lt_flags INTERFACE --coverage)
 endif()
+
+# Only these know where the tree is, so that a compiler cache serves every clone.
+set_source_files_properties(core/config_find.c core/source.c experiments/cmd_list.c model/cache/test_spec.c tests/test_parity.c
+  PROPERTIES COMPILE_DEFINITIONS LT_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
 
 enable_testing()
 

@@ -23,7 +23,8 @@ if(LT_COVERAGE)
 endif()
 
 # Only these know where the tree is, so that a compiler cache serves every clone.
-set_source_files_properties(core/config_find.c core/source.c experiments/cmd_list.c model/cache/test_spec.c tests/test_parity.c
+set_source_files_properties(core/config_find.c experiments/cmd_list.c model/cache/test_spec.c tests/test_parity.c
+  tests/test_source.c
   PROPERTIES COMPILE_DEFINITIONS LT_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
 
 enable_testing()
@@ -119,7 +120,10 @@ if(LT_WITH_LT_CUDA)
 endif()
 
 if(TARGET lt_experiments AND EXISTS ${CMAKE_SOURCE_DIR}/main.c)
-  add_executable(longtake main.c)
+  add_custom_target(commit BYPRODUCTS ${CMAKE_BINARY_DIR}/commit.c COMMENT "Asking git for the commit"
+    COMMAND ${CMAKE_COMMAND} -DSOURCE=${CMAKE_SOURCE_DIR} -DOUTPUT=${CMAKE_BINARY_DIR}/commit.c -P ${CMAKE_SOURCE_DIR}/cmake/commit.cmake)
+  add_executable(longtake main.c ${CMAKE_BINARY_DIR}/commit.c)
+  add_dependencies(longtake commit)
   target_link_libraries(longtake PRIVATE lt_experiments)
 endif()
 

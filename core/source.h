@@ -10,8 +10,11 @@ extern "C" {
 
 enum { LT_COMMIT_MAX = 80 };
 
-/* The commit checked out where this was built, with "-dirty" behind it when tracked files differ from it. False, and "",
- * when that folder is gone or no git repository. */
+/* What the build wrote (cmake/commit.cmake) and only the program links, so that a commit compiles nothing else anew. */
+extern const char lt_built_commit[] __attribute__((weak));
+
+/* The commit that this was built from, with "-dirty" behind it when tracked files differed from it. False, and "", when
+ * that was not known (an unpacked archive, no git), and in test programs. */
 bool lt_source_commit(char commit[LT_COMMIT_MAX]);
 
 #ifdef __cplusplus

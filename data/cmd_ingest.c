@@ -22,7 +22,7 @@ static const lt_option options[] = {
     {"fps", LT_OPT_FLOAT, &fps, "F", "frames per second, at most; default 16, or the file's", .min = 0,
      .max = 1000},
     {"role", LT_OPT_STRINGS, &roles, "ROLE=SHARE",
-     "share of val or test; default val=0.1 test=0.2; repeatable"},
+     "share of train, val or test; default val=0.1 test=0.2; test=1: all; repeatable"},
     {"group-by", LT_OPT_STRING, &group_by, "RULE",
      "source, folder or prefix:S; NAME.group beside NAME.mp4 goes first"},
     {"clip-seconds", LT_OPT_FLOAT, &clip_seconds, "S", "longest clip; 0: any length", .min = 0, .max = 1e6},
@@ -157,26 +157,28 @@ const lt_command lt_cmd_ingest = {
     .summary = "video files into a dataset file",
     .usage =
         "--out FILE --domain NAME=PATH [--domain ...] [--size WxH] [--fps F] [--role test=0.2] [--strict]",
-    .details = "Decodes each file, scales it to cover the frame and crops the rest, leaves frames out down "
-               "to the rate (a "
-               "slower\n"
-               "source keeps its rate), splits at shot cuts and at --clip-seconds, and measures motion. "
-               "Beside NAME.mp4, "
-               "NAME.txt\n"
-               "is its caption and NAME.group its group; all clips of a group have one role, chosen by a "
-               "hash of the group's "
-               "name.\n"
-               "\n"
-               "Each source is committed as a whole: an interrupted run keeps the finished ones, and running "
-               "again skips "
-               "them.\n"
-               "Files that cannot be used are listed and skipped; with --strict the first one ends the run "
-               "(exit 3), and what "
-               "was\n"
-               "finished before it stays.\n"
-               "\n"
-               "  longtake ingest --out data.h5 --size 64x64 --fps 16 --domain calm=clips/calm --domain "
-               "dynamic=clips/sport\n"
-               "  longtake ingest --out data.h5 --domain calm=more --group-by prefix:_ --clip-seconds 10\n",
+    .details =
+        "Decodes each file, scales it to cover the frame and crops the rest, leaves frames out down "
+        "to the rate (a "
+        "slower\n"
+        "source keeps its rate), splits at shot cuts and at --clip-seconds, and measures motion. "
+        "Beside NAME.mp4, "
+        "NAME.txt\n"
+        "is its caption and NAME.group its group; all clips of a group have one role. A domain of a few "
+        "groups gets\n"
+        "train, test and val in turn, a large one by a hash of the groups' names; a group that is in "
+        "keeps its role.\n"
+        "\n"
+        "Each source is committed as a whole: an interrupted run keeps the finished ones, and running "
+        "again skips "
+        "them.\n"
+        "Files that cannot be used are listed and skipped; with --strict the first one ends the run "
+        "(exit 3), and what "
+        "was\n"
+        "finished before it stays.\n"
+        "\n"
+        "  longtake ingest --out data.h5 --size 64x64 --fps 16 --domain calm=clips/calm --domain "
+        "dynamic=clips/sport\n"
+        "  longtake ingest --out data.h5 --domain calm=more --group-by prefix:_ --clip-seconds 10\n",
     .options = options,
     .run = run};

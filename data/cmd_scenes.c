@@ -4,7 +4,7 @@
 #include "core/log.h"
 #include "core/parallel.h"
 #include "data/dataset.h"
-#include "data/roles.h"
+#include "data/role_plan.h"
 #include "data/scenes.h"
 
 #include <inttypes.h>
@@ -37,7 +37,7 @@ static const lt_option options[] = {
     {"return-rate", LT_OPT_FLOAT, &return_rate, "P",
      "chance that a shot which can return does (kind returns)", .min = 0, .max = 1},
     {"role", LT_OPT_STRINGS, &roles, "ROLE=SHARE",
-     "share of val or test; default val=0.1 test=0.2; repeatable"},
+     "share of train, val or test; default val=0.1 test=0.2; test=1: all; repeatable"},
     {"no-flow", LT_OPT_FLAG, &no_flow, NULL, "leave the true flow out of a new file (57 % less space)"},
     {"append", LT_OPT_FLAG, &append, NULL, "add to an existing file; clips it holds already are skipped"},
     {NULL}};
@@ -55,6 +55,7 @@ typedef struct slot {
 typedef struct job {
     lt_scenes_spec spec;
     lt_role_shares shares;
+    lt_role_plan *roles;
     lt_dataset *set;
     uint64_t *known; /* content hashes of this domain's clips in the file, sorted */
     int64_t known_count, added, committed, skipped;
@@ -126,6 +127,16 @@ static bool is_known(const job *j, uint64_t index) {
     return bsearch(&clip.content_hash, j->known, (size_t)j->known_count, sizeof *j->known, by_hash) != NULL;
 }
 
+static lt_status open_roles(job *j) {
+    LT_TRY(lt_role_plan_open(j->set, &j->shares, &j->roles));
+    for (uint64_t i = 0; i < (uint64_t)clips; i++) {
+        lt_clip clip = {0};
+        lt_scenes_identify(&j->spec, i, &clip);
+        LT_TRY(lt_role_plan_expect(j->roles, domain, clip.group));
+    }
+    return LT_OK;
+}
+
 /* Draws all slots at once; the message of a failure belongs to the thread that met it and is carried along.
  */
 static void draw_slots(const job *j, slot *slots, int count) {
@@ -137,14 +148,26 @@ static void draw_slots(const job *j, slot *slots, int count) {
     }
 }
 
+/* A scene that the file holds, at another speed say, keeps its role there; not where that has no share. */
+static lt_status give_role(const job *j, lt_clip *clip) {
+    const char *role = lt_role_plan_role(j->roles, domain, clip->group);
+    LT_CHECK(lt_role_share(&j->shares, lt_role_number(role)) > 0, LT_USAGE,
+             "%s: the scenes of group %s have role %s in it already, which has no share by --role; choose "
+             "another --seed",
+             out, clip->group, role);
+    lt_copy_text(clip->role, sizeof clip->role, role);
+    return LT_OK;
+}
+
 static lt_status store_slots(job *j, slot *slots, int count) {
     for (int i = 0; i < count; i++) {
         slot *s = &slots[i];
         LT_CHECK(s->status == LT_OK, s->status, "%s", s->message);
         lt_copy_text(s->clip.domain, sizeof s->clip.domain, domain);
-        lt_copy_text(s->clip.role, sizeof s->clip.role, lt_role_of_group(&j->shares, s->clip.group));
+        LT_TRY(give_role(j, &s->clip));
         LT_TRY(lt_dataset_append_frames(j->set, s->rgb, s->flow, s->clip.frames));
         LT_TRY(lt_dataset_add_clip(j->set, &s->clip));
+        LT_TRY(lt_role_plan_add(j->roles, domain, s->clip.group, s->clip.role));
         j->added++;
         j->flow_px_per_s += s->clip.flow_px_per_s, j->luma_diff += s->clip.luma_diff;
     }
@@ -218,8 +241,11 @@ static lt_status run(int positional_count, const char *const *positional) {
     double start = lt_seconds();
     lt_status status = open_set(&j);
     if (status == LT_OK) status = list_known(&j);
+    if (status == LT_OK) status = open_roles(&j);
     if (status == LT_OK) status = run_slots(&j);
     if (status == LT_OK) report(&j, lt_seconds() - start);
+    if (status == LT_OK) lt_role_plan_log(j.roles);
+    lt_role_plan_close(j.roles);
     lt_dataset_close(j.set);
     free(j.known);
     /* A new file in which nothing was finished is not left behind. */

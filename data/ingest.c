@@ -3,6 +3,7 @@
 #include "core/log.h"
 #include "core/rng.h"
 #include "data/motion.h"
+#include "data/role_plan.h"
 #include "data/video_reader.h"
 
 #include <math.h>
@@ -17,6 +18,7 @@ typedef struct intake {
     lt_dataset *set;
     const lt_source *source;
     const lt_ingest_options *options;
+    const lt_role_plan *roles;
     lt_ingest_result *result;
     lt_video *video;
     lt_motion_meter *meter;
@@ -132,13 +134,6 @@ static lt_status take_all(intake *in) {
     }
 }
 
-/* A group that the dataset holds keeps its role, whatever the shares are now. */
-static const char *role_of(const intake *in) {
-    const lt_clip *relative = lt_dataset_clip(in->set, lt_dataset_find_group(in->set, in->source->group));
-    if (relative) return relative->role;
-    return lt_role_of_group(&in->options->shares, in->source->group);
-}
-
 static lt_status describe(intake *in) {
     const lt_source *source = in->source;
     const lt_video_info *info = lt_video_get_info(in->video);
@@ -148,11 +143,14 @@ static lt_status describe(intake *in) {
     if (!whole) lt_warn("%s: the caption was cut after %zu bytes", source->path, strlen(base->caption));
     lt_copy_text(base->domain, sizeof base->domain, source->domain);
     lt_copy_text(base->group, sizeof base->group, source->group);
-    lt_copy_text(base->role, sizeof base->role, role_of(in));
+    lt_copy_text(base->role, sizeof base->role, lt_role_plan_role(in->roles, source->domain, source->group));
     size_t length = strlen(source->path), most = sizeof base->source - 1;
     const char *path = source->path + (length > most ? length - most : 0);
     while (((unsigned char)*path & 0xC0) == 0x80) path++;
     lt_copy_text(base->source, sizeof base->source, path);
+    if (lt_role_share(&in->options->shares, lt_role_number(base->role)) == 0)
+        lt_warn("%s: its group %s has role %s in the dataset already, and keeps it", source->path,
+                base->group, base->role);
     base->fps = info->fps;
     if (info->fps < 0.998 * lt_dataset_get_spec(in->set)->fps) base->flags |= LT_CLIP_SOURCE_FPS;
     double seconds = in->options->clip_seconds;
@@ -184,8 +182,8 @@ static lt_status undo(lt_dataset *set, int64_t clips, lt_status status) {
 }
 
 static lt_status ingest_one(lt_dataset *set, const lt_source *source, const lt_ingest_options *options,
-                            lt_ingest_result *result) {
-    intake in = {.set = set, .source = source, .options = options, .result = result};
+                            lt_role_plan *roles, lt_ingest_result *result) {
+    intake in = {.set = set, .source = source, .options = options, .roles = roles, .result = result};
     int64_t before = lt_dataset_clip_count(set);
     *result = (lt_ingest_result){.outcome = LT_INGEST_ADDED};
     in.base.recipe_hash = recipe_of(options);
@@ -203,11 +201,20 @@ static lt_status ingest_one(lt_dataset *set, const lt_source *source, const lt_i
     lt_video_close(in.video);
     lt_motion_close(in.meter);
     free(in.frames);
-    return status == LT_OK ? LT_OK : undo(set, before, status);
+    if (status != LT_OK) return undo(set, before, status);
+    return lt_role_plan_add(roles, source->domain, source->group, in.base.role);
 }
 
-lt_status lt_ingest(lt_dataset *set, const lt_sources *sources, const lt_ingest_options *options,
-                    lt_ingest_report report, void *user) {
+static lt_status open_roles(const lt_dataset *set, const lt_sources *sources, const lt_role_shares *shares,
+                            lt_role_plan **roles) {
+    LT_TRY(lt_role_plan_open(set, shares, roles));
+    for (int64_t i = 0; i < sources->count; i++)
+        LT_TRY(lt_role_plan_expect(*roles, sources->items[i].domain, sources->items[i].group));
+    return LT_OK;
+}
+
+static lt_status ingest_all(lt_dataset *set, const lt_sources *sources, const lt_ingest_options *options,
+                            lt_role_plan *roles, lt_ingest_report report, void *user) {
     int64_t good = 0;
     char reason[2048] = "";
     for (int64_t i = 0; i < sources->count; i++) {
@@ -215,7 +222,7 @@ lt_status lt_ingest(lt_dataset *set, const lt_sources *sources, const lt_ingest_
         lt_ingest_result result;
         lt_status status = lt_interrupted()
                                ? lt_fail(LT_INTERRUPTED, "interrupted; finished sources are kept")
-                               : ingest_one(set, source, options, &result);
+                               : ingest_one(set, source, options, roles, &result);
         if (status != LT_OK && status != LT_INPUT) return status;
         if (status == LT_INPUT) {
             snprintf(reason, sizeof reason, "%s", lt_error());
@@ -228,4 +235,14 @@ lt_status lt_ingest(lt_dataset *set, const lt_sources *sources, const lt_ingest_
     LT_CHECK(good > 0, LT_INPUT, "none of %lld sources could be used; the last one: %s",
              (long long)sources->count, reason);
     return LT_OK;
+}
+
+lt_status lt_ingest(lt_dataset *set, const lt_sources *sources, const lt_ingest_options *options,
+                    lt_ingest_report report, void *user) {
+    lt_role_plan *roles = NULL;
+    lt_status status = open_roles(set, sources, &options->shares, &roles);
+    if (status == LT_OK) status = ingest_all(set, sources, options, roles, report, user);
+    if (status == LT_OK) lt_role_plan_log(roles);
+    lt_role_plan_close(roles);
+    return status;
 }

@@ -71,12 +71,35 @@ static void describe(const lt_dataset *set, char *text, size_t size) {
     }
 }
 
+/* What would help: another domain, shorter clips, or clips of that role. */
+static void advise(const lt_dataset *set, const lt_clip_filter *filter, const char *domain, char *text,
+                   size_t size) {
+    int64_t total = lt_dataset_clip_count(set), of_domain = 0, longest = 0;
+    bool any = strcmp(domain, "any") == 0;
+    for (int64_t i = 0; i < total; i++) {
+        const lt_clip *clip = lt_dataset_clip(set, i);
+        if (!any && strcmp(clip->domain, domain) != 0) continue;
+        of_domain++;
+        bool role = !filter->role || strcmp(clip->role, filter->role) == 0;
+        if (role && clip->frames > longest) longest = clip->frames;
+    }
+    if (of_domain == 0)
+        snprintf(text, size, total ? "name a domain that it holds" : "ingest or scenes puts clips in");
+    else if (longest > 0)
+        snprintf(text, size, "the longest has %" PRId64 ": take fewer blocks, or longer clips", longest);
+    else
+        snprintf(text, size,
+                 "new groups get it with --role %s=0.2 of ingest and scenes, all with --role %s=1",
+                 filter->role, filter->role);
+}
+
 static lt_status none_found(const lt_dataset *set, const lt_clip_filter *filter, const char *domain) {
-    char held[512];
+    char held[512], advice[160];
     describe(set, held, sizeof held);
+    advise(set, filter, domain, advice, sizeof advice);
     return lt_fail(
-        LT_INPUT, "%s: no clip of role %s, domain %s, with at least %" PRId64 " frames; it holds %s",
-        lt_dataset_path(set), filter->role ? filter->role : "any", domain, filter->min_frames, held);
+        LT_INPUT, "%s: no clip of role %s, domain %s, with at least %" PRId64 " frames (%s); it holds %s",
+        lt_dataset_path(set), filter->role ? filter->role : "any", domain, filter->min_frames, advice, held);
 }
 
 lt_status lt_select_clips(const lt_dataset *set, const lt_clip_filter *filter, int64_t **out,

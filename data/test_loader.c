@@ -176,8 +176,13 @@ static void clips_are_selected_by_role_domain_and_length(void) {
     filter = (lt_clip_filter){"train", none, 2, 0};
     CHECK_FAILS(lt_select_clips(set, &filter, &list, &count), LT_INPUT, "domain sports");
     CHECK(strstr(lt_error(), "dynamic/train: 4 clips of up to 32 frames") != NULL);
+    CHECK(strstr(lt_error(), "name a domain that it holds") != NULL);
     filter = (lt_clip_filter){"val", NULL, 0, 0};
     CHECK_FAILS(lt_select_clips(set, &filter, &list, &count), LT_INPUT, "role val");
+    CHECK(strstr(lt_error(), "--role val=0.2 of ingest and scenes") != NULL);
+    filter = (lt_clip_filter){"train", dynamic, 1, 33};
+    CHECK_FAILS(lt_select_clips(set, &filter, &list, &count), LT_INPUT,
+                "the longest has 32: take fewer blocks");
     lt_loader *loader = NULL;
     lt_loader_spec spec = whole;
     spec.frames = 33;

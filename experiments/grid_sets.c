@@ -127,9 +127,11 @@ static lt_status add_reference(const lt_config *config, const lt_model *model, l
         lt_status status = add_set(config, model, data[i], i, domain, true, grid);
         grid->has_reference = status == LT_OK;
         if (status != LT_INPUT) return status;
+        lt_warn("%s", lt_error());
     }
-    lt_warn("no %s clips of role %s: the reference is the first hand-made policy at equal bytes, not the "
-            "best one",
+    lt_warn("no %s clips of role %s to choose the reference on (experiment.reference_domain, "
+            "reference_role): it is the "
+            "first hand-made policy at equal bytes, not the best one",
             domain, lt_config_string(config, "experiment.reference_role"));
     return LT_OK;
 }

@@ -64,6 +64,24 @@ static void a_model_is_trained_and_described(void) {
     check_json(false);
 }
 
+/* Before the first step, with the options that help; in the commands that cannot go on it is the error. */
+static void clips_that_are_missing_are_named_first(void) {
+    const char *data = in_folder("few.h5"), *run = in_folder("few"), *missing, *step;
+    CHECK_RUN("scenes", "--out", data, "--domain", "calm", "--clips", "4", "--frames", "48", "--size",
+              "16x16", "--role", "train=1", "--no-flow", "-q");
+    CHECK_RUN("train", "--config", in_folder("tiny.json"), "--data", data, "--out", run);
+    missing = strstr(got.err, "--role val=0.2"), step = strstr(got.err, "step 6 / 6");
+    CHECK(missing && step && missing < step && strstr(got.err, "train.validate_every=0"));
+    CHECK_RUN("train", "--config", in_folder("tiny.json"), "--data", data, "--out", run, "--force", "--set",
+              "train.validate_every=0");
+    CHECK(!strstr(got.err, "role val"));
+    CHECK_EXIT(LT_INPUT, "--role test=0.2", "evaluate", "--run", run, "--data", data, "--blocks", "4");
+    write_text(in_folder("e.json"), experiment);
+    LONGTAKE("ablate", "--config", in_folder("e.json"), "--run", run, "--data", data, "--out",
+             in_folder("r"));
+    CHECK(ended(LT_INPUT, "no clip of role test") && strstr(got.err, "--role test=0.2"));
+}
+
 static void a_video_is_generated_and_ingested_again(void) {
     const char *video = in_folder("v.mp4");
     if (!has_video()) {
@@ -252,6 +270,7 @@ int main(int argc, char **argv) {
     test_begin("24");
     RUN(datasets_are_made_and_described);
     RUN(a_model_is_trained_and_described);
+    RUN(clips_that_are_missing_are_named_first);
     RUN(a_video_is_generated_and_ingested_again);
     RUN(policies_are_compared);
     RUN(a_memory_limit_is_kept);

@@ -236,6 +236,8 @@ lt_status lt_trainer_open(const lt_trainer_spec *spec, int64_t done, lt_trainer 
     if (status == LT_OK) t->done = done;
     if (status == LT_OK) status = reserve_latents(t);
     if (status == LT_OK) status = spec->set ? open_loader(t, done) : random_latents(t);
+    if (status == LT_OK && spec->set && t->config->validate_every > 0)
+        status = lt_trainer_choose_validation(t);
     if (status == LT_OK && t->config->self_context)
         status = lt_rollout_open(t->config, spec->model, &t->rollout);
     lt_work work = {.setup = setup, .work = rehearse, .close = close_memory, .user = t};

@@ -37,6 +37,9 @@ struct lt_trainer {
 /* Forward of one pass on a fresh tape, on the trainer's host memory. */
 lt_status lt_trainer_forward(lt_trainer *trainer, const lt_clip_batch *batch, bool recording, lt_var **loss);
 
+/* Picks the clips of the validation, evenly over those that qualify; none is a warning. */
+lt_status lt_trainer_choose_validation(lt_trainer *trainer);
+
 /* With several ranks (trainer_ranks.c); with one they do nothing. */
 
 /* Plans the sums of gradients. */

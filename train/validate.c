@@ -13,8 +13,7 @@ static int64_t frames_of(const lt_trainer *t) {
     return (int64_t)t->config->blocks * lt_model_frames_per_block(t->spec.model);
 }
 
-/* Picks the clips, evenly over those that qualify; none is no failure. */
-static lt_status choose_clips(lt_trainer *t) {
+lt_status lt_trainer_choose_validation(lt_trainer *t) {
     const lt_train_config *c = t->config;
     lt_clip_filter filter = {.role = "val",
                              .domains = c->val_domains,
@@ -26,7 +25,11 @@ static lt_status choose_clips(lt_trainer *t) {
     LT_CHECK(t->val_clips, LT_FAILED, "out of memory for validation clips");
     lt_status status = lt_select_clips(t->spec.set, &filter, &all, &count);
     if (status == LT_INPUT) {
-        if (t->rank == 0) lt_warn("no validation loss: %s", lt_error());
+        if (t->rank == 0)
+            lt_warn("there will be no validation loss and no best checkpoint: %s; train.validate_every=0 "
+                    "says that "
+                    "none is wanted",
+                    lt_error());
         return LT_OK;
     }
     LT_TRY(status);
@@ -85,8 +88,10 @@ lt_status lt_trainer_validate(lt_trainer *t, lt_validation *out) {
     const lt_model *m = t->spec.model;
     double sum[LT_TIME_BINS] = {0};
     *out = (lt_validation){0};
-    LT_TRY(choose_clips(t));
-    if (t->val_count == 0) return LT_OK;
+    LT_TRY(lt_trainer_choose_validation(t));
+    int64_t found = t->val_count;
+    if (t->ranks > 1) LT_TRY(lt_comm_min_i64(t->spec.comm, &found));
+    if (found == 0) return LT_OK; /* on all ranks, so that none waits for sums */
     uint8_t *rgb = malloc((size_t)(frames_of(t) * m->frame_height * m->frame_width * 3));
     lt_status status = rgb ? local_sums(t, rgb, sum) : lt_fail(LT_FAILED, "out of memory for frames");
     free(rgb);

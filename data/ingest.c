@@ -205,6 +205,48 @@ static lt_status ingest_one(lt_dataset *set, const lt_source *source, const lt_i
     return lt_role_plan_add(roles, source->domain, source->group, in.base.role);
 }
 
+/* A source's turn. */
+typedef struct turn {
+    int64_t index, place; /* in the list; of a small domain: of its first source */
+    double seconds;
+} turn;
+
+static int by_turn(const void *a, const void *b) {
+    const turn *x = a, *y = b;
+    if (x->place != y->place) return x->place < y->place ? -1 : 1;
+    if (x->seconds != y->seconds) return x->seconds > y->seconds ? -1 : 1;
+    return x->index < y->index ? -1 : x->index > y->index;
+}
+
+static double stated_seconds(const lt_source *source) {
+    lt_video *video;
+    if (lt_video_open(source->path, &(lt_video_request){.width = 16, .height = 16, .threads = 1}, &video) !=
+        LT_OK)
+        return 0;
+    double seconds = lt_video_get_info(video)->seconds;
+    lt_video_close(video);
+    return seconds;
+}
+
+/* The order of the list but in small domains, where the longest come first (data/roles.h). */
+static lt_status take_turns(const lt_sources *sources, const lt_role_plan *roles, turn **out) {
+    turn *turns = *out = malloc((size_t)(sources->count + 1) * sizeof *turns);
+    LT_CHECK(turns, LT_FAILED, "no memory for the order of %lld sources", (long long)sources->count);
+    for (int64_t i = 0; i < sources->count; i++) {
+        const lt_source *source = &sources->items[i];
+        turns[i] = (turn){.index = i, .place = i};
+        if (!lt_role_plan_small(roles, source->domain)) continue;
+        turns[i].seconds = stated_seconds(source);
+        for (int64_t k = 0; k < i; k++)
+            if (strcmp(sources->items[k].domain, source->domain) == 0) {
+                turns[i].place = k;
+                break;
+            }
+    }
+    qsort(turns, (size_t)sources->count, sizeof *turns, by_turn);
+    return LT_OK;
+}
+
 static lt_status open_roles(const lt_dataset *set, const lt_sources *sources, const lt_role_shares *shares,
                             lt_role_plan **roles) {
     LT_TRY(lt_role_plan_open(set, shares, roles));
@@ -214,11 +256,11 @@ static lt_status open_roles(const lt_dataset *set, const lt_sources *sources, co
 }
 
 static lt_status ingest_all(lt_dataset *set, const lt_sources *sources, const lt_ingest_options *options,
-                            lt_role_plan *roles, lt_ingest_report report, void *user) {
+                            lt_role_plan *roles, const turn *turns, lt_ingest_report report, void *user) {
     int64_t good = 0;
     char reason[2048] = "";
     for (int64_t i = 0; i < sources->count; i++) {
-        const lt_source *source = &sources->items[i];
+        const lt_source *source = &sources->items[turns[i].index];
         lt_ingest_result result;
         lt_status status = lt_interrupted()
                                ? lt_fail(LT_INTERRUPTED, "interrupted; finished sources are kept")
@@ -240,9 +282,12 @@ static lt_status ingest_all(lt_dataset *set, const lt_sources *sources, const lt
 lt_status lt_ingest(lt_dataset *set, const lt_sources *sources, const lt_ingest_options *options,
                     lt_ingest_report report, void *user) {
     lt_role_plan *roles = NULL;
+    turn *turns = NULL;
     lt_status status = open_roles(set, sources, &options->shares, &roles);
-    if (status == LT_OK) status = ingest_all(set, sources, options, roles, report, user);
+    if (status == LT_OK) status = take_turns(sources, roles, &turns);
+    if (status == LT_OK) status = ingest_all(set, sources, options, roles, turns, report, user);
     if (status == LT_OK) lt_role_plan_log(roles);
+    free(turns);
     lt_role_plan_close(roles);
     return status;
 }

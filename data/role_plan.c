@@ -112,6 +112,11 @@ lt_status lt_role_plan_expect(lt_role_plan *plan, const char *domain, const char
     return LT_OK;
 }
 
+bool lt_role_plan_small(const lt_role_plan *plan, const char *domain) {
+    const domain_counts *counts = find(plan, domain);
+    return !counts || !lt_role_by_hash(&plan->shares, counts->expected);
+}
+
 const char *lt_role_plan_role(const lt_role_plan *plan, const char *domain, const char *group) {
     static const int64_t none[LT_ROLES];
     const lt_clip *relative = lt_dataset_clip(plan->set, lt_dataset_find_group(plan->set, group));

@@ -24,6 +24,9 @@ void lt_role_plan_close(lt_role_plan *plan);
 /* A group that is to come, before the first role is asked for; twice is once. */
 lt_status lt_role_plan_expect(lt_role_plan *plan, const char *domain, const char *group);
 
+/* The domain will hold few groups, which get their roles in turn. */
+bool lt_role_plan_small(const lt_role_plan *plan, const char *domain);
+
 /* The role that the dataset's clips of this group have, in whatever domain; else one for a new group. */
 const char *lt_role_plan_role(const lt_role_plan *plan, const char *domain, const char *group);
 

@@ -91,17 +91,22 @@ double lt_role_share(const lt_role_shares *shares, int role) {
     return share > least ? share : 0;
 }
 
-const char *lt_role_choose(const lt_role_shares *shares, const char *group, const int64_t held[LT_ROLES],
-                           int64_t expected) {
-    static const int order[LT_ROLES] = {LT_ROLE_TRAIN, LT_ROLE_TEST, LT_ROLE_VAL};
-    double smallest = 1, most = -INFINITY;
-    int64_t now = held[0] + held[1] + held[2] + 1;
-    int best = LT_ROLE_TRAIN;
+bool lt_role_by_hash(const lt_role_shares *shares, int64_t groups) {
+    double smallest = 1;
     for (int i = 0; i < LT_ROLES; i++) {
         double share = lt_role_share(shares, i);
         if (share > 0) smallest = fmin(smallest, share);
     }
-    if (smallest * (double)(expected > now ? expected : now) >= SEEN) return by_hash(shares, group);
+    return smallest * (double)groups >= SEEN;
+}
+
+const char *lt_role_choose(const lt_role_shares *shares, const char *group, const int64_t held[LT_ROLES],
+                           int64_t expected) {
+    static const int order[LT_ROLES] = {LT_ROLE_TRAIN, LT_ROLE_TEST, LT_ROLE_VAL};
+    int64_t now = held[0] + held[1] + held[2] + 1;
+    double most = -INFINITY;
+    int best = LT_ROLE_TRAIN;
+    if (lt_role_by_hash(shares, expected > now ? expected : now)) return by_hash(shares, group);
     for (int i = 0; i < LT_ROLES; i++) {
         double share = lt_role_share(shares, order[i]);
         double lack = share * (double)now - (double)held[order[i]];

@@ -4,7 +4,8 @@
  * - large domains, in which the smallest share comes to 8 groups or more (80 groups with the usual shares): by a hash of the
  *   group's name, so it is the same in every run, on every machine, in every file;
  * - small ones, where a hash can leave a role empty: in the order in which the groups come, the first three fill train, test
- *   and val (those that have a share), each later one goes to the role that its share says is furthest behind.
+ *   and val (those that have a share), each later one goes to the role that its share says is furthest behind. An ingest takes
+ *   the longest videos of such a domain first, so that all roles have clips of several blocks.
  *
  * Both depend on the names, the order of the sources and what the file holds only: the same command makes the same file, an
  * ingest that was interrupted goes on to the same roles, and adding sources changes nobody's role.
@@ -38,6 +39,9 @@ lt_status lt_role_shares_parse(const lt_strings *texts, lt_role_shares *out);
 
 /* The share of a role by its number; 0 where it is none. */
 double lt_role_share(const lt_role_shares *shares, int role);
+
+/* Whether the hash decides in a domain that is to have `groups` in all. */
+bool lt_role_by_hash(const lt_role_shares *shares, int64_t groups);
 
 /* "train", "val" or "test" for a new group of a domain that holds held[role] groups already and is to have `expected` in all.
  * Where the hash decides, raising the test share moves groups to test and none away from it. */

@@ -356,8 +356,33 @@ static void bad_files_are_skipped_or_strict_ends_there(void) {
     CHECK(set && lt_dataset_frame_count(set) == 24);
     lt_dataset_close(set);
     CHECK(lt_remove_tree(out) == LT_OK);
-    CHECK(INGEST("--domain", domain("calm"), "--strict") == 3);
+    char named[3][LT_PATH_MAX + 32];
+    for (int i = 0; i < 3; i++) snprintf(named[i], sizeof named[i], "%c=%s/%c.mp4", 'a' + i, folder, 'a' + i);
+    CHECK(INGEST("--domain", named[0], "--domain", named[1], "--domain", named[2], "--strict") == 3);
     set = open_out(1);
+    lt_dataset_close(set);
+}
+
+/* 13 videos of 1 to 5 seconds in the order of their names: every role has one of 3 seconds, which blocks can be made of. */
+static void few_videos_fill_every_role_with_long_ones(void) {
+    static const int frames[13] = {16, 20, 24, 50, 28, 32, 60, 18, 22, 70, 80, 26, 30};
+    int64_t groups[LT_ROLES] = {0}, longest[LT_ROLES] = {0};
+    fresh();
+    for (int i = 0; i < 13; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "%c.mp4", 'a' + i);
+        write_video(name, (recipe){.frames = frames[i], .fps = 16, .scene = i});
+    }
+    CHECK(INGEST("--domain", domain("calm"), "--no-cuts") == 0);
+    lt_dataset *set = open_out(13);
+    for (int64_t i = 0; set && i < 13; i++) {
+        const lt_clip *clip = lt_dataset_clip(set, i);
+        int role = lt_role_number(clip->role);
+        groups[role]++;
+        if (clip->frames > longest[role]) longest[role] = clip->frames;
+    }
+    CHECK(groups[LT_ROLE_TRAIN] == 9 && groups[LT_ROLE_VAL] == 1 && groups[LT_ROLE_TEST] == 3);
+    for (int r = 0; r < LT_ROLES; r++) CHECK(longest[r] >= 48);
     lt_dataset_close(set);
 }
 
@@ -415,13 +440,16 @@ static void a_full_disk_ends_it_with_the_finished_sources(void) {
     fresh();
     write_video("a.mp4", (recipe){.frames = 16, .fps = 16});
     write_video("b.mp4", (recipe){.frames = 100, .fps = 16, .scene = 1});
+    char first[LT_PATH_MAX + 32], second[LT_PATH_MAX + 32];
+    snprintf(first, sizeof first, "calm=%s/a.mp4", folder);
+    snprintf(second, sizeof second, "sport=%s/b.mp4", folder);
     struct rlimit old, small;
     getrlimit(RLIMIT_FSIZE, &old);
     small = old;
     small.rlim_cur = 600000; /* 16 frames of 96 x 64 are 295 kB, 116 are 2.1 MB */
     signal(SIGXFSZ, SIG_IGN);
     setrlimit(RLIMIT_FSIZE, &small);
-    int code = INGEST("--domain", domain("calm"), "--size", "96x64");
+    int code = INGEST("--domain", first, "--domain", second, "--size", "96x64");
     setrlimit(RLIMIT_FSIZE, &old);
     signal(SIGXFSZ, SIG_DFL);
     CHECK(code == 4);
@@ -488,6 +516,7 @@ int main(int argc, char **argv) {
     RUN(bad_files_are_refused_without_output);
     RUN(a_folder_without_videos_is_an_error);
     RUN(bad_files_are_skipped_or_strict_ends_there);
+    RUN(few_videos_fill_every_role_with_long_ones);
     RUN(a_foreign_output_file_is_left_alone);
     RUN(an_interrupt_keeps_finished_sources);
     RUN(a_full_disk_ends_it_with_the_finished_sources);

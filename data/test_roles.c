@@ -39,14 +39,6 @@ static void fill(const lt_role_shares *shares, int groups, int64_t held[LT_ROLES
     }
 }
 
-/* What data/roles.h calls large. */
-static bool by_hash(const lt_role_shares *shares, int groups) {
-    double smallest = 1;
-    for (int r = 0; r < LT_ROLES; r++)
-        if (lt_role_share(shares, r) > 0) smallest = fmin(smallest, lt_role_share(shares, r));
-    return smallest * groups >= 8;
-}
-
 static void few_groups_fill_every_role(void) {
     static const lt_role_shares tried[] = {{0.1, 0.2}, {0.01, 0.01}, {0.3, 0.4}, {0, 0.5},
                                            {0.5, 0},   {0, 0},       {0.3, 0.7}};
@@ -55,7 +47,7 @@ static void few_groups_fill_every_role(void) {
         for (int groups = 1; groups < 60; groups++) {
             fill(&tried[t], groups, held);
             bool enough = groups >= 3;
-            if (by_hash(&tried[t], groups)) break;
+            if (lt_role_by_hash(&tried[t], groups)) break;
             for (int r = 0; r < LT_ROLES; r++) {
                 double share = lt_role_share(&tried[t], r), wanted = share * groups;
                 CHECK((share > 0 || held[r] == 0) && (!enough || share == 0 || held[r] > 0));
@@ -63,6 +55,7 @@ static void few_groups_fill_every_role(void) {
                 if (fabs((double)held[r] - wanted) > 1.01) CHECK(wanted < 1 || held[r] - wanted < 2);
             }
         }
+    CHECK(!lt_role_by_hash(&tried[0], 79) && lt_role_by_hash(&tried[0], 80));
     fill(&tried[0], 13, held);
     CHECK(held[LT_ROLE_TRAIN] == 9 && held[LT_ROLE_VAL] == 1 && held[LT_ROLE_TEST] == 3);
 }

@@ -140,6 +140,8 @@ static lt_status open_decoder(lt_video *video) {
     return LT_OK;
 }
 
+static double stated_length(const lt_video *video);
+
 static void fill_info(lt_video *video) {
     lt_video_info *info = &video->info;
     AVRational rate = av_guess_frame_rate(video->format, video->stream, NULL);
@@ -148,6 +150,7 @@ static void fill_info(lt_video *video) {
     info->source_fps = fps;
     /* 29.97 and 30, 23.976 and 24 count as the same rate. */
     info->fps = most > 0 && fps > 1.002 * most ? most : fps;
+    info->seconds = stated_length(video);
     info->rotation = rotation_of(video->stream);
     AVRational shape = av_guess_sample_aspect_ratio(video->format, video->stream, NULL);
     double wide = shape.num > 0 && shape.den > 0 ? av_q2d(shape) : 1;

@@ -27,6 +27,7 @@ typedef struct lt_video_info {
     int width, height; /* of the upright picture, square pixels */
     double source_fps; /* as the file states it, or the rate asked for when it states none */
     double fps;        /* of the frames returned: the smaller of both */
+    double seconds;    /* that the file states for its pictures; 0: none */
     int rotation;      /* degrees clockwise that were needed to turn it upright: 0, 90, 180, 270 */
     char codec[32];
 } lt_video_info;

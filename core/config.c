@@ -9,19 +9,33 @@
 
 enum { NAME_MAX_LENGTH = 256 };
 
-/* A chain of files that extend each other, innermost first. */
-typedef struct chain {
-    const char *path; /* resolved */
-    const struct chain *parent;
-} chain;
-
-static lt_status apply_text(lt_config *config, const char *text, size_t size, const char *origin,
-                            const chain *parents);
-
 void lt_config_free(lt_config *config) {
     if (!config) return;
     for (int i = 0; i < config->count; i++) cJSON_Delete(config->slots[i].value);
     free(config);
+}
+
+static lt_status put_value(lt_config_slot *slot, const cJSON *value) {
+    cJSON *copy = cJSON_Duplicate(value, true);
+    LT_CHECK(copy, LT_FAILED, "%s: out of memory", slot->key->name);
+    cJSON_Delete(slot->value);
+    slot->value = copy;
+    return LT_OK;
+}
+
+lt_status lt_config_new(lt_config **out) {
+    const int count = lt_schema_count();
+    lt_config *config = *out = calloc(1, sizeof *config + (size_t)count * sizeof config->slots[0]);
+    LT_CHECK(config, LT_FAILED, "out of memory for a configuration");
+    config->count = count;
+    for (int i = 0; i < count; i++) config->slots[i].key = lt_schema_at(i);
+    return LT_OK;
+}
+
+lt_status lt_config_lay(lt_config *config, const lt_config *layer) {
+    for (int i = 0; i < layer->count; i++)
+        if (layer->slots[i].value) LT_TRY(put_value(&config->slots[i], layer->slots[i].value));
+    return LT_OK;
 }
 
 static lt_status fail_unknown(const char *origin, const char *name) {
@@ -32,13 +46,8 @@ static lt_status fail_unknown(const char *origin, const char *name) {
 }
 
 static lt_status set_value(lt_config *config, int index, const cJSON *value, const char *origin) {
-    lt_config_slot *slot = &config->slots[index];
-    LT_TRY(lt_schema_check(slot->key, value, origin));
-    cJSON *copy = cJSON_Duplicate(value, true);
-    LT_CHECK(copy, LT_FAILED, "%s: out of memory", origin);
-    cJSON_Delete(slot->value);
-    slot->value = copy;
-    return LT_OK;
+    LT_TRY(lt_schema_check(config->slots[index].key, value, origin));
+    return put_value(&config->slots[index], value);
 }
 
 static lt_status apply_object(lt_config *config, const cJSON *object, const char *prefix, const char *origin);
@@ -77,60 +86,15 @@ static void drop_comments(cJSON *value) {
     }
 }
 
-/* The file that `name` means inside a file at `from`: beside that file if there is one, else as for any name.
- */
-static lt_status find_extended(const char *name, const char *from, char path[LT_PATH_MAX]) {
-    const char *base = lt_path_base(from);
-    int length = snprintf(path, LT_PATH_MAX, "%.*s%s", *name == '/' ? 0 : (int)(base - from), from, name);
-    if (length < LT_PATH_MAX && lt_path_exists(path) && !lt_path_is_dir(path)) return LT_OK;
-    lt_status status = lt_config_find(name, path, LT_PATH_MAX);
-    return status == LT_OK ? LT_OK : lt_fail_in(status, "%s extends \"%s\"", from, name);
-}
-
-static lt_status apply_file(lt_config *config, const char *path, const chain *parents) {
-    char *text, *real = realpath(path, NULL);
-    size_t size;
-    LT_CHECK(real, LT_USAGE, "%s: cannot be opened", path);
-    const chain link = {real, parents};
-    lt_status status = LT_OK;
-    for (const chain *at = parents; at && status == LT_OK; at = at->parent)
-        if (!strcmp(at->path, real))
-            status = lt_fail(LT_USAGE, "%s: extends itself, by way of %s", path, parents->path);
-    if (status == LT_OK) status = lt_read_file(path, &text, &size);
-    if (status == LT_OK) {
-        status = apply_text(config, text, size, path, &link);
-        free(text);
-    }
-    free(real);
-    return status;
-}
-
-static lt_status apply_extended(lt_config *config, const cJSON *extends, const char *origin,
-                                const chain *parents) {
-    char path[LT_PATH_MAX];
-    const cJSON *name;
-    if (cJSON_IsString(extends)) {
-        LT_TRY(find_extended(extends->valuestring, origin, path));
-        return apply_file(config, path, parents);
-    }
-    LT_CHECK(cJSON_IsArray(extends), LT_USAGE, "%s: \"extends\" must be a name or an array of names", origin);
-    cJSON_ArrayForEach(name, extends) {
-        LT_CHECK(cJSON_IsString(name), LT_USAGE, "%s: \"extends\" holds something that is not a name",
-                 origin);
-        LT_TRY(apply_extended(config, name, origin, parents));
-    }
-    return LT_OK;
-}
-
-static lt_status apply_text(lt_config *config, const char *text, size_t size, const char *origin,
-                            const chain *parents) {
+lt_status lt_config_apply_text(lt_config *config, const char *text, size_t size, const char *origin,
+                               lt_config_files *files) {
     cJSON *root;
     LT_TRY(lt_json_parse(text, size, origin, LT_USAGE, &root));
     drop_comments(root);
     const cJSON *extends = cJSON_GetObjectItemCaseSensitive(root, "extends");
     lt_status status = LT_OK;
     if (!cJSON_IsObject(root)) status = lt_fail(LT_USAGE, "%s: expected one JSON object {...}", origin);
-    else if (extends) status = apply_extended(config, extends, origin, parents);
+    else if (extends) status = lt_config_apply_extended(config, extends, origin, files);
     if (status == LT_OK) status = apply_object(config, root, "", origin);
     cJSON_Delete(root);
     return status;
@@ -198,7 +162,11 @@ static lt_status apply_default(lt_config *config, int index) {
 static lt_status resolve(lt_config *config, const char *path, const char *text, const char *origin,
                          const char *const *overrides, int override_count) {
     for (int i = 0; i < config->count; i++) LT_TRY(apply_default(config, i));
-    LT_TRY(path ? apply_file(config, path, NULL) : apply_text(config, text, strlen(text), origin, NULL));
+    lt_config_files files = {0};
+    lt_status status = path ? lt_config_apply_file(config, path, &files)
+                            : lt_config_apply_text(config, text, strlen(text), origin, &files);
+    lt_config_files_free(&files);
+    LT_TRY(status);
     for (int i = 0; i < override_count; i++) LT_TRY(apply_override(config, overrides[i]));
     for (int i = 0; i < config->count; i++)
         LT_CHECK(config->slots[i].value, LT_USAGE, "%s: %s is missing and has no default (%s)",
@@ -208,12 +176,9 @@ static lt_status resolve(lt_config *config, const char *path, const char *text, 
 
 static lt_status load(const char *path, const char *text, const char *origin, const char *const *overrides,
                       int override_count, lt_config **out) {
+    lt_config *config;
     *out = NULL;
-    const int count = lt_schema_count();
-    lt_config *config = calloc(1, sizeof *config + (size_t)count * sizeof config->slots[0]);
-    LT_CHECK(config, LT_FAILED, "out of memory for a configuration");
-    config->count = count;
-    for (int i = 0; i < count; i++) config->slots[i].key = lt_schema_at(i);
+    LT_TRY(lt_config_new(&config));
     lt_status status = resolve(config, path, text, origin, overrides, override_count);
     if (status == LT_OK) *out = config;
     else lt_config_free(config);

@@ -6,7 +6,8 @@
  * Keys are dotted paths: "train.lr" is {"train": {"lr": ...}}. An unknown key, a wrong type and a value out
  * of range are LT_USAGE; the message names the file and the key and suggests the nearest known key.
  *
- * "extends" is a name or an array of names; later ones win over earlier ones and the file itself over all. A
+ * "extends" is a name or an array of names; later ones win over earlier ones, each with all that it extends, and the
+ * file itself over all. A file is read once however many extend it, and at most 32 extend each other in a row. A
  * value replaces the extended one key by key; arrays and LT_KEY_JSON values are replaced whole. A member
  * called "comment" is dropped at any level. Integers are exact up to 2^53 - 1 in size; larger ones are
  * refused.

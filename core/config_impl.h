@@ -16,6 +16,25 @@ struct lt_config {
     lt_config_slot slots[];
 };
 
+/* A document without values. */
+lt_status lt_config_new(lt_config **out);
+/* What `layer` says replaces what `config` says. */
+lt_status lt_config_lay(lt_config *config, const lt_config *layer);
+/* The files of one load. */
+typedef struct lt_config_file lt_config_file;
+typedef struct lt_config_files {
+    lt_config_file *list;
+    const lt_config_file *top; /* being read */
+    int depth;
+} lt_config_files;
+/* Without defaults; "extends" first. */
+lt_status lt_config_apply_text(lt_config *config, const char *text, size_t size, const char *origin,
+                               lt_config_files *files);
+lt_status lt_config_apply_file(lt_config *config, const char *path, lt_config_files *files);
+lt_status lt_config_apply_extended(lt_config *config, const cJSON *extends, const char *origin,
+                                   lt_config_files *files);
+void lt_config_files_free(lt_config_files *files);
+
 int lt_schema_count(void);
 const lt_key *lt_schema_at(int index);
 

@@ -4,10 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Levels of arrays and objects: more than any document of ours has, and few enough for recursion. */
+enum { MAX_NESTING = 256 };
+
 /* What is wrong and where, while a text is looked at. */
 typedef struct scan {
     const char *at, *end; /* *end is 0 */
     const char *wrong;
+    int nesting;
 } scan;
 
 /* The rest of a string after its opening quote. */
@@ -59,7 +63,11 @@ static bool scan_text(scan *s) {
             if (!scan_number(s)) return false;
         } else if ((unsigned char)c <= 0x20 && !strchr(" \t\r\n", c ? c : '?')) {
             return s->wrong = "a control character", false;
-        } else s->at++;
+        } else {
+            s->nesting += (c == '[' || c == '{') - (c == ']' || c == '}');
+            if (s->nesting > MAX_NESTING) return s->wrong = "more than 256 levels of [ and {", false;
+            s->at++;
+        }
     }
     return true;
 }
@@ -112,7 +120,7 @@ static lt_status check_tree(const cJSON *value, const char *origin, lt_status co
 static lt_status parse_copy(const char *text, size_t size, const char *origin, lt_status code, cJSON **out) {
     const char *stop = text;
     LT_CHECK(lt_utf8_valid(text, size), code, "%s: not UTF-8 text", origin);
-    scan s = {text, text + size, NULL};
+    scan s = {text, text + size, NULL, 0};
     if (!scan_text(&s)) return fail_at(text, s.at, origin, code, s.wrong);
     cJSON *value = cJSON_ParseWithLengthOpts(text, size + 1, &stop, true);
     if (!value) return fail_at(text, stop, origin, code, "syntax error");

@@ -4,6 +4,7 @@
 #include "core/log.h"
 #include "tests/harness.h"
 #include <cjson/cJSON.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const lt_key train_keys[] = {
@@ -188,6 +189,67 @@ static void cycles_are_found_and_diamonds_are_not_cycles(void) {
     write_file("diamond.json", "{\"extends\": [\"left.json\", \"right.json\"]}");
     CHECK_OK(load("diamond.json", &c));
     lt_config_free(c);
+}
+
+static void a_cycle_is_named_and_long_chains_end(void) {
+    lt_config *c;
+    char name[32], text[96];
+    write_file("p.json", "{\"extends\": \"q.json\"}");
+    write_file("q.json", "{\"extends\": \"r.json\"}");
+    write_file("r.json", "{\"extends\": \"q.json\"}");
+    CHECK_FAILS(load("p.json", &c), LT_USAGE, "(q.json -> r.json -> q.json)");
+    for (int i = 0; i < 2000; i++) {
+        snprintf(name, sizeof name, "c%d.json", i);
+        snprintf(text, sizeof text, "{\"extends\": \"c%d.json\"}", i + 1);
+        write_file(name, text);
+    }
+    write_file("c2000.json", "{\"data\": {\"path\": \"x\"}}");
+    CHECK_FAILS(load("c0.json", &c), LT_USAGE, "more than 32 configurations");
+    CHECK_OK(load("c1969.json", &c)); /* the 32nd from the end */
+    lt_config_free(c);
+}
+
+/* 2^24 ways lead from the top to the bottom, and later ones win with all that they extend. */
+static void a_file_that_many_extend_is_read_once(void) {
+    lt_config *c;
+    char name[32], text[128];
+    write_file("d24.json", "{\"train\": {\"steps\": 5}, \"data\": {\"path\": \"x\"}}");
+    for (int i = 0; i < 24; i++) {
+        snprintf(name, sizeof name, "d%d.json", i);
+        snprintf(text, sizeof text, "{\"extends\": [\"d%d.json\", \"d%d.json\"]}", i + 1, i + 1);
+        write_file(name, text);
+    }
+    double start = lt_seconds();
+    CHECK_OK(load("d0.json", &c));
+    CHECK(lt_seconds() - start < 2 && lt_config_int(c, "train.steps") == 5);
+    lt_config_free(c);
+    write_file("changed.json", "{\"extends\": \"d24.json\", \"train\": {\"steps\": 6}}");
+    write_file("plain.json", "{\"extends\": \"d24.json\"}");
+    write_file("both.json", "{\"extends\": [\"changed.json\", \"plain.json\"]}");
+    CHECK_OK(load("both.json", &c));
+    CHECK(lt_config_int(c, "train.steps") == 5);
+    lt_config_free(c);
+}
+
+static void what_is_no_file_of_a_likely_size_is_not_read(void) {
+    lt_config *c;
+    char pipe[LT_PATH_MAX], large[LT_PATH_MAX];
+    CHECK_OK(lt_path_join(pipe, folder, "pipe.json"));
+    CHECK_OK(lt_path_join(large, folder, "large.json"));
+    CHECK(mkfifo(pipe, 0600) == 0);
+    CHECK_FAILS(lt_config_load(pipe, NULL, 0, &c), LT_USAGE, "pipe.json: expected a file");
+    CHECK_FAILS(lt_config_load("/dev/zero", NULL, 0, &c), LT_USAGE, "expected a file");
+    write_file("large.json", "{}");
+    CHECK(truncate(large, (off_t)1 << 40) == 0);
+    CHECK_FAILS(lt_config_load(large, NULL, 0, &c), LT_USAGE, "at most");
+}
+
+static void deep_nesting_is_refused(void) {
+    lt_config *c;
+    enum { DEEP = 1000 };
+    char text[DEEP * 8] = "{\"data\": {\"mix\": ";
+    for (int i = 0; i < DEEP; i++) strcat(text, "[");
+    CHECK_FAILS(lt_config_parse(text, "deep", NULL, 0, &c), LT_USAGE, "levels");
 }
 
 static void presets_are_found_by_name(void) {
@@ -378,6 +440,10 @@ int main(int argc, char **argv) {
     RUN(files_extend_each_other_key_by_key);
     RUN(errors_name_the_file_that_holds_them);
     RUN(cycles_are_found_and_diamonds_are_not_cycles);
+    RUN(a_cycle_is_named_and_long_chains_end);
+    RUN(a_file_that_many_extend_is_read_once);
+    RUN(what_is_no_file_of_a_likely_size_is_not_read);
+    RUN(deep_nesting_is_refused);
     RUN(presets_are_found_by_name);
     RUN(overrides_win_and_take_plain_text);
     RUN(wrong_overrides_are_refused);

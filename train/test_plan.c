@@ -2,6 +2,7 @@
 #include "train/bench_model.h"
 #include "train/plan.h"
 #include "train/testing.h"
+#include "train/trainer.h"
 
 static lt_config *preset(const char *name, const char *const *overrides) {
     lt_config *config = NULL;
@@ -91,6 +92,39 @@ static void every_stage_can_be_planned_in_bf16(void) {
     }
 }
 
+/* What a batch takes is planned from smaller ones, to within rounding, in no more memory than those take. */
+static void large_batches_are_planned_as_exactly_in_constant_memory(void) {
+    static const char *const large[] = {"train.batch=48", NULL}, *const huge[] = {"train.batch=65536", NULL};
+    lt_plan plan;
+    lt_config *config = test_config(large), *more = test_config(huge);
+    lt_train_config train;
+    lt_device *device;
+    lt_model *model;
+    lt_session_plan exact;
+    CHECK_OK(lt_device_open("null", &device));
+    CHECK_OK(lt_model_open(config, device, LT_BACKEND_NULL, LT_MODEL_TRAINING, &model));
+    CHECK_OK(lt_train_config_read(config, model, &train));
+    CHECK_OK(lt_train_set_trainable(&train, model));
+    lt_trainer_spec spec = {.config = &train, .model = model};
+    CHECK_OK(lt_trainer_measure(&spec, "null", &exact));
+    CHECK_OK(lt_plan_make(config, "null", "window", "3", 0, &plan));
+    double whole = (double)(exact.step_bytes + exact.run_bytes + exact.scratch_bytes);
+    double planned = (double)lt_memory_peak(&plan.training) -
+                     (double)lt_memory_peak(&(lt_memory){{plan.training.bytes[0], plan.training.bytes[1],
+                                                          plan.training.bytes[2], plan.training.bytes[3]}});
+    CHECK_NEAR(planned, whole, 2e-4 * whole);
+    CHECK_NEAR(plan.train_flops * train.mix_count, exact.meter.flops, 1e-6 * exact.meter.flops);
+    lt_plan_free(&plan);
+    int64_t before = lt_rss_peak();
+    CHECK_OK(lt_plan_make(more, "null", "window", "3", 0, &plan));
+    CHECK(lt_rss_peak() - before < 20000000 && plan.training.bytes[LT_MEMORY_ACTIVATIONS] > whole * 1000);
+    lt_plan_free(&plan);
+    lt_train_config_free(&train);
+    lt_model_close(model);
+    lt_device_close(device);
+    lt_config_free(config), lt_config_free(more);
+}
+
 static void rows_hold_all_parameters_and_all_work(void) {
     lt_plan plan;
     lt_config *config = test_config(NULL);
@@ -176,6 +210,7 @@ int main(int argc, char **argv) {
     test_begin();
     RUN(every_stage_can_be_planned_in_bf16);
     RUN(a_plan_is_what_training_takes);
+    RUN(large_batches_are_planned_as_exactly_in_constant_memory);
     RUN(rows_hold_all_parameters_and_all_work);
     RUN(recomputation_and_budgets_show);
     RUN(the_bench_measures_what_is_asked_for);

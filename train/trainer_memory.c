@@ -2,7 +2,9 @@
 #include "core/cli.h"
 #include "train/trainer.h"
 
+#include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 /* ---- measuring --------------------------------------------------------------------------------------------------- */
 
@@ -31,9 +33,58 @@ static lt_status beside(const lt_trainer_spec *spec, int64_t *bytes) {
     return LT_OK;
 }
 
+/* Clips of a process up to which its step is walked whole, and those that stand for more. */
+static const int few[] = {8, 12, 16};
+
+static lt_status measure_clips(const lt_trainer_spec *spec, int clips, lt_session_plan *plan) {
+    lt_train_config fewer = *spec->config;
+    lt_trainer_spec of_few = {.config = &fewer, .model = spec->model, .comm = spec->comm};
+    fewer.batch = clips * (spec->comm ? lt_comm_size(spec->comm) : 1);
+    return lt_trainer_measure(&of_few, "null", plan);
+}
+
+static double on_line(double a, double b, double at) { return a + (b - a) * at; }
+static int64_t bytes_on_line(int64_t a, int64_t b, double at) {
+    return (int64_t)llround(on_line((double)a, (double)b, at));
+}
+
+static void plan_on_line(const lt_session_plan *a, const lt_session_plan *b, double at,
+                         lt_session_plan *out) {
+    *out = *a;
+    out->step_bytes = bytes_on_line(a->step_bytes, b->step_bytes, at);
+    out->scratch_bytes = bytes_on_line(a->scratch_bytes, b->scratch_bytes, at);
+    out->run_bytes = bytes_on_line(a->run_bytes, b->run_bytes, at);
+    out->meter.flops = on_line(a->meter.flops, b->meter.flops, at);
+    out->meter.bytes = on_line(a->meter.bytes, b->meter.bytes, at);
+    for (int i = 0; i < LT_TAPE_LABELS; i++) {
+        out->again[i].bytes = bytes_on_line(a->again[i].bytes, b->again[i].bytes, at);
+        out->again[i].flops = on_line(a->again[i].flops, b->again[i].flops, at);
+        out->again[i].moved = on_line(a->again[i].moved, b->again[i].moved, at);
+    }
+}
+
+static bool near(int64_t a, int64_t b) {
+    return llabs(a - b) <= (a > b ? a : b) / 1000 + 4096; /* sizes are rounded up to whole lines */
+}
+
+/* All bytes grow in a straight line with the clips, since every clip takes the same: so the graph of a large batch, whose nodes
+ * take half a megabyte a clip, need not be made. Where they do not, it is. */
+static lt_status measure(const lt_trainer_spec *spec, lt_session_plan *plan) {
+    int ranks = spec->comm ? lt_comm_size(spec->comm) : 1, clips = spec->config->batch / ranks;
+    lt_session_plan at[3], expected;
+    if (clips <= few[2] || spec->config->batch % ranks != 0) return lt_trainer_measure(spec, "null", plan);
+    for (int i = 0; i < 3; i++) LT_TRY(measure_clips(spec, few[i], &at[i]));
+    plan_on_line(&at[0], &at[1], 2, &expected);
+    if (!near(expected.step_bytes, at[2].step_bytes) || !near(expected.scratch_bytes, at[2].scratch_bytes) ||
+        !near(expected.run_bytes, at[2].run_bytes))
+        return lt_trainer_measure(spec, "null", plan);
+    plan_on_line(&at[0], &at[2], (double)(clips - few[0]) / (few[2] - few[0]), plan);
+    return LT_OK;
+}
+
 lt_status lt_trainer_memory(const lt_trainer_spec *spec, lt_session_plan *plan, lt_memory *out) {
     int64_t streams;
-    LT_TRY(lt_trainer_measure(spec, "null", plan));
+    LT_TRY(measure(spec, plan));
     LT_TRY(beside(spec, &streams));
     *out = lt_memory_of(spec->model, plan);
     out->bytes[LT_MEMORY_INPUTS] += streams;

@@ -3,6 +3,7 @@
 #include "core/cli.h"
 #include "infer/cache_shape.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 const char *const lt_memory_names[LT_MEMORY_ROLES] = {"weights",     "gradients", "optimizer", "ema",
@@ -66,6 +67,11 @@ lt_memory lt_memory_of(const lt_model *model, const lt_session_plan *plan) {
     return m;
 }
 
+void lt_memory_forget_training(lt_memory *memory) {
+    memory->bytes[LT_MEMORY_GRADIENTS] = memory->bytes[LT_MEMORY_OPTIMIZER] = memory->bytes[LT_MEMORY_EMA] =
+        0;
+}
+
 static lt_status stream_blocks(lt_video_stream *stream, const lt_model *model, int blocks) {
     int64_t n[4];
     lt_model_block_shape(model, n);
@@ -78,9 +84,8 @@ static lt_status stream_blocks(lt_video_stream *stream, const lt_model *model, i
     return status;
 }
 
-lt_status lt_memory_streaming(lt_model *model, const lt_stream_options *options, lt_memory *out) {
+static lt_status walk_stream(lt_model *model, const lt_stream_options *options, lt_memory *out) {
     lt_video_stream *stream;
-    LT_CHECK(lt_device_is_null(model->device), LT_FAILED, "streaming is measured on a null device");
     LT_TRY(lt_video_stream_open(model, options, &stream));
     int segments = lt_block_segments(model, options->spec.granularity);
     lt_status status = stream_blocks(stream, model, options->spec.budget / segments + 1);
@@ -92,6 +97,35 @@ lt_status lt_memory_streaming(lt_model *model, const lt_stream_options *options,
     out->bytes[LT_MEMORY_SLOTS] = m.slots;
     out->bytes[LT_MEMORY_TAILS] = m.tails;
     return status;
+}
+
+bool lt_on_line(int64_t a, int64_t b, int64_t expected_c) {
+    int64_t c = 2 * b - a;
+    return llabs(c - expected_c) <=
+           (c > expected_c ? c : expected_c) / 1000 + 4096; /* sizes are rounded up */
+}
+
+/* A slot more takes the same bytes as the one before, so a large cache need not be filled to know what it takes, which takes time
+ * with the square of its slots. Where a few do not lie on a line, it is. */
+lt_status lt_memory_streaming(lt_model *model, const lt_stream_options *options, lt_memory *out) {
+    static const int few[] = {16, 24, 32};
+    const int segments = lt_block_segments(model, options->spec.granularity), budget = options->spec.budget;
+    lt_memory at[3];
+    bool line = true;
+    LT_CHECK(lt_device_is_null(model->device), LT_FAILED, "streaming is measured on a null device");
+    if (budget <= few[2] * segments) return walk_stream(model, options, out);
+    for (int i = 0; i < 3; i++) {
+        lt_stream_options fewer = *options;
+        fewer.spec.budget = few[i] * segments;
+        LT_TRY(walk_stream(model, &fewer, &at[i]));
+    }
+    for (int role = 0; role < LT_MEMORY_ROLES; role++) {
+        const int64_t first = at[0].bytes[role], last = at[2].bytes[role];
+        line = line && lt_on_line(first, at[1].bytes[role], last);
+        out->bytes[role] = last + (int64_t)llround((double)(last - first) * (budget - few[2] * segments) /
+                                                   ((few[2] - few[0]) * segments));
+    }
+    return line ? LT_OK : walk_stream(model, options, out);
 }
 
 lt_status lt_memory_fit_streaming(lt_model *model, const lt_stream_options *options, int64_t limit,

@@ -44,6 +44,10 @@ void lt_shadow_close(lt_shadow *shadow);
 
 /* Of the model alone, without or with a session that took `plan` (may be NULL). */
 lt_memory lt_memory_of(const lt_model *model, const lt_session_plan *plan);
+/* Without gradients, moments and EMA: a model that was opened to train is measured to stream. */
+void lt_memory_forget_training(lt_memory *memory);
+/* Whether what `a` and `b` lead to in as many steps again is c, but for rounding. */
+bool lt_on_line(int64_t a, int64_t b, int64_t c);
 /* Of a stream of videos whose cache is full. `model` lies on a null device. */
 lt_status lt_memory_streaming(lt_model *model, const lt_stream_options *options, lt_memory *out);
 /* The same; where it exceeds `limit` (0: none), with fewer frames at once in the Mix-FFN (lt_dit.wide_bytes), as few as it takes or as

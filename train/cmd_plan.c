@@ -1,7 +1,7 @@
 #include "train/cmd_plan.h"
 
 #include "core/json.h"
-#include "train/plan.h"
+#include "train/plan_fit.h"
 
 #include <cjson/cJSON.h>
 #include <inttypes.h>
@@ -58,12 +58,63 @@ static void print_recompute(const lt_plan *p) {
                r->all_ms, lt_format_bytes(r->least, least), lt_format_bytes(r->most, most));
 }
 
-static void print_fit(const lt_plan *p, int64_t limit) {
+/* Single changes that make a step fit; false where there is none. */
+static bool print_changes(const lt_plan_fit *f) {
+    const char *separator = "fits with ";
+    if (f->batch > 0) printf("%strain.batch=%" PRId64, separator, f->batch), separator = ", or ";
+    if (f->recompute_all) printf("%strain.recompute=all", separator), separator = ", or ";
+    if (f->blocks > 0) printf("%strain.blocks=%" PRId64, separator, f->blocks), separator = ", or ";
+    return *separator == ',';
+}
+
+static void print_training_fit(const lt_plan *p, const lt_plan_fit *f, int64_t limit) {
+    bool fits = lt_memory_peak(&p->training) <= limit;
+    if (fits)
+        printf("fits, with train.batch up to %" PRId64 " (train.recompute=all: %" PRId64
+               "), or train.blocks up to %" PRId64,
+               f->batch, f->batch_all, f->blocks);
+    else {
+        printf("does not fit; ");
+        if (print_changes(f)) (void)0;
+        else if (f->batch_all > 0)
+            printf("fits with train.recompute=all and train.batch=%" PRId64, f->batch_all);
+        else if (f->frame_size[0] > 0)
+            printf("fits with train.recompute=all, train.batch=1 and model.frame_size=%" PRId64 ",%" PRId64,
+                   f->frame_size[0], f->frame_size[1]);
+        else printf("it needs a smaller model (model.layers, model.heads)");
+    }
+    printf("\n");
+}
+
+static void print_fit(const lt_plan *p, const lt_plan_fit *f, int64_t limit) {
     char text[32];
     if (limit <= 0) return;
-    printf("\nwithin %s: streaming %s, training %s\n", lt_format_bytes(limit, text),
-           lt_memory_peak(&p->inference) <= limit ? "fits" : "does not fit",
-           lt_memory_peak(&p->training) <= limit ? "fits" : "does not fit");
+    printf("\nwithin %s:\n", lt_format_bytes(limit, text));
+    bool fits = lt_memory_peak(&p->inference) <= limit;
+    printf("  streaming  %s", fits ? "fits" : "does not fit");
+    if (f->budget > 0)
+        printf("%s %" PRId64 "\n", fits ? ", with --budget up to" : "; fits with --budget", f->budget);
+    else printf("%s\n", fits ? "" : "; it needs smaller frames (model.frame_size) or a smaller model");
+    printf("  training   ");
+    print_training_fit(p, f, limit);
+}
+
+static void add_fit(cJSON *root, const lt_plan_fit *f, int64_t limit) {
+    cJSON *fit = cJSON_AddObjectToObject(root, "within");
+    const struct {
+        const char *name;
+        int64_t value;
+    } rows[] = {{"limit", limit},
+                {"budget", f->budget},
+                {"batch", f->batch},
+                {"blocks", f->blocks},
+                {"batch_recompute_all", f->batch_all}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        cJSON_AddNumberToObject(fit, rows[i].name, (double)rows[i].value);
+    cJSON_AddBoolToObject(fit, "recompute_all", f->recompute_all);
+    if (!f->frame_size[0]) return;
+    cJSON *size = cJSON_AddArrayToObject(fit, "frame_size");
+    for (int i = 0; i < 2; i++) cJSON_AddItemToArray(size, cJSON_CreateNumber((double)f->frame_size[i]));
 }
 
 static void add_memory(cJSON *root, const char *name, const lt_memory *memory, int64_t limit) {
@@ -75,7 +126,7 @@ static void add_memory(cJSON *root, const char *name, const lt_memory *memory, i
     if (limit > 0) cJSON_AddBoolToObject(group, "fits", lt_memory_peak(memory) <= limit);
 }
 
-static void print_json(const lt_plan *p, int64_t limit) {
+static void print_json(const lt_plan *p, const lt_plan_fit *fit, int64_t limit) {
     char text[LT_RECOMPUTE_TEXT];
     cJSON *root = cJSON_CreateObject(), *layers = cJSON_AddArrayToObject(root, "layers");
     cJSON_AddStringToObject(root, "target", p->target);
@@ -94,6 +145,7 @@ static void print_json(const lt_plan *p, int64_t limit) {
     add_memory(root, "inference", &p->inference, limit);
     add_memory(root, "training", &p->training, limit);
     cJSON_AddStringToObject(root, "recompute", lt_recompute_text(&p->recompute.keep, p->layers, text));
+    if (limit > 0) add_fit(root, fit, limit);
     lt_json_write(stdout, root, 0);
     printf("\n");
     cJSON_Delete(root);
@@ -103,25 +155,27 @@ static lt_status run(int positional_count, const char *const *positional) {
     (void)positional_count, (void)positional;
     lt_config *config;
     lt_plan plan;
+    lt_plan_fit fit;
     int64_t limit = 0;
     char spec[128];
     LT_TRY(lt_parse_memory_limit(memory_limit, &limit));
     LT_TRY(lt_config_load(config_name, settings.items, settings.count, &config));
     lt_status status = lt_plan_make(config, target, policy, budget, limit, &plan);
+    bool planned = status == LT_OK;
+    if (planned) limit = plan.limit;
+    if (planned && limit > 0) status = lt_plan_fit_find(config, target, policy, limit, &fit);
     lt_config_free(config);
-    LT_TRY(status);
-    limit = plan.limit;
-    if (lt_global.json) {
-        print_json(&plan, limit);
-    } else {
+    if (status == LT_OK && lt_global.json) {
+        print_json(&plan, &fit, limit);
+    } else if (status == LT_OK) {
         snprintf(spec, sizeof spec, "%s, budget %s", policy, budget);
         print_rows(&plan);
         print_bytes(&plan, spec);
         print_recompute(&plan);
-        print_fit(&plan, limit);
+        print_fit(&plan, &fit, limit);
     }
-    lt_plan_free(&plan);
-    return LT_OK;
+    if (planned) lt_plan_free(&plan);
+    return status;
 }
 
 const lt_command lt_cmd_plan = {
@@ -129,13 +183,16 @@ const lt_command lt_cmd_plan = {
     .summary = "FLOPs, and bytes per role, of a configuration; nothing is allocated",
     .usage =
         "--config C.json [--memory-limit 16GiB] [--target null:NAME] [--policy P] [--budget M] [--set k=v]",
-    .details = "Runs one forward, a streamed video and a training step on a device without memory, which "
-               "counts what they\n"
-               "would take, and prints a row per layer and the bytes of each role. Training counts the "
-               "largest pass: every clip\n"
-               "under the policy of train.policy_mix that takes most.\n"
-               "\n"
-               "  longtake plan --config train/tiny\n"
-               "  longtake plan --config model/sana-video-2b-480p --target null:h100 --set train.batch=1\n",
+    .details =
+        "Runs one forward, a streamed video and a training step on a device without memory, which "
+        "counts what they\n"
+        "would take, and prints a row per layer and the bytes of each role. Training counts the "
+        "largest pass: every clip\n"
+        "under the policy of train.policy_mix that takes most. Under a limit it says what would fit: the "
+        "largest budget, batch\n"
+        "and clip, each with the rest as configured, or what to change.\n"
+        "\n"
+        "  longtake plan --config train/tiny\n"
+        "  longtake plan --config model/sana-video-2b-480p --target null:h100 --set train.batch=1\n",
     .options = options,
     .run = run};

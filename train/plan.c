@@ -105,10 +105,11 @@ static lt_status plan_inference(planner *p, const char *policy, const char *budg
     int entries;
     LT_TRY(lt_budget_parse(budget, lt_entry_bytes(c->layers, c->heads, c->head_dim), 16, &entries));
     LT_TRY(lt_cache_spec_parse(policy, entries, &options.spec));
-    LT_TRY(lt_memory_streaming(p->model, &options, &p->plan->inference));
-    p->plan->inference.bytes[LT_MEMORY_GRADIENTS] = 0; /* the model is open for training */
-    p->plan->inference.bytes[LT_MEMORY_OPTIMIZER] = p->plan->inference.bytes[LT_MEMORY_EMA] = 0;
-    return LT_OK;
+    size_t wide = p->model->dit.wide_bytes;
+    lt_status status = lt_memory_fit_streaming(p->model, &options, p->plan->limit, &p->plan->inference);
+    p->model->dit.wide_bytes = wide; /* training does not make itself narrower */
+    lt_memory_forget_training(&p->plan->inference);
+    return status;
 }
 
 static lt_status plan_training(planner *p, lt_train_config *config) {

@@ -1,6 +1,6 @@
 #include "core/parallel.h"
 #include "train/bench_model.h"
-#include "train/plan.h"
+#include "train/plan_fit.h"
 #include "train/testing.h"
 #include "train/trainer.h"
 
@@ -125,6 +125,64 @@ static void large_batches_are_planned_as_exactly_in_constant_memory(void) {
     lt_config_free(config), lt_config_free(more);
 }
 
+/* Peaks of training and streaming with one key changed. */
+static void peaks_with(const char *override, const char *budget, int64_t limit, int64_t peak[2]) {
+    const char *overrides[] = {override, NULL};
+    lt_plan plan;
+    lt_config *config = test_config(override ? overrides : NULL);
+    CHECK_OK(lt_plan_make(config, "null", "window", budget, limit, &plan));
+    peak[0] = lt_memory_peak(&plan.training), peak[1] = lt_memory_peak(&plan.inference);
+    lt_plan_free(&plan);
+    lt_config_free(config);
+}
+
+static void largest_is(const char *key, int64_t value, int64_t limit) {
+    char text[64];
+    int64_t peak[2];
+    snprintf(text, sizeof text, "%s=%" PRId64, key, value);
+    peaks_with(text, "3", limit, peak);
+    CHECK(value > 0 && peak[0] <= limit);
+    snprintf(text, sizeof text, "%s=%" PRId64, key, value + 1);
+    peaks_with(text, "3", limit, peak);
+    CHECK(peak[0] > limit);
+}
+
+static void what_would_fit_fits_and_one_more_does_not(void) {
+    int64_t peak[2], limit;
+    char budget[32];
+    lt_plan_fit fit;
+    lt_config *config = test_config(NULL);
+    peaks_with(NULL, "3", 0, peak);
+    for (limit = peak[0] * 3 / 4; limit < 40 * peak[0]; limit *= 7) {
+        CHECK_OK(lt_plan_fit_find(config, "null", "window", limit, &fit));
+        largest_is("train.batch", fit.batch, limit);
+        if (fit.blocks < 5 * LT_PLAN_CLIPS) largest_is("train.blocks", fit.blocks, limit);
+        snprintf(budget, sizeof budget, "%" PRId64, fit.budget);
+        peaks_with(NULL, budget, limit, peak);
+        CHECK(peak[1] <= limit && fit.recompute_all && fit.batch_all >= fit.batch);
+        snprintf(budget, sizeof budget, "%" PRId64, fit.budget + 1);
+        peaks_with(NULL, budget, limit, peak);
+        CHECK(peak[1] > limit);
+    }
+    peaks_with("train.recompute=all", "3", 0, peak);
+    CHECK_OK(lt_plan_fit_find(config, "null", "window", peak[0] / 2, &fit));
+    CHECK(!fit.recompute_all && fit.batch_all < 2);
+    CHECK_OK(lt_plan_fit_find(config, "null", "window", 1, &fit));
+    CHECK(fit.budget == 0 && fit.batch_all == 0 && fit.frame_size[0] == 0);
+    lt_config_free(config);
+}
+
+/* Slots of a large cache are planned from a few, to the byte. */
+static void large_caches_are_planned_without_filling_them(void) {
+    int64_t few[2], many[2], huge[2];
+    double start = lt_seconds();
+    peaks_with(NULL, "31", 0, few);
+    peaks_with(NULL, "32", 0, many);
+    peaks_with(NULL, "100032", 0, huge);
+    CHECK_NEAR((double)(huge[1] - many[1]), 1e5 * (double)(many[1] - few[1]), 0.02 * (double)huge[1]);
+    CHECK(lt_seconds() - start < 5);
+}
+
 static void rows_hold_all_parameters_and_all_work(void) {
     lt_plan plan;
     lt_config *config = test_config(NULL);
@@ -211,6 +269,8 @@ int main(int argc, char **argv) {
     RUN(every_stage_can_be_planned_in_bf16);
     RUN(a_plan_is_what_training_takes);
     RUN(large_batches_are_planned_as_exactly_in_constant_memory);
+    RUN(what_would_fit_fits_and_one_more_does_not);
+    RUN(large_caches_are_planned_without_filling_them);
     RUN(rows_hold_all_parameters_and_all_work);
     RUN(recomputation_and_budgets_show);
     RUN(the_bench_measures_what_is_asked_for);

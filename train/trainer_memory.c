@@ -4,7 +4,6 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 /* ---- measuring --------------------------------------------------------------------------------------------------- */
 
@@ -63,20 +62,16 @@ static void plan_on_line(const lt_session_plan *a, const lt_session_plan *b, dou
     }
 }
 
-static bool near(int64_t a, int64_t b) {
-    return llabs(a - b) <= (a > b ? a : b) / 1000 + 4096; /* sizes are rounded up to whole lines */
-}
-
 /* All bytes grow in a straight line with the clips, since every clip takes the same: so the graph of a large batch, whose nodes
  * take half a megabyte a clip, need not be made. Where they do not, it is. */
 static lt_status measure(const lt_trainer_spec *spec, lt_session_plan *plan) {
     int ranks = spec->comm ? lt_comm_size(spec->comm) : 1, clips = spec->config->batch / ranks;
-    lt_session_plan at[3], expected;
+    lt_session_plan at[3];
     if (clips <= few[2] || spec->config->batch % ranks != 0) return lt_trainer_measure(spec, "null", plan);
     for (int i = 0; i < 3; i++) LT_TRY(measure_clips(spec, few[i], &at[i]));
-    plan_on_line(&at[0], &at[1], 2, &expected);
-    if (!near(expected.step_bytes, at[2].step_bytes) || !near(expected.scratch_bytes, at[2].scratch_bytes) ||
-        !near(expected.run_bytes, at[2].run_bytes))
+    if (!lt_on_line(at[0].step_bytes, at[1].step_bytes, at[2].step_bytes) ||
+        !lt_on_line(at[0].scratch_bytes, at[1].scratch_bytes, at[2].scratch_bytes) ||
+        !lt_on_line(at[0].run_bytes, at[1].run_bytes, at[2].run_bytes))
         return lt_trainer_measure(spec, "null", plan);
     plan_on_line(&at[0], &at[2], (double)(clips - few[0]) / (few[2] - few[0]), plan);
     return LT_OK;

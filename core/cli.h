@@ -81,7 +81,7 @@ const char *lt_cli_command(void);
  * `done` of `total` units; shows rate and time left. Call with done == total to end it. */
 void lt_progress(const char *what, int64_t done, int64_t total, const char *unit);
 
-/* "16GiB", "60MiB", "1024" -> bytes. LT_USAGE otherwise. */
+/* "16GiB", "60MiB", "1024B" -> bytes. LT_USAGE otherwise, also without a unit: 16 is as likely to mean GiB. */
 lt_status lt_parse_bytes(const char *text, int64_t *out);
 /* The value of --memory-limit: more than nothing. 0 where `text` is NULL, which limits nothing. */
 lt_status lt_parse_memory_limit(const char *text, int64_t *out);

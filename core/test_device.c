@@ -151,7 +151,7 @@ static void sizes_in_bytes_parse_and_print(void) {
         const char *text;
         int64_t bytes;
     } cases[] = {{"0", 0},
-                 {"1024", 1024},
+                 {"1024B", 1024},
                  {"60MiB", 62914560},
                  {"16GiB", 17179869184},
                  {"1.5KiB", 1536},
@@ -175,7 +175,10 @@ static void sizes_in_bytes_parse_and_print(void) {
     CHECK(bytes == 1024);
     CHECK_FAILS(lt_parse_memory_limit("many", &bytes), LT_USAGE, "--memory-limit: \"many\" is not");
     CHECK_FAILS(lt_parse_memory_limit("0", &bytes), LT_USAGE, "--memory-limit 0: nothing fits");
-    CHECK_FAILS(lt_parse_memory_limit("0.4", &bytes), LT_USAGE, "--memory-limit 0.4: nothing fits");
+    CHECK_FAILS(lt_parse_memory_limit("0.4B", &bytes), LT_USAGE, "--memory-limit 0.4B: nothing fits");
+    CHECK_FAILS(lt_parse_memory_limit("15", &bytes), LT_USAGE,
+                "--memory-limit: \"15\" has no unit; write 15GiB, or 15B");
+    CHECK_FAILS(lt_parse_bytes("1.5", &bytes), LT_USAGE, "1.5GiB");
     char text[32];
     CHECK(strcmp(lt_format_bytes(0, text), "0 B") == 0);
     CHECK(strcmp(lt_format_bytes(1023, text), "1023 B") == 0);

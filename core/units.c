@@ -10,8 +10,8 @@ static const struct {
     const char *name;
     double bytes;
 } units[] = {
-    {"", 1},         {"B", 1},    {"KiB", 0x1p10}, {"MiB", 0x1p20}, {"GiB", 0x1p30},
-    {"TiB", 0x1p40}, {"kB", 1e3}, {"MB", 1e6},     {"GB", 1e9},     {"TB", 1e12},
+    {"B", 1},    {"KiB", 0x1p10}, {"MiB", 0x1p20}, {"GiB", 0x1p30}, {"TiB", 0x1p40},
+    {"kB", 1e3}, {"MB", 1e6},     {"GB", 1e9},     {"TB", 1e12},
 };
 
 lt_status lt_parse_bytes(const char *text, int64_t *out) {
@@ -26,7 +26,11 @@ lt_status lt_parse_bytes(const char *text, int64_t *out) {
         *out = (int64_t)llround(bytes);
         return LT_OK;
     }
-    return lt_fail(LT_USAGE, "\"%s\" is not a size in bytes; write 1024, 60MiB, 16GiB or 1.5GB", text);
+    if (end != text && *end == '\0' && value == 0) return *out = 0, LT_OK; /* in any unit */
+    if (end != text && *end == '\0' && value > 0 && isfinite(value))
+        return lt_fail(LT_USAGE, "\"%s\" has no unit; write %.15gGiB, or %.15gB for bytes", text, value,
+                       value);
+    return lt_fail(LT_USAGE, "\"%s\" is not a size in bytes; write 60MiB, 16GiB or 1.5GB", text);
 }
 
 lt_status lt_parse_memory_limit(const char *text, int64_t *out) {

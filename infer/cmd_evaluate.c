@@ -37,7 +37,7 @@ static const lt_option options[] = {
      "best, latest or step-N; default: best if there is one, else latest"},
     {"allow-train", LT_OPT_FLAG, &allow_train, NULL, "allow clips that the model was trained on"},
     {"csv", LT_OPT_STRING, &csv, "FILE", "write the rows there too"},
-    {"memory-limit", LT_OPT_STRING, &memory_limit, "BYTES", "what it may take of the device, as 16GiB"},
+    {"memory-limit", LT_OPT_STRING, &memory_limit, "SIZE", "what it may take of the device, as 16GiB"},
     {NULL}};
 
 typedef struct job {

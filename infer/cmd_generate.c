@@ -53,7 +53,7 @@ static const lt_option options[] = {
     {"stats", LT_OPT_STRING, &stats_file, "FILE", "JSON with scores, weights and victims of every block"},
     {"fps", LT_OPT_FLOAT, &fps, "F", "frames per second; default: that of --from, else 16", .min = 0,
      .max = 240},
-    {"memory-limit", LT_OPT_STRING, &memory_limit, "BYTES", "what it may take of the device, as 16GiB"},
+    {"memory-limit", LT_OPT_STRING, &memory_limit, "SIZE", "what it may take of the device, as 16GiB"},
     {"force", LT_OPT_FLAG, &force, NULL, "replace an existing --out"},
     {NULL}};
 

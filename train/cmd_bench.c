@@ -20,7 +20,7 @@ static const lt_option options[] = {
     {"batch", LT_OPT_INT, &batch, "N", "sequences of the forward and of the step alone", .min = 1, .max = 16},
     {"recompute", LT_OPT_STRING, &recompute, "WHAT",
      "of the steps: none, all, auto or JSON; else what train.recompute says"},
-    {"memory-limit", LT_OPT_STRING, &memory_limit, "BYTES",
+    {"memory-limit", LT_OPT_STRING, &memory_limit, "SIZE",
      "refuse work of a model that takes more, as 58GiB; also what --recompute auto fits itself to"},
     {"profile", LT_OPT_FLAG, &profiled, NULL,
      "a line per op of the last piece of work; of a streamed block without graphs"},

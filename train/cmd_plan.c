@@ -14,7 +14,7 @@ static lt_strings settings;
 static const lt_option options[] = {
     {"config", LT_OPT_STRING, &config_name, "C.json", "configuration or preset, such as model/small",
      .required = true},
-    {"memory-limit", LT_OPT_STRING, &memory_limit, "BYTES",
+    {"memory-limit", LT_OPT_STRING, &memory_limit, "SIZE",
      "what must suffice: 16GiB; else the target's memory less a 64th, as for a run without a limit"},
     {"target", LT_OPT_STRING, &target, "null:NAME", "machine whose memory and rates count; see list devices"},
     {"policy", LT_OPT_STRING, &policy, "P", "cache policy of the streamed video"},

@@ -26,7 +26,7 @@ static const lt_option options[] = {
     {"collectives", LT_OPT_STRING, &collectives, "NAME",
      "what sums gradients over processes; nccl: from GPU to GPU, mpi: through the host, auto: nccl if it can",
      .choices = "auto|nccl|mpi"},
-    {"memory-limit", LT_OPT_STRING, &memory_limit, "BYTES",
+    {"memory-limit", LT_OPT_STRING, &memory_limit, "SIZE",
      "what each process may take of its device, as 58GiB; what train.recompute=auto fits itself to"},
     {"set", LT_OPT_STRINGS, &settings, "KEY=VALUE", "overrides a key of the configuration"},
     {NULL}};

@@ -159,7 +159,9 @@ static void what_would_fit_fits_and_one_more_does_not(void) {
         if (fit.blocks < 5 * LT_PLAN_CLIPS) largest_is("train.blocks", fit.blocks, limit);
         snprintf(budget, sizeof budget, "%" PRId64, fit.budget);
         peaks_with(NULL, budget, limit, peak);
-        CHECK(peak[1] <= limit && fit.recompute_all && fit.batch_all >= fit.batch);
+        CHECK(peak[1] <= limit && fit.batch_all >= fit.batch);
+        peaks_with("train.recompute=all", "3", limit, peak);
+        CHECK(fit.recompute_all == (peak[0] <= limit));
         snprintf(budget, sizeof budget, "%" PRId64, fit.budget + 1);
         peaks_with(NULL, budget, limit, peak);
         CHECK(peak[1] > limit);

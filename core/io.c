@@ -179,7 +179,7 @@ static bool write_all(int file, const char *data, size_t size) {
     return true;
 }
 
-static lt_status sync_parent(const char *path) {
+lt_status lt_sync_parent(const char *path) {
     char parent[LT_PATH_MAX];
     LT_TRY(lt_path_join(parent, path, ""));
     parent[strlen(parent) - 1] = '\0';
@@ -202,13 +202,13 @@ lt_status lt_write_file(const char *path, const void *data, size_t size) {
         unlink(aside);
         return lt_fail(LT_FAILED, "%s: cannot write %zu bytes: %s", path, size, strerror(reason));
     }
-    return sync_parent(path);
+    return lt_sync_parent(path);
 }
 
 lt_status lt_sync_path(const char *path) {
-    int file = open(path, O_RDONLY | O_CLOEXEC);
+    int file = TEMP_FAILURE_RETRY(open(path, O_RDONLY | O_CLOEXEC));
     LT_CHECK(file >= 0, LT_FAILED, "%s: cannot open to flush: %s", path, strerror(errno));
-    int reason = fsync(file) == 0 ? 0 : errno;
+    int reason = TEMP_FAILURE_RETRY(fsync(file)) == 0 ? 0 : errno;
     close(file);
     /* some file systems cannot flush folders, and have nothing to flush then */
     LT_CHECK(!reason || reason == EINVAL, LT_FAILED, "%s: cannot flush to disk: %s", path, strerror(reason));

@@ -30,8 +30,9 @@ void lt_list_free(char **names, int count);
 lt_status lt_read_file(const char *path, char **out, size_t *size);
 /* Writes beside `path`, flushes to disk, renames over it, flushes the folder: a reader sees old or new, never half. */
 lt_status lt_write_file(const char *path, const void *data, size_t size);
-/* Flushes a file or folder that was written by other means. */
+/* Flushes a file or folder that was written by other means; the folder in which `path` lies, so that its name stays. */
 lt_status lt_sync_path(const char *path);
+lt_status lt_sync_parent(const char *path);
 
 /* LT_FAILED, with both numbers, when the file system of `path` (or its nearest existing parent) has less than `bytes`. */
 lt_status lt_require_space(const char *path, int64_t bytes);

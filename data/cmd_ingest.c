@@ -139,16 +139,15 @@ static lt_status run(int positional_count, const char *const *positional) {
     double start = lt_seconds();
     lt_status status = list_sources(&sources);
     if (status == LT_OK) status = open_set(exists, &set);
-    bool opened = set != NULL;
     if (status == LT_OK) {
         if (lt_global.json) printf("{\n  \"skipped\": [");
         status = ingest_all(set, &sources, &t);
         summary(&t, set, lt_seconds() - start);
     }
-    lt_dataset_close(set);
-    lt_sources_free(&sources);
     /* A new file into which nothing came is not left behind. */
-    if (opened && !exists && t.clips == 0) remove(out);
+    if (!exists && t.clips == 0) lt_dataset_close_and_remove(set);
+    else lt_dataset_close(set);
+    lt_sources_free(&sources);
     return status;
 }
 

@@ -57,6 +57,7 @@ typedef struct job {
     lt_role_shares shares;
     lt_role_plan *roles;
     lt_dataset *set;
+    bool created;    /* by this command */
     uint64_t *known; /* content hashes of this domain's clips in the file, sorted */
     int64_t known_count, added, committed, skipped;
     double flow_px_per_s, luma_diff; /* sums over added clips */
@@ -101,6 +102,7 @@ static lt_status open_set(job *j) {
     int64_t pixel_bytes = no_flow ? 3 : 7;
     LT_TRY(lt_require_space(out, clips * frames * j->spec.width * j->spec.height * pixel_bytes));
     lt_dataset_spec file = {j->spec.width, j->spec.height, j->spec.fps, !no_flow};
+    j->created = true;
     return lt_dataset_create(out, &file, &j->set);
 }
 
@@ -237,7 +239,6 @@ static void report(const job *j, double seconds) {
 static lt_status run(int positional_count, const char *const *positional) {
     (void)positional_count, (void)positional;
     job j = {0};
-    bool existed = lt_path_exists(out);
     double start = lt_seconds();
     lt_status status = open_set(&j);
     if (status == LT_OK) status = list_known(&j);
@@ -246,10 +247,11 @@ static lt_status run(int positional_count, const char *const *positional) {
     if (status == LT_OK) report(&j, lt_seconds() - start);
     if (status == LT_OK) lt_role_plan_log(j.roles);
     lt_role_plan_close(j.roles);
-    lt_dataset_close(j.set);
-    free(j.known);
     /* A new file in which nothing was finished is not left behind. */
-    if (status != LT_OK && status != LT_INTERRUPTED && !existed && j.set && j.committed == 0) remove(out);
+    bool empty = j.created && j.committed == 0 && status != LT_OK && status != LT_INTERRUPTED;
+    if (empty) lt_dataset_close_and_remove(j.set);
+    else lt_dataset_close(j.set);
+    free(j.known);
     return status;
 }
 

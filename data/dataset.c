@@ -1,4 +1,5 @@
 #include "data/dataset.h"
+#include "core/checksum.h"
 #include "core/rng.h"
 #include "core/tensor.h"
 #include "data/dataset_state.h"
@@ -9,18 +10,28 @@
 
 #define CLIP_PIECE 256 /* rows of the table read at a time */
 
-static lt_h5_layout frames_layout(const lt_dataset_spec *spec) {
+static lt_h5_layout frames_layout(const lt_dataset *set) {
     return (lt_h5_layout){.type = LT_H5_U8,
                           .ndim = 4,
-                          .dims = {0, spec->height, spec->width, 3},
-                          .chunk_rows = LT_DATASET_CHUNK};
+                          .dims = {0, set->spec.height, set->spec.width, 3},
+                          .chunk_rows = LT_DATASET_CHUNK,
+                          .sums = set->version >= 2,
+                          .labels = {"frame", "y", "x", "channel"},
+                          .about = "frames of all clips, back to back; red, green, blue",
+                          .units = "8-bit code (sRGB)"};
 }
 
-static lt_h5_layout flow_layout(const lt_dataset_spec *spec) {
+/* Clips without true flow have rows that were never written. */
+static lt_h5_layout flow_layout(const lt_dataset *set) {
     return (lt_h5_layout){.type = LT_H5_F16,
                           .ndim = 4,
-                          .dims = {0, spec->height, spec->width, 2},
-                          .chunk_rows = LT_DATASET_CHUNK};
+                          .dims = {0, set->spec.height, set->spec.width, 2},
+                          .chunk_rows = LT_DATASET_CHUNK,
+                          .sums = set->version >= 2,
+                          .sparse = true,
+                          .labels = {"frame", "y", "x", "dx_dy"},
+                          .about = "true motion of each pixel to the next frame of the clip",
+                          .units = "pixels/frame"};
 }
 
 static lt_status check_spec(const char *path, const lt_dataset_spec *spec, lt_status code) {
@@ -32,8 +43,8 @@ static lt_status check_spec(const char *path, const lt_dataset_spec *spec, lt_st
 }
 
 static lt_status write_schema(lt_dataset *set) {
-    lt_h5_layout frames = frames_layout(&set->spec), flow = flow_layout(&set->spec), table = lt_clip_layout();
-    LT_TRY(lt_h5_set_int(set->h5, "/", "schema_version", LT_DATASET_SCHEMA));
+    lt_h5_layout frames = frames_layout(set), flow = flow_layout(set), table = lt_clip_layout(set->version);
+    LT_TRY(lt_h5_set_int(set->h5, "/", "schema_version", set->version));
     LT_TRY(lt_h5_set_int(set->h5, "/", "width", set->spec.width));
     LT_TRY(lt_h5_set_int(set->h5, "/", "height", set->spec.height));
     LT_TRY(lt_h5_set_float(set->h5, "/", "fps", set->spec.fps));
@@ -49,6 +60,7 @@ lt_status lt_dataset_create(const char *path, const lt_dataset_spec *spec, lt_da
     lt_dataset *set = calloc(1, sizeof *set);
     LT_CHECK(set, LT_FAILED, "%s: out of memory", path);
     set->spec = *spec;
+    set->version = LT_DATASET_SCHEMA;
     lt_status status = lt_h5_create(path, &set->h5);
     if (status == LT_OK) status = write_schema(set);
     if (status != LT_OK) {
@@ -61,12 +73,14 @@ lt_status lt_dataset_create(const char *path, const lt_dataset_spec *spec, lt_da
 
 static lt_status read_spec(lt_dataset *set) {
     const char *path = lt_h5_path(set->h5);
-    int64_t version, width, height;
-    if (lt_h5_get_int(set->h5, "/", "schema_version", &version) != LT_OK)
+    int64_t width, height;
+    if (lt_h5_get_int(set->h5, "/", "schema_version", &set->version) != LT_OK)
         return lt_fail_in(LT_INPUT, "not a longtake dataset, or damaged");
-    LT_CHECK(version == LT_DATASET_SCHEMA, LT_INPUT,
-             "%s: schema version %lld, but this build reads version %d: ingest the sources again", path,
-             (long long)version, LT_DATASET_SCHEMA);
+    LT_CHECK(
+        set->version >= 1 && set->version <= LT_DATASET_SCHEMA, LT_INPUT,
+        "%s: schema version %lld, but this build reads versions 1 to %d: use the longtake that made it, or "
+        "ingest the sources again",
+        path, (long long)set->version, LT_DATASET_SCHEMA);
     LT_TRY(lt_h5_get_int(set->h5, "/", "width", &width));
     LT_TRY(lt_h5_get_int(set->h5, "/", "height", &height));
     LT_TRY(lt_h5_get_float(set->h5, "/", "fps", &set->spec.fps));
@@ -82,6 +96,8 @@ static lt_status reserve_clips(lt_dataset *set, int64_t count) {
     int64_t capacity = 2 * set->clip_capacity > count ? 2 * set->clip_capacity : count;
     lt_clip *clips = realloc(set->clips, (size_t)capacity * sizeof *clips);
     LT_CHECK(clips, LT_FAILED, "%s: no memory for %lld clips", lt_h5_path(set->h5), (long long)capacity);
+    /* Older files lack columns. */
+    memset(clips + set->clip_capacity, 0, (size_t)(capacity - set->clip_capacity) * sizeof *clips);
     set->clips = clips;
     set->clip_capacity = capacity;
     return LT_OK;
@@ -116,7 +132,7 @@ static lt_status read_clips(lt_dataset *set) {
 }
 
 static lt_status bind_arrays(lt_dataset *set) {
-    lt_h5_layout frames = frames_layout(&set->spec), flow = flow_layout(&set->spec), table = lt_clip_layout();
+    lt_h5_layout frames = frames_layout(set), flow = flow_layout(set), table = lt_clip_layout(set->version);
     LT_TRY(lt_h5_bind(set->h5, "/frames", &frames, &set->frames));
     LT_TRY(lt_h5_bind(set->h5, "/clips", &table, &set->table));
     if (set->spec.flow) LT_TRY(lt_h5_bind(set->h5, "/flow", &flow, &set->flow));
@@ -143,14 +159,17 @@ lt_status lt_dataset_open(const char *path, lt_dataset **out) { return open_data
 
 lt_status lt_dataset_open_append(const char *path, lt_dataset **out) { return open_dataset(path, true, out); }
 
-void lt_dataset_close(lt_dataset *set) {
+static void end(lt_dataset *set, void (*close)(lt_h5 *)) {
     if (!set) return;
-    lt_h5_close(set->h5);
+    close(set->h5);
     lt_clip_index_free(&set->by_group);
     lt_clip_index_free(&set->by_source);
     free(set->clips);
     free(set);
 }
+
+void lt_dataset_close(lt_dataset *set) { end(set, lt_h5_close); }
+void lt_dataset_close_and_remove(lt_dataset *set) { end(set, lt_h5_close_and_remove); }
 
 const lt_dataset_spec *lt_dataset_get_spec(const lt_dataset *set) { return &set->spec; }
 const char *lt_dataset_path(const lt_dataset *set) { return lt_h5_path(set->h5); }
@@ -172,12 +191,32 @@ int64_t lt_dataset_find_source(const lt_dataset *set, uint64_t content_hash, uin
     return lt_clip_index_find(&set->by_source, LT_BY_SOURCE, set->clips, &like);
 }
 
+/* Of the rows as schema 1 had them, so that the data of older runs keep their names. */
+static uint64_t hash_clips(const lt_dataset *set, uint64_t hash) {
+    if (set->version >= 2) return lt_checksum(set->clips, (size_t)set->clip_count * sizeof *set->clips, hash);
+    for (int64_t i = 0; i < set->clip_count; i++)
+        hash = lt_hash(&set->clips[i], offsetof(lt_clip, frames_hash), hash);
+    return hash;
+}
+
 uint64_t lt_dataset_hash(const lt_dataset *set) {
-    const int64_t numbers[] = {LT_DATASET_SCHEMA, set->spec.width, set->spec.height, set->spec.flow,
+    const int64_t numbers[] = {set->version, set->spec.width, set->spec.height, set->spec.flow,
                                set->clip_count};
     uint64_t hash = lt_hash(numbers, sizeof numbers, LT_HASH_SEED);
     hash = lt_hash(&set->spec.fps, sizeof set->spec.fps, hash);
-    return lt_hash(set->clips, (size_t)set->clip_count * sizeof *set->clips, hash);
+    return hash_clips(set, hash);
+}
+
+lt_status lt_dataset_hash_frames(lt_dataset *set, const lt_clip *clip, uint64_t *out) {
+    *out = 0;
+    if (set->version < 2) return LT_OK;
+    uint64_t *sums = malloc((size_t)clip->frames * sizeof *sums + 1);
+    LT_CHECK(sums, LT_FAILED, "%s: no memory for %lld checksums", lt_h5_path(set->h5),
+             (long long)clip->frames);
+    lt_status status = lt_h5_read_sums(set->h5, set->frames, clip->first_frame, clip->frames, sums);
+    if (status == LT_OK) *out = lt_checksum(sums, (size_t)clip->frames * sizeof *sums, 0);
+    free(sums);
+    return status;
 }
 
 /* Where frames first .. first + count - 1 of a clip are in /frames. */
@@ -210,6 +249,7 @@ lt_status lt_dataset_read_flow(lt_dataset *set, int64_t clip, int64_t first, int
     uint16_t *half = malloc((size_t)values * sizeof *half + 1);
     LT_CHECK(half, LT_FAILED, "%s: no memory for %lld flow values", lt_h5_path(set->h5), (long long)values);
     lt_status status = lt_h5_read(set->h5, set->flow, at, count, half);
+    if (status != LT_OK) lt_fail_in(status, "clip %lld", (long long)clip);
     for (int64_t i = 0; i < values && status == LT_OK; i++) flow[i] = lt_f16_to_f32(half[i]);
     free(half);
     return status;
@@ -251,6 +291,7 @@ lt_status lt_dataset_add_clip(lt_dataset *set, lt_clip *clip) {
     LT_CHECK(relative < 0 || strcmp(set->clips[relative].role, clip->role) == 0, LT_USAGE,
              "%s: group \"%s\" has role %s already; a clip of it cannot have role %s", lt_h5_path(set->h5),
              clip->group, set->clips[relative].role, clip->role);
+    LT_TRY(lt_dataset_hash_frames(set, clip, &clip->frames_hash));
     LT_TRY(reserve_clips(set, set->clip_count + 1));
     set->clips[set->clip_count] = *clip;
     LT_TRY(index_clip(set, set->clip_count));

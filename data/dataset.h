@@ -1,11 +1,16 @@
-/* A dataset of video clips in one HDF5 file:
+/* A dataset of video clips in one HDF5 file (docs/dataset.md has every array, attribute and checksum):
  *
- *     /frames    uint8 [F, H, W, 3] RGB, chunks of 16 frames with Fletcher32 checksums, clips back to back
+ *     /frames    uint8 [F, H, W, 3] RGB, chunks of 16 frames, clips back to back
  *     /clips     table, one row per clip (data/clip.h)
- *     /flow      float16 [F, H, W, 2], optional: true motion (dx, dy) in pixels from frame f to f + 1 of the
- * same clip; zero at a clip's last frame and in clips without LT_CLIP_HAS_FLOW /latents   float16 [R, ...],
- * optional, with /latents_rows int64 [clips, 2] (first row, rows): see lt_feature /text      float16 [R,
- * width], optional, with /text_rows attributes of the file: schema_version, width, height, fps
+ *     /flow      float16 [F, H, W, 2], optional: true motion (dx, dy) in pixels from frame f to f + 1 of the same clip; zero at a
+ *                clip's last frame and in clips without LT_CLIP_HAS_FLOW
+ *     /latents   float16 [R, ...], optional, with /latents_rows int64 [clips, 2] (first row, rows): see lt_feature
+ *     /text      float16 [R, width], optional, with /text_rows
+ *     NAME_sum   uint64 [rows]: a checksum of the content of each row of the array NAME, compared whenever the row is read
+ *
+ * attributes of the file: schema_version, width, height, fps. Schema 1 has no checksums of content, and Fletcher32 of HDF5 alone,
+ * which takes zeros for whole and does not see a word that changes between 0x0000 and 0xFFFF. Such files are read and appended to as
+ * what they are: they stay at schema 1.
  *
  * Writing is transactional. Frames and clips that were appended become part of the file at lt_dataset_commit,
  * all of them or none; a process that dies at any instruction, a full disk or lt_dataset_rollback leave the
@@ -32,7 +37,7 @@
 extern "C" {
 #endif
 
-#define LT_DATASET_SCHEMA 1
+#define LT_DATASET_SCHEMA 2  /* of new files; from 1 on they are read */
 #define LT_DATASET_CHUNK  16 /* frames per chunk of /frames */
 
 typedef struct lt_dataset lt_dataset;
@@ -49,6 +54,8 @@ lt_status lt_dataset_open(const char *path, lt_dataset **out);        /* to read
 lt_status lt_dataset_open_append(const char *path, lt_dataset **out); /* to read and append */
 /* What was not committed is lost. NULL is fine. */
 void lt_dataset_close(lt_dataset *set);
+/* Of a file that is open to append: removes it, before another process can begin to use it. NULL is fine. */
+void lt_dataset_close_and_remove(lt_dataset *set);
 
 /* What it was created with; the path it was opened by; frames of all its clips, and clips. */
 const lt_dataset_spec *lt_dataset_get_spec(const lt_dataset *set);
@@ -61,11 +68,12 @@ const lt_clip *lt_dataset_clip(const lt_dataset *set, int64_t index);
 /* The first clip of a group, or of a source that was brought in with these options; -1 when there is none. */
 int64_t lt_dataset_find_group(const lt_dataset *set, const char *group);
 int64_t lt_dataset_find_source(const lt_dataset *set, uint64_t content_hash, uint64_t recipe_hash);
-/* 64-bit hash of the clip table and of the file's attributes: names the data in a run's record. */
+/* 64-bit hash of the clip table and of the file's attributes: names the data in a run's record. In schema 2 the table has a hash of
+ * each clip's frames (lt_clip.frames_hash), so other frames are other data. */
 uint64_t lt_dataset_hash(const lt_dataset *set);
 
-/* Frames first .. first + count - 1 of a clip (counted from its start) into rgb[count][height][width][3]. A
- * damaged chunk is LT_INPUT and names the frames and the clip. */
+/* Frames first .. first + count - 1 of a clip (counted from its start) into rgb[count][height][width][3]. What is damaged, or lost
+ * from the file since it was opened, is LT_INPUT and names the frames and the clip. */
 lt_status lt_dataset_read_frames(lt_dataset *set, int64_t clip, int64_t first, int64_t count, uint8_t *rgb);
 /* The same of /flow, into flow[count][height][width][2]. LT_INPUT when the clip has none. */
 lt_status lt_dataset_read_flow(lt_dataset *set, int64_t clip, int64_t first, int64_t count, float *flow);
@@ -114,7 +122,7 @@ lt_status lt_dataset_feature_read(lt_dataset *set, lt_feature feature, int64_t c
                                   int64_t count, uint16_t *f16);
 
 /* Reads the whole file and reports every fault found, one line each, through `report` (NULL: only counts):
- * chunks whose checksum does not agree, clips that overlap or lie outside /frames, bad fields, groups with
+ * content whose checksum does not agree, clips that overlap or lie outside /frames, bad fields, groups with
  * two roles, feature rows out of range. LT_INPUT when there was any. `progress`, if not NULL, hears about
  * frames read. */
 typedef void (*lt_check_report)(const char *line, void *user);

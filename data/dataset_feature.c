@@ -4,23 +4,35 @@
 
 /* One row per feature: its array, and the array that says which rows are whose. */
 static const struct {
-    const char *values, *rows;
+    const char *values, *rows, *about;
     int ndim;
     int64_t chunk_rows;
 } feature_arrays[LT_FEATURE_COUNT] = {
-    [LT_LATENTS] = {"/latents", "/latents_rows", 3, 4},
-    [LT_TEXT] = {"/text", "/text_rows", 1, 64},
+    [LT_LATENTS] = {"/latents", "/latents_rows", "latent frames, which `producer` computed", 3, 4},
+    [LT_TEXT] = {"/text", "/text_rows", "embeddings of captions, a row per token", 1, 64},
 };
 
-static lt_h5_layout values_layout(lt_feature feature, const lt_feature_spec *spec) {
-    lt_h5_layout layout = {
-        .type = LT_H5_F16, .ndim = spec->ndim + 1, .chunk_rows = feature_arrays[feature].chunk_rows};
+static lt_h5_layout values_layout(const lt_dataset *set, lt_feature feature, const lt_feature_spec *spec) {
+    static const char *const labels[LT_FEATURE_COUNT][LT_H5_DIMS] = {{"row", "channel", "y", "x"},
+                                                                     {"row", "channel"}};
+    lt_h5_layout layout = {.type = LT_H5_F16,
+                           .ndim = spec->ndim + 1,
+                           .chunk_rows = feature_arrays[feature].chunk_rows,
+                           .sums = set->version >= 2,
+                           .about = feature_arrays[feature].about};
+    memcpy(layout.labels, labels[feature], sizeof layout.labels);
     for (int d = 0; d < spec->ndim; d++) layout.dims[d + 1] = spec->shape[d];
     return layout;
 }
 
-static lt_h5_layout rows_layout(void) {
-    return (lt_h5_layout){.type = LT_H5_I64, .ndim = 2, .dims = {0, 2}, .chunk_rows = 1024};
+static lt_h5_layout rows_layout(const lt_dataset *set) {
+    return (lt_h5_layout){.type = LT_H5_I64,
+                          .ndim = 2,
+                          .dims = {0, 2},
+                          .chunk_rows = 1024,
+                          .sums = set->version >= 2,
+                          .labels = {"clip", "first_count"},
+                          .about = "which rows are whose: first row and number of rows of each clip"};
 }
 
 static lt_status check_feature_spec(const lt_dataset *set, lt_feature feature, const lt_feature_spec *spec,
@@ -50,7 +62,7 @@ lt_status lt_dataset_feature_create(lt_dataset *set, lt_feature feature, const l
     if (lt_h5_has(set->h5, name)) LT_TRY(lt_h5_remove(set->h5, name));
     if (lt_h5_has(set->h5, feature_arrays[feature].rows))
         LT_TRY(lt_h5_remove(set->h5, feature_arrays[feature].rows));
-    lt_h5_layout values = values_layout(feature, spec), rows = rows_layout();
+    lt_h5_layout values = values_layout(set, feature, spec), rows = rows_layout(set);
     LT_TRY(lt_h5_add(set->h5, name, &values, &state->values));
     LT_TRY(lt_h5_add(set->h5, feature_arrays[feature].rows, &rows, &state->rows));
     LT_TRY(lt_h5_set_text(set->h5, name, "producer", spec->producer));
@@ -64,7 +76,7 @@ static lt_status open_feature(lt_dataset *set, lt_feature feature) {
     const char *name = feature_arrays[feature].values;
     state->present = false;
     if (!lt_h5_has(set->h5, name)) return LT_OK;
-    lt_h5_layout values = values_layout(feature, &spec), rows = rows_layout();
+    lt_h5_layout values = values_layout(set, feature, &spec), rows = rows_layout(set);
     LT_TRY(lt_h5_bind(set->h5, name, &values, &state->values));
     LT_TRY(lt_h5_bind(set->h5, feature_arrays[feature].rows, &rows, &state->rows));
     LT_TRY(lt_h5_get_text(set->h5, name, "producer", spec.producer, sizeof spec.producer));

@@ -17,6 +17,7 @@ typedef struct lt_feature_state {
 
 struct lt_dataset {
     lt_h5 *h5;
+    int64_t version; /* of the schema; from 2 on there are checksums of content */
     lt_dataset_spec spec;
     int frames, table, flow; /* array ids */
     lt_clip *clips;
@@ -28,7 +29,9 @@ struct lt_dataset {
 };
 
 /* The table of clips: a record each. */
-lt_h5_layout lt_clip_layout(void);
+lt_h5_layout lt_clip_layout(int64_t version);
+/* The hash of the checksums of a clip's frames. */
+lt_status lt_dataset_hash_frames(lt_dataset *set, const lt_clip *clip, uint64_t *out);
 
 /* Binds /latents and /text where the file has them. */
 lt_status lt_dataset_features_open(lt_dataset *set);

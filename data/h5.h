@@ -35,7 +35,10 @@ typedef struct lt_h5_field {
     const char *name;
     lt_h5_type type;
     size_t offset;
-    int count; /* bytes of a text; elements of a short array; 1 */
+    int count;     /* bytes of a text; elements of a short array; 1 */
+    bool optional; /* older files lack it; memory is then left as it is */
+    const char
+        *about; /* what it is, in its unit: an attribute of the array with the field's name; may be NULL */
 } lt_h5_field;
 
 typedef struct lt_h5_layout {
@@ -45,18 +48,28 @@ typedef struct lt_h5_layout {
     int ndim;
     int64_t dims[LT_H5_DIMS]; /* dims[0] is the number of rows */
     int64_t chunk_rows;       /* rows per chunk; each chunk carries a Fletcher32 checksum */
+    /* Each row has a checksum of its content (core/checksum.h, over the row as it is in memory, the seed being its number), in an
+     * array beside it, NAME_sum. It is written with the row, and compared whenever the row is read. */
+    bool sums;
+    bool sparse; /* rows that were never written are no damage */
+    /* What other programs show; NULL: nothing. */
+    const char *labels[LT_H5_DIMS], *about, *units;
 } lt_h5_layout;
 
 typedef struct lt_h5 lt_h5;
 
 /* A new file, which exists from the first commit on. LT_USAGE when it is there already. */
 lt_status lt_h5_create(const char *path, lt_h5 **out);
-/* LT_INPUT when it is missing, not HDF5, damaged or in use. */
+/* LT_INPUT when it is missing, not HDF5, damaged or in use. HDF5 crashes on some damaged files: a process of its own tries the file
+ * first. Nothing is read through links, from other files or through filters other than Fletcher32, and no array claims more than the
+ * file can hold. */
 lt_status lt_h5_open(const char *path, bool append, lt_h5 **out);
 void lt_h5_close(lt_h5 *h5); /* without a commit; NULL is fine */
+/* Of a file that is open to append: removes it before anybody else can open it. */
+void lt_h5_close_and_remove(lt_h5 *h5);
 /* LT_FAILED when the disk is full or fails; then only lt_h5_rollback and lt_h5_close are possible. */
 lt_status lt_h5_commit(lt_h5 *h5);
-/* Back to the last commit. Arrays are bound no longer. */
+/* Back to the last commit, without letting another writer in. Arrays are bound no longer. */
 lt_status lt_h5_rollback(lt_h5 *h5);
 /* The path that it was opened by. */
 const char *lt_h5_path(const lt_h5 *h5);
@@ -79,6 +92,14 @@ lt_status lt_h5_add(lt_h5 *h5, const char *array, const lt_h5_layout *layout, in
 lt_status lt_h5_bind(lt_h5 *h5, const char *array, lt_h5_layout *layout, int *id);
 /* Takes an array out of the file. */
 lt_status lt_h5_remove(lt_h5 *h5, const char *array);
+
+/* Gives an array its description, unit, labels and those of its fields, as lt_h5_add does. */
+lt_status lt_h5_describe(lt_h5 *h5, const char *array, const lt_h5_layout *layout);
+
+/* From now on, rows with checksums of content are read with Fletcher32 compared too, as other programs do. */
+void lt_h5_set_thorough(lt_h5 *h5, bool thorough);
+/* Those checksums themselves. */
+lt_status lt_h5_read_sums(lt_h5 *h5, int id, int64_t first, int64_t count, uint64_t *out);
 
 /* Rows of a bound array. */
 int64_t lt_h5_rows(const lt_h5 *h5, int id);

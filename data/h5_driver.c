@@ -1,4 +1,5 @@
 #include "data/h5_driver.h"
+#include "data/h5_tree.h"
 
 #include <stdlib.h>
 #if H5_VERSION_GE(1, 13, 0)
@@ -9,15 +10,16 @@ typedef struct driver_file {
     H5FD_t head; /* HDF5's part comes first */
     lt_jfile *file;
     haddr_t end; /* of allocated space */
+    bool reader;
 } driver_file;
 
 /* The file that the next open callback is for; calls are behind the lock of data/h5.c. */
 static lt_jfile *opening;
 
 static H5FD_t *driver_open(const char *name, unsigned flags, hid_t access, haddr_t maxaddr) {
-    (void)name, (void)flags, (void)access, (void)maxaddr;
+    (void)name, (void)access, (void)maxaddr;
     driver_file *f = calloc(1, sizeof *f);
-    if (f) f->file = opening;
+    if (f) f->file = opening, f->reader = !(flags & H5F_ACC_RDWR);
     return (H5FD_t *)f;
 }
 
@@ -31,10 +33,12 @@ static int driver_cmp(const H5FD_t *a, const H5FD_t *b) {
     return x < y ? -1 : x > y;
 }
 
+/* Metadata of a file that is only read comes as HDF5 asks for it: driver_read looks at it. */
 static herr_t driver_query(const H5FD_t *f, unsigned long *flags) {
-    (void)f;
-    *flags = H5FD_FEAT_AGGREGATE_METADATA | H5FD_FEAT_ACCUMULATE_METADATA | H5FD_FEAT_DATA_SIEVE |
-             H5FD_FEAT_AGGREGATE_SMALLDATA;
+    *flags = H5FD_FEAT_DATA_SIEVE;
+    if (!f || !((const driver_file *)f)->reader)
+        *flags |=
+            H5FD_FEAT_AGGREGATE_METADATA | H5FD_FEAT_ACCUMULATE_METADATA | H5FD_FEAT_AGGREGATE_SMALLDATA;
     return 0;
 }
 
@@ -62,8 +66,13 @@ static herr_t driver_get_handle(H5FD_t *f, hid_t access, void **handle) {
 
 static herr_t driver_read(H5FD_t *f, H5FD_mem_t type, hid_t transfer, haddr_t offset, size_t bytes,
                           void *out) {
-    (void)type, (void)transfer;
-    return lt_jfile_read(((driver_file *)f)->file, (int64_t)offset, bytes, out) == LT_OK ? 0 : -1;
+    (void)transfer;
+    driver_file *d = (driver_file *)f;
+    lt_status status = lt_jfile_read(d->file, (int64_t)offset, bytes, out);
+    if (status == LT_OK && type == H5FD_MEM_BTREE && d->reader)
+        status = lt_h5_tree_check(d->file, (int64_t)d->end, (int64_t)offset, out, bytes);
+    if (status != LT_OK) lt_jfile_set_read_failed(d->file, status);
+    return status == LT_OK ? 0 : -1;
 }
 
 /* Never fails as far as HDF5 knows: its caches cannot be closed after a failed flush. The journaled file

@@ -41,25 +41,49 @@ static hid_t field_type(const lt_h5_field *field) {
     return array;
 }
 
-hid_t lt_h5_element_type(const lt_h5_layout *layout) {
+static int member_of(hid_t stored, const char *name) {
+    return stored >= 0 && H5Tget_class(stored) == H5T_COMPOUND ? H5Tget_member_index(stored, name) : -1;
+}
+
+/* Texts are taken as they are stored, if they have the size: HDF5 does not convert between character sets. */
+static hid_t member_type(hid_t stored, const lt_h5_field *field) {
+    int at = field->type == LT_H5_TEXT ? member_of(stored, field->name) : -1;
+    if (at < 0) return field_type(field);
+    hid_t type = H5Tget_member_type(stored, (unsigned)at);
+    bool same = H5Tget_class(type) == H5T_STRING && H5Tis_variable_str(type) == 0 &&
+                H5Tget_size(type) == (size_t)field->count;
+    if (same) return type;
+    H5Tclose(type);
+    return field_type(field);
+}
+
+hid_t lt_h5_element_type(const lt_h5_layout *layout, hid_t stored) {
     if (layout->type != LT_H5_RECORD) return number_type(layout->type);
     hid_t record = H5Tcreate(H5T_COMPOUND, layout->record_bytes);
     for (const lt_h5_field *field = layout->fields; field->name; field++) {
-        hid_t type = field_type(field);
+        if (field->optional && stored >= 0 && member_of(stored, field->name) < 0) continue;
+        hid_t type = member_type(stored, field);
         H5Tinsert(record, field->name, field->offset, type);
         H5Tclose(type);
     }
     return record;
 }
 
+/* HDF5 is not left to convert anything: what 1.10 makes of half floats is wrong. */
+static bool same_type(hid_t stored, hid_t wanted) {
+    if (H5Tget_class(wanted) != H5T_STRING) return H5Tequal(stored, wanted) > 0;
+    return H5Tget_class(stored) == H5T_STRING && H5Tis_variable_str(stored) == 0 &&
+           H5Tget_size(stored) == H5Tget_size(wanted);
+}
+
 static bool field_serves(hid_t stored, hid_t wanted, const char *name, int index, char *why, size_t size) {
-    int at = H5Tget_member_index(stored, name);
+    int at = member_of(stored, name);
     if (at < 0) {
         snprintf(why, size, "the field \"%s\" is missing", name);
         return false;
     }
     hid_t a = H5Tget_member_type(stored, (unsigned)at), b = H5Tget_member_type(wanted, (unsigned)index);
-    bool same = H5Tget_class(a) == H5Tget_class(b) && H5Tget_size(a) == H5Tget_size(b);
+    bool same = same_type(a, b);
     H5Tclose(a);
     H5Tclose(b);
     if (!same) snprintf(why, size, "the field \"%s\" has another type", name);
@@ -72,9 +96,9 @@ bool lt_h5_type_serves(hid_t stored, hid_t wanted, char *why, size_t size) {
         return false;
     }
     if (H5Tget_class(wanted) != H5T_COMPOUND) {
-        if (H5Tget_size(stored) == H5Tget_size(wanted)) return true;
-        snprintf(why, size, "elements have %zu bytes instead of %zu", H5Tget_size(stored),
-                 H5Tget_size(wanted));
+        if (same_type(stored, wanted)) return true;
+        snprintf(why, size, "elements of %zu bytes are of another kind than the %zu bytes expected",
+                 H5Tget_size(stored), H5Tget_size(wanted));
         return false;
     }
     for (int i = 0; i < H5Tget_nmembers(wanted); i++) {

@@ -250,11 +250,11 @@ static void wrong_files_are_refused(void) {
     fresh("version.h5");
     CHECK_OK(write_clips(1));
     CHECK_OK(lt_h5_open(path, true, &h5));
-    CHECK_OK(lt_h5_set_int(h5, "/", "schema_version", 2));
+    CHECK_OK(lt_h5_set_int(h5, "/", "schema_version", 3));
     CHECK_OK(lt_h5_commit(h5));
     lt_h5_close(h5);
-    CHECK_FAILS(lt_dataset_open(path, &set), LT_INPUT, "schema version 2");
-    CHECK_FAILS(lt_dataset_open_append(path, &set), LT_INPUT, "schema version 2");
+    CHECK_FAILS(lt_dataset_open(path, &set), LT_INPUT, "schema version 3");
+    CHECK_FAILS(lt_dataset_open_append(path, &set), LT_INPUT, "schema version 3");
 }
 
 static void one_writer_at_a_time(void) {

@@ -27,6 +27,8 @@ set_source_files_properties(core/config_find.c experiments/cmd_list.c model/cach
   tests/test_source.c
   PROPERTIES COMPILE_DEFINITIONS LT_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
 
+set_source_files_properties(core/version.c PROPERTIES COMPILE_DEFINITIONS LT_VERSION="${PROJECT_VERSION}")
+
 enable_testing()
 
 # lt_room(name dependency...): the library and its test programs.

@@ -1,5 +1,7 @@
 #include "core/rng.h"
 #include "core/rng_math.h"
+#include <inttypes.h>
+#include <stdio.h>
 
 void lt_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]) {
     lt_words words = {{counter[0], counter[1], counter[2], counter[3]}};
@@ -92,4 +94,9 @@ uint64_t lt_hash(const void *data, size_t bytes, uint64_t seed) {
     const unsigned char *at = data;
     for (size_t i = 0; i < bytes; i++) seed = (seed ^ at[i]) * 0x100000001b3ull;
     return seed;
+}
+
+char *lt_hash_text(uint64_t hash, char text[LT_HASH_TEXT]) {
+    snprintf(text, LT_HASH_TEXT, "%016" PRIx64, hash);
+    return text;
 }

@@ -72,6 +72,9 @@ void lt_rng_permutation(const lt_rng_key *key, int64_t count, int64_t *out);
 
 /* 64-bit FNV-1a, for names and content hashes that need no cryptography. */
 uint64_t lt_hash(const void *data, size_t bytes, uint64_t seed);
+/* As everything that names one writes it: 16 hexadecimal digits. Returns `text`. */
+enum { LT_HASH_TEXT = 17 };
+char *lt_hash_text(uint64_t hash, char text[LT_HASH_TEXT]);
 #define LT_HASH_SEED 0xcbf29ce484222325ull
 
 #ifdef __cplusplus

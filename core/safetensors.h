@@ -32,6 +32,10 @@ const lt_st_entry *lt_st_at(const lt_st_file *file, int index);
 const lt_st_entry *lt_st_find(const lt_st_file *file, const char *name); /* NULL when absent */
 const char *lt_st_metadata(const lt_st_file *file, const char *key);     /* NULL when absent */
 
+/* 64-bit hash of names, shapes and values, which count as float32: the same for the same values in any order, of any
+ * floating dtype, with any metadata. */
+lt_status lt_st_hash(const lt_st_entry *entries, int count, uint64_t *out);
+
 /* Writes `entries` (contiguous host tensors; rank 0 to 6) in the order given. The file is written beside
  * `path`, flushed to disk and renamed, so a reader sees the old file or the whole new one. `metadata` holds
  * `metadata_count` key, value pairs. */

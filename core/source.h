@@ -8,6 +8,9 @@
 extern "C" {
 #endif
 
+/* "0.1.0": what CMakeLists.txt says. */
+const char *lt_version(void);
+
 enum { LT_COMMIT_MAX = 80 };
 
 /* What the build wrote (cmake/commit.cmake) and only the program links, so that a commit compiles nothing else anew. */

@@ -3,6 +3,7 @@
 #include "core/safetensors.h"
 #include "tests/harness.h"
 #include <fcntl.h>
+#include <math.h>
 #include <unistd.h>
 
 static char folder[] = "/tmp/lt_test_safetensors_XXXXXX", path[LT_PATH_MAX];
@@ -43,6 +44,45 @@ static lt_status write_small(void) {
     };
     static const char *const metadata[][2] = {{"format", "longtake"}, {"note", "two\nlines"}};
     return lt_st_write(path, entries, 5, metadata, 2);
+}
+
+static uint64_t hash_of_two(lt_st_entry a, lt_st_entry b) {
+    const lt_st_entry entries[] = {a, b};
+    uint64_t hash = 0;
+    CHECK_OK(lt_st_hash(entries, 2, &hash));
+    return hash;
+}
+
+/* Equal for equal values, whatever their order and dtype; a name, a shape or one bit makes another. */
+static void the_hash_is_of_names_shapes_and_values(void) {
+    enum { MANY = 150001 }; /* several chunks, and a rest */
+    static float values[MANY];
+    static double wide[MANY];
+    static uint16_t half[MANY], brain[MANY];
+    static int64_t numbers[2] = {1, 2};
+    for (int i = 0; i < MANY; i++) {
+        values[i] = (float)(i % 255) - 100;
+        wide[i] = values[i], half[i] = lt_f32_to_f16(values[i]), brain[i] = lt_f32_to_bf16(values[i]);
+    }
+    lt_st_entry rest = {"b", LT_VIEW(numbers, LT_I64, 2)}, a = {"a", LT_VIEW(values, LT_F32, MANY)};
+    const uint64_t hash = hash_of_two(a, rest);
+    CHECK(hash == hash_of_two(rest, a));
+    a.tensor = LT_VIEW(wide, LT_F64, MANY);
+    CHECK(hash == hash_of_two(a, rest));
+    a.tensor = LT_VIEW(half, LT_F16, MANY);
+    CHECK(hash == hash_of_two(a, rest));
+    a.tensor = LT_VIEW(brain, LT_BF16, MANY);
+    CHECK(hash == hash_of_two(a, rest));
+    a.tensor = LT_VIEW(values, LT_F32, MANY, 1);
+    CHECK(hash != hash_of_two(a, rest));
+    a.tensor = LT_VIEW(values, LT_F32, MANY);
+    a.name = "c";
+    CHECK(hash != hash_of_two(a, rest));
+    a.name = "a";
+    values[MANY - 1] = nextafterf(values[MANY - 1], 1e9f);
+    CHECK(hash != hash_of_two(a, rest));
+    values[MANY - 1] = (float)wide[MANY - 1], values[0] = -values[0];
+    CHECK(hash != hash_of_two(a, rest));
 }
 
 static void what_is_written_is_read_back(void) {
@@ -257,6 +297,7 @@ static void writing_wrong_things_leaves_the_old_file(void) {
 
 int main(int argc, char **argv) {
     if (!mkdtemp(folder) || lt_path_join(path, folder, "x.safetensors") != LT_OK) return 1;
+    RUN(the_hash_is_of_names_shapes_and_values);
     RUN(what_is_written_is_read_back);
     RUN(tensors_are_aligned_whatever_the_file_does);
     RUN(files_without_tensors_are_files);

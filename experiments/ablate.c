@@ -72,22 +72,6 @@ lt_status lt_ablation_cell_path(const lt_ablation *a, int set, int variant, char
 
 /* ---- opening --------------------------------------------------------------------------------------------- */
 
-/* The content of the weights file, so that results of other weights are never taken for these. */
-static lt_status hash_weights(const char *checkpoint, uint64_t *hash) {
-    static const char *const files[] = {"ema.safetensors", "model.safetensors"};
-    char path[LT_PATH_MAX], *bytes;
-    size_t size;
-    for (int i = 0; i < 2; i++) {
-        LT_TRY(lt_path_join(path, checkpoint, files[i]));
-        if (!lt_path_exists(path)) continue;
-        LT_TRY(lt_read_file(path, &bytes, &size));
-        *hash = lt_hash(bytes, size, LT_HASH_SEED);
-        free(bytes);
-        return LT_OK;
-    }
-    return lt_fail(LT_INPUT, "%s: neither %s nor %s", checkpoint, files[0], files[1]);
-}
-
 static lt_status open_all(lt_ablation *a) {
     const lt_ablate_options *o = &a->options;
     LT_CHECK(o->data_count > 0 && o->data_count <= LT_EXPERIMENT_DATA, LT_USAGE,
@@ -96,7 +80,7 @@ static lt_status open_all(lt_ablation *a) {
     LT_CHECK(!lt_device_is_null(a->device), LT_USAGE,
              "--device %s computes nothing; `longtake plan` measures on it", o->device);
     LT_TRY(lt_run_open(o->run, o->checkpoint, a->device, &a->model, NULL, a->checkpoint));
-    LT_TRY(hash_weights(a->checkpoint, &a->weights));
+    LT_TRY(lt_weights_hash(a->checkpoint, &a->weights));
     for (int i = 0; i < o->data_count; i++) LT_TRY(lt_dataset_open(o->data[i], &a->data[i]));
     return lt_grid_build(o->config, a->model, a->data, o->data_count, &a->grid);
 }

@@ -11,7 +11,7 @@ typedef struct lt_ablation {
     lt_device *device;
     lt_model *model;
     char checkpoint[LT_PATH_MAX];
-    uint64_t weights; /* hash of the checkpoint's weights */
+    uint64_t weights; /* lt_weights_hash: results of other weights are never taken for these */
     lt_dataset *data[LT_EXPERIMENT_DATA];
     lt_grid grid;
     double seconds; /* of this session */

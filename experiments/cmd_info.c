@@ -59,11 +59,15 @@ static void print_run(const cJSON *info) {
     print_section(config, "model");
     print_section(config, "train");
     print_figure("parameters", info, "parameters", "%.0f");
+    if (*lt_json_string(info, "weights_hash"))
+        printf("%-18s %s, of %s\n", "weights", lt_json_string(info, "weights_hash"),
+               lt_json_string(info, "checkpoint"));
     print_figure("step", info, "step", "%.0f");
     print_figure("seconds", info, "seconds", "%.0f");
     print_figure("first loss", info, "first_loss", "%.5f");
     print_figure("loss (last 100)", info, "loss", "%.5f");
     print_figure("validation loss", info, "val_loss", "%.5f");
+    print_figure("  at step", info, "val_step", "%.0f");
     print_figure("best validation", info, "best_val_loss", "%.5f");
     print_figure("  at step", info, "best_val_step", "%.0f");
     cJSON_ArrayForEach(item, lt_json_member(info, "checkpoints"))

@@ -1,4 +1,5 @@
 /* Datasets: what each domain and role holds. */
+#include "core/rng.h"
 #include "experiments/info.h"
 
 #include "core/io.h"
@@ -77,13 +78,12 @@ static void add_feature(const lt_dataset *data, lt_feature feature, const char *
 }
 
 lt_status lt_info_dataset(const char *path, cJSON **out) {
-    char hash[32];
+    char hash[LT_HASH_TEXT];
     lt_dataset *data;
     *out = NULL;
     LT_TRY(lt_dataset_open(path, &data));
     const lt_dataset_spec *spec = lt_dataset_get_spec(data);
     cJSON *info = cJSON_CreateObject();
-    snprintf(hash, sizeof hash, "%016" PRIx64, lt_dataset_hash(data));
     cJSON_AddStringToObject(info, "path", path);
     cJSON_AddStringToObject(info, "kind", "dataset");
     cJSON_AddNumberToObject(info, "width", spec->width);
@@ -94,7 +94,7 @@ lt_status lt_info_dataset(const char *path, cJSON **out) {
     cJSON_AddBoolToObject(info, "flow", spec->flow);
     add_feature(data, LT_LATENTS, "latents", info);
     add_feature(data, LT_TEXT, "text", info);
-    cJSON_AddStringToObject(info, "hash", hash);
+    cJSON_AddStringToObject(info, "hash", lt_hash_text(lt_dataset_hash(data), hash));
     lt_status status = add_sets(data, info);
     lt_dataset_close(data);
     if (status == LT_OK) *out = info;

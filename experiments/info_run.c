@@ -2,6 +2,7 @@
 #include "experiments/info.h"
 
 #include "core/io.h"
+#include "core/rng.h"
 #include "core/safetensors.h"
 #include "model/model.h"
 
@@ -15,20 +16,19 @@
 enum { CURVE_POINTS = 200, RECENT_STEPS = 100 };
 
 typedef struct figures {
-    double (*loss)[2], (*val)[2]; /* step, value */
-    int64_t loss_count, val_count, loss_room, val_room;
+    lt_losses loss, val;
     double step, seconds, tokens_per_s;
 } figures;
 
-static lt_status push(double (**list)[2], int64_t *count, int64_t *room, double step, double value) {
-    if (*count == *room) {
-        int64_t more = *room ? 2 * *room : 1024;
-        void *grown = realloc(*list, (size_t)more * sizeof **list);
+static lt_status push(lt_losses *list, double step, double value) {
+    if (list->count == list->room) {
+        int64_t more = list->room ? 2 * list->room : 1024;
+        void *grown = realloc(list->at, (size_t)more * sizeof *list->at);
         LT_CHECK(grown, LT_FAILED, "out of memory for metrics");
-        *list = grown, *room = more;
+        list->at = grown, list->room = more;
     }
-    (*list)[*count][0] = step, (*list)[*count][1] = value;
-    ++*count;
+    list->at[list->count][0] = step, list->at[list->count][1] = value;
+    ++list->count;
     return LT_OK;
 }
 
@@ -39,8 +39,8 @@ static lt_status take_line(figures *f, const cJSON *row) {
     f->step = fmax(f->step, step);
     if (isfinite(seconds)) f->seconds = seconds;
     if (isfinite(lt_json_number(row, "tokens_per_s"))) f->tokens_per_s = lt_json_number(row, "tokens_per_s");
-    if (isfinite(loss)) LT_TRY(push(&f->loss, &f->loss_count, &f->loss_room, step, loss));
-    if (isfinite(val)) LT_TRY(push(&f->val, &f->val_count, &f->val_room, step, val));
+    if (isfinite(loss)) LT_TRY(push(&f->loss, step, loss));
+    if (isfinite(val)) LT_TRY(push(&f->val, step, val));
     return LT_OK;
 }
 
@@ -81,19 +81,21 @@ static void add_curve(cJSON *info, const char *name, double (*list)[2], int64_t 
 }
 
 static void add_figures(cJSON *info, const figures *f) {
-    int64_t n = f->loss_count, recent = n > RECENT_STEPS ? n - RECENT_STEPS : 0, best = 0;
-    lt_json_add_number(info, "step", n || f->val_count ? f->step : NAN);
+    int64_t n = f->loss.count, recent = n > RECENT_STEPS ? n - RECENT_STEPS : 0, best = 0;
+    lt_json_add_number(info, "step", n || f->val.count ? f->step : NAN);
     lt_json_add_number(info, "seconds", f->seconds > 0 ? f->seconds : NAN);
     lt_json_add_number(info, "tokens_per_s", f->tokens_per_s > 0 ? f->tokens_per_s : NAN);
-    lt_json_add_number(info, "first_loss", n ? f->loss[0][1] : NAN);
-    lt_json_add_number(info, "loss", n ? mean_of(f->loss, recent, n) : NAN);
-    for (int64_t i = 1; i < f->val_count; i++)
-        if (f->val[i][1] < f->val[best][1]) best = i;
-    lt_json_add_number(info, "val_loss", f->val_count ? f->val[f->val_count - 1][1] : NAN);
-    lt_json_add_number(info, "best_val_loss", f->val_count ? f->val[best][1] : NAN);
-    lt_json_add_number(info, "best_val_step", f->val_count ? f->val[best][0] : NAN);
-    add_curve(info, "curve", f->loss, f->loss_count);
-    add_curve(info, "val_curve", f->val, f->val_count);
+    lt_json_add_number(info, "first_loss", n ? f->loss.at[0][1] : NAN);
+    lt_json_add_number(info, "loss", n ? mean_of(f->loss.at, recent, n) : NAN);
+    for (int64_t i = 1; i < f->val.count; i++)
+        if (f->val.at[i][1] < f->val.at[best][1]) best = i;
+    lt_json_add_number(info, "loss_step", n ? f->loss.at[n - 1][0] : NAN);
+    lt_json_add_number(info, "val_loss", f->val.count ? f->val.at[f->val.count - 1][1] : NAN);
+    lt_json_add_number(info, "val_step", f->val.count ? f->val.at[f->val.count - 1][0] : NAN);
+    lt_json_add_number(info, "best_val_loss", f->val.count ? f->val.at[best][1] : NAN);
+    lt_json_add_number(info, "best_val_step", f->val.count ? f->val.at[best][0] : NAN);
+    add_curve(info, "curve", f->loss.at, f->loss.count);
+    add_curve(info, "val_curve", f->val.at, f->val.count);
 }
 
 static double folder_bytes(const char *folder) {
@@ -130,6 +132,19 @@ static lt_status add_checkpoints(cJSON *info, const char *run) {
     return LT_OK;
 }
 
+/* The checkpoint that would be used, and the hash of its weights; null where a run has none yet. */
+static lt_status add_weights(cJSON *info, const char *run) {
+    char folder[LT_PATH_MAX], text[LT_HASH_TEXT];
+    uint64_t hash;
+    const bool any = lt_run_checkpoint(run, NULL, folder) == LT_OK;
+    if (any) LT_TRY(lt_weights_hash(folder, &hash));
+    cJSON_AddItemToObject(info, "checkpoint",
+                          any ? cJSON_CreateString(lt_path_base(folder)) : cJSON_CreateNull());
+    cJSON_AddItemToObject(info, "weights_hash",
+                          any ? cJSON_CreateString(lt_hash_text(hash, text)) : cJSON_CreateNull());
+    return LT_OK;
+}
+
 /* Elements of the weights file of the checkpoint that would be used. */
 static double count_parameters(const char *run) {
     static const char *const files[] = {"ema.safetensors", "model.safetensors"};
@@ -155,11 +170,12 @@ static lt_status fill_run(cJSON *info, const char *path) {
     LT_TRY(lt_json_load(file, &config));
     cJSON_AddItemToObject(info, "config", config);
     lt_json_add_number(info, "parameters", count_parameters(path));
+    LT_TRY(add_weights(info, path));
     LT_TRY(lt_path_join(file, path, "metrics.jsonl"));
     lt_status status = read_metrics(file, &f);
     if (status == LT_OK) add_figures(info, &f);
-    free(f.loss);
-    free(f.val);
+    free(f.loss.at);
+    free(f.val.at);
     LT_TRY(status);
     return add_checkpoints(info, path);
 }
@@ -171,5 +187,14 @@ lt_status lt_info_run(const char *path, cJSON **out) {
     lt_status status = fill_run(info, path);
     *out = status == LT_OK ? info : NULL;
     if (status != LT_OK) cJSON_Delete(info);
+    return status;
+}
+
+lt_status lt_info_losses(const char *path, lt_losses *loss, lt_losses *val) {
+    char file[LT_PATH_MAX];
+    figures f = {0};
+    LT_TRY(lt_path_join(file, path, "metrics.jsonl"));
+    lt_status status = read_metrics(file, &f);
+    *loss = f.loss, *val = f.val;
     return status;
 }

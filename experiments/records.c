@@ -4,15 +4,13 @@
 #include "train/environment.h"
 
 #include <cjson/cJSON.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 static void add_hash(cJSON *object, const char *name, uint64_t hash) {
-    char text[32];
-    snprintf(text, sizeof text, "%016" PRIx64, hash);
-    cJSON_AddStringToObject(object, name, text);
+    char text[LT_HASH_TEXT];
+    cJSON_AddStringToObject(object, name, lt_hash_text(hash, text));
 }
 
 static void add_sources(const lt_ablation *a, cJSON *root) {

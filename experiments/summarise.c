@@ -103,12 +103,11 @@ static void add_sets(const lt_ablation *a, cJSON *root) {
 
 static void add_head(const lt_ablation *a, cJSON *root) {
     const lt_ablate_options *o = &a->options;
-    char hash[32];
-    snprintf(hash, sizeof hash, "%016" PRIx64, a->weights);
+    char hash[LT_HASH_TEXT];
     cJSON_AddStringToObject(root, "title", lt_config_string(o->config, "experiment.title"));
     cJSON_AddStringToObject(root, "run", o->run);
     cJSON_AddStringToObject(root, "checkpoint", a->checkpoint);
-    cJSON_AddStringToObject(root, "weights_hash", hash);
+    cJSON_AddStringToObject(root, "weights_hash", lt_hash_text(a->weights, hash));
     if (o->arguments) cJSON_AddStringToObject(root, "command", o->arguments);
     else cJSON_AddNullToObject(root, "command");
     cJSON_AddNumberToObject(root, "blocks", (double)lt_config_int(o->config, "experiment.blocks"));

@@ -189,15 +189,14 @@ static void add_machine(cJSON *to, const lt_device *device) {
 }
 
 static lt_status describe(job *j) {
-    char text[LT_SPEC_TEXT], hash[32];
+    char text[LT_SPEC_TEXT], hash[LT_HASH_TEXT];
     uint64_t weights;
-    LT_TRY(lt_params_hash(&j->model->params, &weights));
-    snprintf(hash, sizeof hash, "%016" PRIx64, weights);
+    LT_TRY(lt_weights_hash(j->weights, &weights));
     cJSON *a = j->arguments = cJSON_CreateObject();
     LT_CHECK(a, LT_FAILED, "generate: out of memory");
     add_text(a, "run", run_folder);
     add_text(a, "checkpoint", lt_path_base(j->weights));
-    add_text(a, "weights", hash);
+    add_text(a, "weights_hash", lt_hash_text(weights, hash));
     add_text(a, "prompt", prompt);
     add_text(a, "prompts", prompts_file);
     add_text(a, "from", from);

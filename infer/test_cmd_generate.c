@@ -152,7 +152,7 @@ static void a_video_has_its_frames_and_says_how_it_was_made(void) {
     CHECK(number(summary, "frames") == 20 && number(summary, "blocks") == 5);
     CHECK(cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(summary, "complete")));
     CHECK(number(arguments, "budget") == 2 && strcmp(word(arguments, "prompt"), "a red ball") == 0);
-    CHECK(strlen(word(arguments, "weights")) == 16);
+    CHECK(strlen(word(arguments, "weights_hash")) == 16);
     cJSON_Delete(summary);
     CHECK(LONGTAKE("--blocks", "1", "--steps", "1") == LT_USAGE); /* it exists */
     CHECK(read_video(rgb, 32) == 20);

@@ -121,6 +121,8 @@ lt_status lt_model_load(lt_model *model, const char *folder, bool ema);
  * folder used. Large products take the algorithms of the run (kernels/choices.h). */
 lt_status lt_run_open(const char *run, const char *which, lt_device *device, lt_model **model,
                       lt_config **config, char *checkpoint);
+/* The one hash of a checkpoint's weights that everything shows: of the values that lt_run_open takes from its folder (lt_st_hash). */
+lt_status lt_weights_hash(const char *checkpoint, uint64_t *out);
 /* The resolved configuration of that checkpoint alone, freed by the caller. */
 lt_status lt_run_read_config(const char *run, const char *which, lt_config **out);
 /* The checkpoint folder alone, links followed; LT_INPUT when there is none that is complete (has DONE). "latest" is the

@@ -2,6 +2,8 @@
 #include "model/model.h"
 
 #include "core/io.h"
+#include "core/safetensors.h"
+#include "core/source.h"
 #include "kernels/choices.h"
 
 #include <math.h>
@@ -20,15 +22,38 @@ static bool holds(const char *folder, const char *name) {
 
 /* ---- weights ------------------------------------------------------------------------------------------- */
 
+/* `__metadata__` of weight files: "format" as PyTorch's own writers have it, since names and shapes are the published ones. */
+enum { METADATA = 4 };
+typedef struct metadata {
+    char commit[LT_COMMIT_MAX], model[160];
+    const char *rows[METADATA][2];
+} metadata;
+
+static const char *const (*describe(const lt_model *m, metadata *d))[2] {
+    const lt_dit_config *c = &m->config;
+    snprintf(d->model, sizeof d->model, "SANA-Video, %d layers of %d x %d, patch %dx%dx%d, frames %dx%d, %s",
+             c->layers, c->heads, c->head_dim, c->patch[0], c->patch[1], c->patch[2], m->frame_width,
+             m->frame_height, m->codec->name);
+    if (!lt_source_commit(d->commit)) snprintf(d->commit, sizeof d->commit, "unknown");
+    const char *const rows[METADATA][2] = {{"format", "pt"},
+                                           {"longtake_version", lt_version()},
+                                           {"longtake_commit", d->commit},
+                                           {"model", d->model}};
+    memcpy(d->rows, rows, sizeof rows);
+    return (const char *const(*)[2])d->rows;
+}
+
 lt_status lt_model_save(const lt_model *m, const char *folder) {
     char path[LT_PATH_MAX];
     LT_CHECK(!lt_device_is_null(m->device), LT_FAILED, "%s: a model on the null device has no values to save",
              folder);
     LT_TRY(lt_path_join(path, folder, weights_name));
-    LT_TRY(lt_params_save(&m->params, LT_COPY_VALUE, path, NULL, 0));
+    metadata d;
+    const char *const(*rows)[2] = describe(m, &d);
+    LT_TRY(lt_params_save(&m->params, LT_COPY_VALUE, path, rows, METADATA));
     if (!m->ema.base) return LT_OK;
     LT_TRY(lt_path_join(path, folder, ema_name));
-    return lt_params_save(&m->params, LT_COPY_EMA, path, NULL, 0);
+    return lt_params_save(&m->params, LT_COPY_EMA, path, rows, METADATA);
 }
 
 /* A file may hold anything; video must not be divided by it. */
@@ -54,6 +79,19 @@ lt_status lt_model_load(lt_model *m, const char *folder, bool ema) {
     if (ema || !holds(folder, ema_name)) return lt_params_reset_ema(&m->params);
     LT_TRY(lt_path_join(path, folder, ema_name));
     return lt_params_load(&m->params, LT_COPY_EMA, path, false);
+}
+
+lt_status lt_weights_hash(const char *checkpoint, uint64_t *out) {
+    char path[LT_PATH_MAX];
+    lt_st_file *file;
+    const bool ema = holds(checkpoint, ema_name);
+    LT_CHECK(ema || holds(checkpoint, weights_name), LT_INPUT, "%s: neither %s nor %s", checkpoint, ema_name,
+             weights_name);
+    LT_TRY(lt_path_join(path, checkpoint, ema ? ema_name : weights_name));
+    LT_TRY(lt_st_open(path, &file));
+    lt_status status = lt_st_hash(lt_st_at(file, 0), lt_st_count(file), out);
+    lt_st_close(file);
+    return status;
 }
 
 /* ---- checkpoints --------------------------------------------------------------------------------------- */

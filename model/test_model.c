@@ -3,6 +3,8 @@
 
 #include "core/io.h"
 #include "core/rng.h"
+#include "core/safetensors.h"
+#include "core/source.h"
 #include "tests/harness.h"
 
 #include <unistd.h>
@@ -251,6 +253,35 @@ static void saving_and_loading_keeps_every_bit(void) {
     lt_model_close(a);
     lt_model_close(b);
     lt_model_close(c);
+}
+
+/* A file says whose values it holds, and by the same hash as everything else. */
+static void weight_files_describe_themselves(void) {
+    lt_model *a = open_small(LT_BACKEND_CPU, LT_MODEL_TRAINING);
+    static const char *const files[] = {"model.safetensors", "ema.safetensors"};
+    char text[2][LT_HASH_TEXT];
+    uint64_t hash;
+    shift_ema(a);
+    CHECK_OK(lt_model_save(a, folder));
+    for (int i = 0; i < 2; i++) {
+        lt_st_file *file;
+        CHECK_OK(lt_st_open(in_folder(files[i]), &file));
+        CHECK(strcmp(lt_st_metadata(file, "format"), "pt") == 0);
+        CHECK(strcmp(lt_st_metadata(file, "longtake_version"), lt_version()) == 0);
+        CHECK(lt_st_metadata(file, "longtake_commit") &&
+              strstr(lt_st_metadata(file, "model"), "2 layers of"));
+        snprintf(text[i], LT_HASH_TEXT, "%s", lt_st_metadata(file, "weights_hash"));
+        lt_st_close(file);
+    }
+    CHECK(strcmp(text[0], text[1]) != 0 && strlen(text[0]) == 16);
+    CHECK_OK(lt_weights_hash(folder, &hash)); /* what a run is opened with: the EMA, where it has one */
+    CHECK(strcmp(text[1], lt_hash_text(hash, (char[LT_HASH_TEXT]){0})) == 0);
+    CHECK_OK(lt_remove_tree(in_folder("ema.safetensors")));
+    CHECK_OK(lt_weights_hash(folder, &hash));
+    CHECK(strcmp(text[0], lt_hash_text(hash, (char[LT_HASH_TEXT]){0})) == 0);
+    CHECK_OK(lt_remove_tree(in_folder("model.safetensors")));
+    CHECK_FAILS(lt_weights_hash(folder, &hash), LT_INPUT, "neither ema.safetensors nor model.safetensors");
+    lt_model_close(a);
 }
 
 static void weights_of_another_architecture_are_refused(void) {
@@ -569,6 +600,7 @@ int main(int argc, char **argv) {
     RUN(latent_statistics_are_checked_and_kept);
     RUN(motion_is_the_rms_difference_of_frames);
     RUN(saving_and_loading_keeps_every_bit);
+    RUN(weight_files_describe_themselves);
     RUN(weights_of_another_architecture_are_refused);
     RUN(checkpoints_are_found_only_when_complete);
     RUN(runs_open_with_ema_weights);

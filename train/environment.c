@@ -3,10 +3,10 @@
 #include "core/io.h"
 #include "core/json.h"
 #include "core/parallel.h"
+#include "core/rng.h"
 #include "core/source.h"
 
 #include <cjson/cJSON.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,26 +70,24 @@ static void add_machine(cJSON *root, const lt_device *device, const lt_comm *com
 }
 
 static void add_dataset(cJSON *root, const lt_dataset *set) {
-    char hash[32];
+    char hash[LT_HASH_TEXT];
     cJSON *data = cJSON_AddObjectToObject(root, "dataset");
-    snprintf(hash, sizeof hash, "%016" PRIx64, lt_dataset_hash(set));
     cJSON_AddStringToObject(data, "path", lt_dataset_path(set));
-    cJSON_AddStringToObject(data, "hash", hash);
+    cJSON_AddStringToObject(data, "hash", lt_hash_text(lt_dataset_hash(set), hash));
     cJSON_AddNumberToObject(data, "clips", (double)lt_dataset_clip_count(set));
     cJSON_AddNumberToObject(data, "frames", (double)lt_dataset_frame_count(set));
 }
 
 /* null: it started from nothing. */
 static void add_init(cJSON *root, const lt_start *init) {
-    char hash[32];
+    char hash[LT_HASH_TEXT];
     if (!init || !*init->folder) {
         cJSON_AddNullToObject(root, "init");
         return;
     }
     cJSON *record = cJSON_AddObjectToObject(root, "init");
-    snprintf(hash, sizeof hash, "%016" PRIx64, init->hash);
     cJSON_AddStringToObject(record, "folder", init->folder);
-    cJSON_AddStringToObject(record, "hash", hash);
+    cJSON_AddStringToObject(record, "weights_hash", lt_hash_text(init->weights, hash));
 }
 
 lt_status lt_environment_write(const char *path, const lt_device *device, const lt_dataset *set,

@@ -1,7 +1,6 @@
 #include "train/start.h"
 
 #include "core/json.h"
-#include "core/rng.h"
 #include "model/model.h"
 
 #include <cjson/cJSON.h>
@@ -11,30 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static lt_status hash_stream(FILE *file, const char *path, uint64_t *out) {
-    enum { PART = 1 << 20 };
-    char *part = malloc(PART);
-    uint64_t hash = LT_HASH_SEED;
-    LT_CHECK(part, LT_FAILED, "%s: out of memory", path);
-    for (size_t size; (size = fread(part, 1, PART, file)) > 0;) hash = lt_hash(part, size, hash);
-    free(part);
-    LT_CHECK(!ferror(file), LT_INPUT, "%s: %s", path, strerror(errno));
-    *out = hash;
-    return LT_OK;
-}
-
-/* The file that a run's first values are read from: the average where there is one. */
-static lt_status hash_weights(const char *folder, uint64_t *out) {
-    char path[LT_PATH_MAX];
-    LT_TRY(lt_path_join(path, folder, "ema.safetensors"));
-    if (!lt_path_exists(path)) LT_TRY(lt_path_join(path, folder, "model.safetensors"));
-    FILE *file = fopen(path, "rbe");
-    LT_CHECK(file, LT_INPUT, "%s: %s", path, strerror(errno));
-    lt_status status = hash_stream(file, path, out);
-    fclose(file);
-    return status;
-}
-
 lt_status lt_start_find(const char *source, lt_start *out) {
     char folder[LT_PATH_MAX];
     *out = (lt_start){0};
@@ -42,39 +17,43 @@ lt_status lt_start_find(const char *source, lt_start *out) {
     char *whole = realpath(folder, NULL);
     snprintf(out->folder, sizeof out->folder, "%s", whole ? whole : folder);
     free(whole);
-    return hash_weights(out->folder, &out->hash);
+    return lt_weights_hash(out->folder, &out->weights);
 }
 
 lt_status lt_start_check(const lt_start *init) {
     const char *advice = "put them back, or start again with --force and --init";
     uint64_t hash;
-    lt_status status = hash_weights(init->folder, &hash);
+    lt_status status = lt_weights_hash(init->folder, &hash);
     if (status != LT_OK) {
         char why[1024];
         snprintf(why, sizeof why, "%s", lt_error());
         return lt_fail(
             status,
-            "--resume: the run has no checkpoint yet, and the weights that it started from are gone "
+            "--resume: the run has no checkpoint yet, and the weights that it started from are gone or "
+            "damaged "
             "(%s); %s",
             why, advice);
     }
     LT_CHECK(
-        hash == init->hash, LT_INPUT,
+        hash == init->weights, LT_INPUT,
         "--resume: the run has no checkpoint yet, and the weights in %s are not those that it started from "
         "(hash %016" PRIx64 ", then %016" PRIx64 "); %s",
-        init->folder, hash, init->hash, advice);
+        init->folder, hash, init->weights, advice);
     return LT_OK;
 }
 
 static lt_status read_record(const cJSON *record, const char *path, lt_start *out) {
     const char *folder = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(record, "folder"));
-    const char *hash = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(record, "hash"));
+    const char *hash = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(record, "weights_hash"));
     char *end = NULL;
     uint64_t value = hash ? strtoull(hash, &end, 16) : 0;
     LT_CHECK(folder && *folder && strlen(folder) < sizeof out->folder && end == hash + 16 && !*end, LT_INPUT,
-             "%s: \"init\" does not name a folder and a hash", path);
+             "%s: \"init\" does not name a folder and the hash of its weights; if an earlier version wrote "
+             "it, start "
+             "again with --force and --init",
+             path);
     snprintf(out->folder, sizeof out->folder, "%s", folder);
-    out->hash = value;
+    out->weights = value;
     return LT_OK;
 }
 

@@ -11,7 +11,7 @@ extern "C" {
 
 typedef struct lt_start {
     char folder[LT_PATH_MAX]; /* of the weights, absolute; "": new values */
-    uint64_t hash;            /* of the file that they are read from */
+    uint64_t weights;         /* lt_weights_hash */
 } lt_start;
 
 /* The weights of `source`, a run or a folder, as they are now. */

@@ -357,12 +357,17 @@ static void a_resumed_run_starts_from_the_same_weights_again(void) {
     free(a), free(b);
     CHECK_OK(lt_run_checkpoint(out[0], NULL, from));
     CHECK_OK(lt_path_join(path, from, "ema.safetensors"));
-    CHECK_OK(lt_write_file(path, "other", 5));
+    CHECK_OK(lt_read_file(path, &a, &a_size));
+    a[a_size - 2] ^= 1; /* a value */
+    CHECK_OK(lt_write_file(path, a, a_size));
+    free(a);
     CHECK_OK(start_from(NULL)); /* it has a checkpoint: nobody needs the weights any more */
     forget_checkpoints(out[1]);
     CHECK_FAILS(start_from(NULL), LT_INPUT, "not those that it started from");
+    CHECK_OK(lt_write_file(path, "other", 5));
+    CHECK_FAILS(start_from(NULL), LT_INPUT, "are gone or damaged");
     CHECK_OK(lt_remove_tree(from));
-    CHECK_FAILS(start_from(NULL), LT_INPUT, "are gone");
+    CHECK_FAILS(start_from(NULL), LT_INPUT, "are gone or damaged");
     CHECK_OK(lt_path_join(path, out[1], "environment.json"));
     CHECK_OK(lt_remove_tree(path));
     CHECK_FAILS(start_from(NULL), LT_INPUT, "is unknown");

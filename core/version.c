@@ -1,0 +1,3 @@
+#include "core/source.h"
+
+const char *lt_version(void) { return LT_VERSION; }

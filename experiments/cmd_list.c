@@ -2,55 +2,23 @@
 
 #include "core/device.h"
 #include "core/io.h"
-#include "experiments/json_file.h"
+#include "experiments/list.h"
 #include "infer/metrics.h"
 #include "kernels/op.h"
-#include "model/cache/policy.h"
 
 #include <cjson/cJSON.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 static const lt_option options[] = {{NULL}};
 
-static cJSON *add_item(cJSON *list, const char *name, const char *help) {
+cJSON *lt_list_add(cJSON *list, const char *name, const char *help) {
     cJSON *item = cJSON_CreateObject();
     cJSON_AddStringToObject(item, "name", name);
     cJSON_AddStringToObject(item, "help", help);
     cJSON_AddItemToArray(list, item);
     return item;
-}
-
-/* "n=1 (0 to 64): entries at the start that stay" */
-static void describe_param(const lt_policy_param *p, char *text, size_t size) {
-    char preset[64], word[64];
-    snprintf(preset, sizeof preset, "%g", p->preset);
-    if (p->words) {
-        const char *at = p->words;
-        for (int skip = (int)p->preset; skip > 0 && strchr(at, '|'); skip--) at = strchr(at, '|') + 1;
-        snprintf(word, sizeof word, "%.*s", (int)strcspn(at, "|"), at);
-        snprintf(text, size, "%s=%s (%s): %s", p->name, word, p->words, p->help);
-    } else if (isfinite(p->max))
-        snprintf(text, size, "%s=%s (%g to %g): %s", p->name, preset, p->min, p->max, p->help);
-    else snprintf(text, size, "%s=%s (at least %g): %s", p->name, preset, p->min, p->help);
-}
-
-static lt_status list_policies(cJSON *list) {
-    for (int i = 0; lt_policy_at(i); i++) {
-        const lt_policy *policy = lt_policy_at(i);
-        cJSON *item = add_item(list, policy->name, policy->help);
-        cJSON *params = cJSON_AddArrayToObject(item, "params");
-        for (int k = 0; k < LT_POLICY_PARAMS && policy->params[k].name; k++) {
-            char text[512];
-            describe_param(&policy->params[k], text, sizeof text);
-            cJSON_AddItemToArray(params, cJSON_CreateString(text));
-        }
-        cJSON_AddStringToObject(item, "consolidate", policy->consolidate);
-        cJSON_AddBoolToObject(item, "needs_scorer", policy->needs_scorer);
-    }
-    return LT_OK;
 }
 
 static lt_status list_ops(cJSON *list) {
@@ -62,7 +30,7 @@ static lt_status list_ops(cJSON *list) {
         for (int b = 0; b < LT_BACKEND_COUNT; b++)
             if (op->run[b])
                 used += (size_t)snprintf(text + used, sizeof text - used, "%s%s", used ? ", " : "", names[b]);
-        add_item(list, op->name, text);
+        lt_list_add(list, op->name, text);
     }
     return LT_OK;
 }
@@ -70,7 +38,7 @@ static lt_status list_ops(cJSON *list) {
 static lt_status list_metrics(cJSON *list) {
     for (int i = 0; lt_metric_at(i); i++) {
         const lt_metric_row *row = lt_metric_at(i);
-        cJSON *item = add_item(list, row->name, row->help);
+        cJSON *item = lt_list_add(list, row->name, row->help);
         cJSON_AddStringToObject(item, "unit", row->unit);
         cJSON_AddStringToObject(item, "direction", row->direction);
     }
@@ -87,16 +55,16 @@ static lt_status list_devices(cJSON *list) {
             snprintf(text, sizeof text, "%s%s%s", device->target.name,
                      device->target.memory_bytes ? ", " : "",
                      device->target.memory_bytes ? lt_format_bytes(device->target.memory_bytes, memory) : "");
-            add_item(list, name, text);
+            lt_list_add(list, name, text);
             lt_device_close(device);
-        } else add_item(list, name, lt_error());
+        } else lt_list_add(list, name, lt_error());
     }
     for (int i = 0; lt_target_at(i); i++) {
         char name[80], memory[32], text[128];
         snprintf(name, sizeof name, "null:%s", lt_target_at(i)->name);
         snprintf(text, sizeof text, "impersonates a GPU with %s for planning",
                  lt_format_bytes(lt_target_at(i)->memory_bytes, memory));
-        add_item(list, name, text);
+        lt_list_add(list, name, text);
     }
     return LT_OK;
 }
@@ -105,7 +73,7 @@ static lt_status list_devices(cJSON *list) {
 static void add_preset(cJSON *list, const char *name, const char *path) {
     cJSON *root = NULL;
     lt_status status = lt_json_load(path, &root);
-    add_item(list, name, status == LT_OK ? lt_json_string(root, "comment") : lt_error());
+    lt_list_add(list, name, status == LT_OK ? lt_json_string(root, "comment") : lt_error());
     cJSON_Delete(root);
 }
 
@@ -136,7 +104,7 @@ static lt_status list_presets(cJSON *list) {
 }
 
 static void print_text(const cJSON *list) {
-    const cJSON *item, *param;
+    const cJSON *item, *value;
     int width = 0;
     cJSON_ArrayForEach(item, list) {
         int length = (int)strlen(lt_json_string(item, "name"));
@@ -144,8 +112,8 @@ static void print_text(const cJSON *list) {
     }
     cJSON_ArrayForEach(item, list) {
         printf("%-*s  %s\n", width, lt_json_string(item, "name"), lt_json_string(item, "help"));
-        cJSON_ArrayForEach(param, lt_json_member(item, "params"))
-            printf("%*s    %s\n", width, "", param->valuestring);
+        cJSON_ArrayForEach(value, lt_json_member(item, "values")) printf(
+            "%*s    %-9s %s\n", width, "", lt_json_string(value, "name"), lt_json_string(value, "help"));
     }
 }
 
@@ -153,7 +121,8 @@ static lt_status run(int count, const char *const *what) {
     static const struct {
         const char *name;
         lt_status (*fill)(cJSON *list);
-    } lists[] = {{"policies", list_policies},
+    } lists[] = {{"policies", lt_list_policies},
+                 {"policy-keys", lt_list_policy_keys},
                  {"ops", list_ops},
                  {"metrics", list_metrics},
                  {"presets", list_presets},
@@ -165,22 +134,25 @@ static lt_status run(int count, const char *const *what) {
         cJSON *list = cJSON_CreateArray();
         lt_status status = lists[i].fill(list);
         if (status == LT_OK && lt_global.json) lt_json_print(list);
+        else if (status == LT_OK && lists[i].fill == lt_list_policies) lt_print_policies();
         else if (status == LT_OK) print_text(list);
         cJSON_Delete(list);
         return status;
     }
-    return lt_fail(LT_USAGE, "%s: expected policies, ops, metrics, presets or devices", what[0]);
+    return lt_fail(LT_USAGE, "%s: expected policies, policy-keys, ops, metrics, presets or devices", what[0]);
 }
 
 const lt_command lt_cmd_list = {
     .name = "list",
     .summary = "names that this build knows: policies, ops, metrics, presets, devices",
-    .details = "Prints one line per name; with --json, an array of objects with name and help.\n"
+    .details = "Prints one line per name; with --json, an array of objects with name and help. `policies` "
+               "explains the whole\n"
+               "language in which a policy is written; policy-keys are the keys that every policy takes.\n"
                "\n"
                "  longtake list policies\n"
                "  longtake list presets --json\n",
     .options = options,
-    .positional = "policies|ops|metrics|presets|devices",
+    .positional = "policies|policy-keys|ops|metrics|presets|devices",
     .min_positional = 1,
     .max_positional = 1,
     .run = run};

@@ -17,10 +17,38 @@ const char *const lt_granularity_names[LT_GRAIN_COUNT] = {"block", "frame", "til
 
 enum { MAX_WORDS = 8, MAX_PROTECT = 1 << 20 };
 
+static const char *const consolidate_meanings[LT_CONSOLIDATE_COUNT] = {
+    "it is gone", "it is added to its older neighbour in time, or to the next newer one if it is the oldest",
+    "that neighbour becomes alpha * neighbour + (1 - alpha) * victim",
+    "it is added to the entry whose z is most similar",
+    "it is added as in sum, the older of the two multiplied by gamma"};
+static const char *const scope_meanings[LT_SCOPE_COUNT] = {
+    "each layer decides for itself", "all layers share the mean of their scores, and keep the same entries"};
+static const char *const read_meanings[LT_READ_COUNT] = {
+    "every entry counts fully", "the trained read head weighs it by its age",
+    "the trained read head weighs it by its content and age"};
+static const char *const granularity_meanings[LT_GRAIN_COUNT] = {
+    "a block of latent frames", "one latent frame",
+    "a corner, a quarter of the picture, of a block's frames"};
+
 /* Keys that every policy takes. */
 enum { CONSOLIDATE, ALPHA, GAMMA, SCOPE, READ, GRANULARITY, PROTECT, KEYS };
-static const char *const keys[KEYS] = {"consolidate", "alpha",       "gamma",  "scope",
-                                       "read",        "granularity", "protect"};
+static const lt_spec_key keys[KEYS] = {
+    [CONSOLIDATE] = {"consolidate", "what becomes of a victim", lt_consolidate_names, consolidate_meanings,
+                     LT_CONSOLIDATE_COUNT},
+    [ALPHA] = {"alpha", "with consolidate=ema: the share of the neighbour", .max = 1, .preset = 0.9},
+    [GAMMA] = {"gamma", "with consolidate=decay: the factor of the older entry", .max = 1, .preset = 0.9},
+    [SCOPE] = {"scope", "who decides what is evicted", lt_scope_names, scope_meanings, LT_SCOPE_COUNT,
+               .preset_text = "layer"},
+    [READ] = {"read", "how much an entry counts when it is read", lt_read_names, read_meanings, LT_READ_COUNT,
+              .preset_text = "one"},
+    [GRANULARITY] = {"granularity", "what one entry is", lt_granularity_names, granularity_meanings,
+                     LT_GRAIN_COUNT, .preset_text = "block"},
+    [PROTECT] = {"protect", "newest entries that no policy may evict", .max = MAX_PROTECT, .preset = 1,
+                 .integer = true},
+};
+
+const lt_spec_key *lt_spec_key_at(int index) { return index >= 0 && index < KEYS ? &keys[index] : NULL; }
 
 static lt_status parse_word(const char *key, const char *value, const char *const *words, int count,
                             int *out) {
@@ -71,33 +99,21 @@ static lt_status parse_param(const lt_policy_param *param, const char *value, do
 
 /* One of the keys that every policy takes. */
 static lt_status parse_key(lt_cache_spec *spec, int key, const char *value) {
-    double number;
+    double number = 0;
     int word = 0;
-    const char *name = keys[key];
+    const lt_spec_key *row = &keys[key];
+    LT_TRY(row->words ? parse_word(row->name, value, row->words, row->word_count, &word)
+                      : parse_number(row->name, value, row->min, row->max, row->integer, &number));
     switch (key) {
-    case CONSOLIDATE:
-        LT_TRY(parse_word(name, value, lt_consolidate_names, LT_CONSOLIDATE_COUNT, &word));
-        spec->consolidate = (lt_consolidate)word;
-        return LT_OK;
-    case SCOPE:
-        LT_TRY(parse_word(name, value, lt_scope_names, LT_SCOPE_COUNT, &word));
-        spec->scope = (lt_cache_scope)word;
-        return LT_OK;
-    case READ:
-        LT_TRY(parse_word(name, value, lt_read_names, LT_READ_COUNT, &word));
-        spec->read = (lt_read_weight)word;
-        return LT_OK;
-    case GRANULARITY:
-        LT_TRY(parse_word(name, value, lt_granularity_names, LT_GRAIN_COUNT, &word));
-        spec->granularity = (lt_granularity)word;
-        return LT_OK;
-    case ALPHA: return parse_number(name, value, 0, 1, false, &spec->alpha);
-    case GAMMA: return parse_number(name, value, 0, 1, false, &spec->gamma);
-    default:
-        LT_TRY(parse_number(name, value, 0, MAX_PROTECT, true, &number));
-        spec->protect = (int)number;
-        return LT_OK;
+    case CONSOLIDATE: spec->consolidate = (lt_consolidate)word; break;
+    case SCOPE: spec->scope = (lt_cache_scope)word; break;
+    case READ: spec->read = (lt_read_weight)word; break;
+    case GRANULARITY: spec->granularity = (lt_granularity)word; break;
+    case ALPHA: spec->alpha = number; break;
+    case GAMMA: spec->gamma = number; break;
+    default: spec->protect = (int)number;
     }
+    return LT_OK;
 }
 
 /* Index of `name` among the policy's parameters, then among the shared keys behind them; -1: unknown. */
@@ -109,8 +125,8 @@ static int find_key(const lt_policy *policy, const char *name) {
         known[count++] = policy->params[i].name;
     }
     for (int i = 0; i < KEYS; i++) {
-        if (strcmp(name, keys[i]) == 0) return LT_POLICY_PARAMS + i;
-        known[count++] = keys[i];
+        if (strcmp(name, keys[i].name) == 0) return LT_POLICY_PARAMS + i;
+        known[count++] = keys[i].name;
     }
     const char *nearest = lt_nearest(name, known, count);
     if (nearest)
@@ -132,7 +148,11 @@ static lt_status parse_item(lt_cache_spec *spec, char *item, bool *given) {
 }
 
 static void set_defaults(lt_cache_spec *spec, const lt_policy *policy, int budget) {
-    *spec = (lt_cache_spec){.policy = policy, .budget = budget, .alpha = 0.9, .gamma = 0.9, .protect = 1};
+    *spec = (lt_cache_spec){.policy = policy,
+                            .budget = budget,
+                            .alpha = keys[ALPHA].preset,
+                            .gamma = keys[GAMMA].preset,
+                            .protect = (int)keys[PROTECT].preset};
     if (policy->fixed_budget >= 0) spec->budget = policy->fixed_budget;
     for (int i = 0; i < LT_POLICY_PARAMS; i++) spec->params[i] = policy->params[i].preset;
     for (int i = 0; i < LT_CONSOLIDATE_COUNT; i++)

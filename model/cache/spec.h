@@ -60,6 +60,18 @@ lt_status lt_budget_parse(const char *text, int64_t slot_bytes, int entries, int
 /* True when its decisions look at values: a policy that is not positional, or `nearest`. */
 bool lt_cache_spec_looks(const lt_cache_spec *spec);
 
+/* A key that every policy takes: what parses it, and what `longtake list policies` says of it. */
+typedef struct lt_spec_key {
+    const char *name;
+    const char *help;
+    const char *const *words, *const *meanings; /* what it may be, and what each does; NULL: a number */
+    int word_count;
+    double min, max, preset;
+    bool integer;
+    const char *preset_text; /* of words: NULL where each policy has its own */
+} lt_spec_key;
+const lt_spec_key *lt_spec_key_at(int index); /* NULL past the end */
+
 /* Names of the enums above, in order. */
 extern const char *const lt_consolidate_names[LT_CONSOLIDATE_COUNT];
 extern const char *const lt_scope_names[LT_SCOPE_COUNT];

@@ -94,6 +94,35 @@ static void wrong_text_is_refused_with_the_nearest_word(void) {
     CHECK_FAILS(lt_cache_spec_parse(longest, 3, &s), LT_USAGE, "characters");
 }
 
+/* What `longtake list policies` says of the keys is what is parsed: every word is taken, and what is the default changes nothing. */
+static void keys_are_listed_as_they_are_parsed(void) {
+    const lt_spec_key *key;
+    int count = 0;
+    lt_cache_spec plain, s;
+    char text[128], resolved[LT_SPEC_TEXT], expected[LT_SPEC_TEXT];
+    CHECK_OK(lt_cache_spec_parse("window", 3, &plain));
+    lt_cache_spec_text(&plain, expected, sizeof expected);
+    for (; (key = lt_spec_key_at(count)); count++) {
+        CHECK(strlen(key->help) > 5 && (key->words == NULL) == (key->meanings == NULL));
+        for (int i = 0; i < key->word_count; i++) {
+            snprintf(text, sizeof text, "window:%s=%s", key->name, key->words[i]);
+            CHECK_OK(lt_cache_spec_parse(text, 3, &s));
+            CHECK(strlen(key->meanings[i]) > 5);
+            bool preset = key->preset_text ? strcmp(key->words[i], key->preset_text) == 0 : i == 0;
+            CHECK(preset == (strcmp(lt_cache_spec_text(&s, resolved, sizeof resolved), expected) == 0));
+        }
+        if (key->words) continue;
+        const char *rule = strcmp(key->name, "alpha") == 0   ? "consolidate=ema,"
+                           : strcmp(key->name, "gamma") == 0 ? "consolidate=decay,"
+                                                             : "";
+        snprintf(text, sizeof text, "window:%s%s=%.15g", rule, key->name, key->max);
+        CHECK_OK(lt_cache_spec_parse(text, 3, &s));
+        snprintf(text, sizeof text, "window:%s%s=%.15g", rule, key->name, key->max + 1);
+        CHECK_FAILS(lt_cache_spec_parse(text, 3, &s), LT_USAGE, key->name);
+    }
+    CHECK(count == 7 && lt_spec_key_at(-1) == NULL);
+}
+
 static void budgets_are_slots_bytes_or_shares(void) {
     int slots;
     CHECK(lt_budget_parse("3", 100, 8, &slots) == LT_OK && slots == 3);
@@ -148,6 +177,7 @@ int main(int argc, char **argv) {
     RUN(every_value_reaches_its_field);
     RUN(defaults_are_those_of_the_row);
     RUN(wrong_text_is_refused_with_the_nearest_word);
+    RUN(keys_are_listed_as_they_are_parsed);
     RUN(budgets_are_slots_bytes_or_shares);
     RUN(rows_are_complete);
     RUN(a_policy_is_a_file_of_fewer_than_60_lines);

@@ -23,10 +23,13 @@ if(LT_COVERAGE)
 endif()
 
 # Only these know where the tree is, so that a compiler cache serves every clone.
-set_source_files_properties(core/config_find.c experiments/cmd_list.c model/cache/test_spec.c tests/test_parity.c
+set_source_files_properties(core/share.c model/cache/test_spec.c tests/test_parity.c
   tests/test_source.c
   PROPERTIES COMPILE_DEFINITIONS LT_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
 
+include(GNUInstallDirs)
+file(RELATIVE_PATH share_dir ${CMAKE_INSTALL_FULL_BINDIR} ${CMAKE_INSTALL_FULL_DATADIR}/longtake) # wherever both are moved to
+set_property(SOURCE core/share.c APPEND PROPERTY COMPILE_DEFINITIONS LT_SHARE_DIR="${share_dir}")
 set_source_files_properties(core/version.c PROPERTIES COMPILE_DEFINITIONS LT_VERSION="${PROJECT_VERSION}")
 
 enable_testing()
@@ -148,3 +151,5 @@ foreach(test ${end_to_end})
     add_dependencies(tests_${program} longtake) # they run it
   endif()
 endforeach()
+
+include(cmake/install.cmake)

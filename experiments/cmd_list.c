@@ -1,7 +1,8 @@
 #include "experiments/cmd_list.h"
 
+#include "core/config.h"
 #include "core/device.h"
-#include "core/io.h"
+#include "core/share.h"
 #include "experiments/list.h"
 #include "infer/metrics.h"
 #include "kernels/op.h"
@@ -72,6 +73,9 @@ static lt_status list_devices(cJSON *list) {
 /* "comment" of the file at `path`, or "". */
 static void add_preset(cJSON *list, const char *name, const char *path) {
     cJSON *root = NULL;
+    const cJSON *item;
+    cJSON_ArrayForEach(item, list) /* one of a folder that is looked through before */
+        if (strcmp(lt_json_string(item, "name"), name) == 0) return;
     lt_status status = lt_json_load(path, &root);
     lt_list_add(list, name, status == LT_OK ? lt_json_string(root, "comment") : lt_error());
     cJSON_Delete(root);
@@ -96,11 +100,13 @@ static lt_status add_presets(cJSON *list, const char *root, const char *folder, 
 }
 
 static lt_status list_presets(cJSON *list) {
-    const char *root = getenv("LONGTAKE_CONFIGS");
-    if (!root || !*root) root = LT_SOURCE_DIR "/configs";
-    LT_TRY(add_presets(list, root, "model", false));
-    LT_TRY(add_presets(list, root, "train", false));
-    return add_presets(list, LT_SOURCE_DIR, "experiments", true);
+    char roots[LT_CONFIG_ROOTS][LT_PATH_MAX], share[LT_PATH_MAX];
+    const int count = lt_config_roots(roots);
+    for (int i = 0; i < count; i++) {
+        LT_TRY(add_presets(list, roots[i], "model", false));
+        LT_TRY(add_presets(list, roots[i], "train", false));
+    }
+    return lt_share_folder(share) ? add_presets(list, share, "experiments", true) : LT_OK;
 }
 
 static void print_text(const cJSON *list) {

@@ -1,7 +1,7 @@
 /* What a path is, and what results hold. */
 #include "experiments/info.h"
 
-#include "core/io.h"
+#include "core/share.h"
 
 #include <cjson/cJSON.h>
 #include <stdio.h>
@@ -12,7 +12,9 @@ static bool has(const char *folder, const char *name) {
     return lt_path_join(path, folder, name) == LT_OK && lt_path_exists(path);
 }
 
-lt_status lt_info_kind_of(const char *path, lt_info_kind *out) {
+lt_status lt_info_kind_of(const char *name, lt_info_kind *out) {
+    char shared[LT_PATH_MAX];
+    const char *path = lt_share_find(name, shared);
     LT_CHECK(lt_path_exists(path), LT_INPUT, "%s: there is no such file or folder", path);
     if (!lt_path_is_dir(path)) *out = LT_INFO_DATASET;
     else if (has(path, "cells")) *out = LT_INFO_RESULTS;

@@ -1,9 +1,9 @@
 /* Runs: configuration, losses, checkpoints. */
 #include "experiments/info.h"
 
-#include "core/io.h"
 #include "core/rng.h"
 #include "core/safetensors.h"
+#include "core/share.h"
 #include "model/model.h"
 
 #include <cjson/cJSON.h>
@@ -180,7 +180,9 @@ static lt_status fill_run(cJSON *info, const char *path) {
     return add_checkpoints(info, path);
 }
 
-lt_status lt_info_run(const char *path, cJSON **out) {
+lt_status lt_info_run(const char *name, cJSON **out) {
+    char shared[LT_PATH_MAX];
+    const char *path = lt_share_find(name, shared);
     cJSON *info = cJSON_CreateObject();
     cJSON_AddStringToObject(info, "path", path);
     cJSON_AddStringToObject(info, "kind", "run");
@@ -190,8 +192,9 @@ lt_status lt_info_run(const char *path, cJSON **out) {
     return status;
 }
 
-lt_status lt_info_losses(const char *path, lt_losses *loss, lt_losses *val) {
-    char file[LT_PATH_MAX];
+lt_status lt_info_losses(const char *name, lt_losses *loss, lt_losses *val) {
+    char file[LT_PATH_MAX], shared[LT_PATH_MAX];
+    const char *path = lt_share_find(name, shared);
     figures f = {0};
     LT_TRY(lt_path_join(file, path, "metrics.jsonl"));
     lt_status status = read_metrics(file, &f);

@@ -115,7 +115,7 @@ lt_status lt_model_save(const lt_model *model, const char *folder);
 lt_status lt_model_load(lt_model *model, const char *folder, bool ema);
 
 /* A run folder (runs/X, or a checkpoint folder inside it, or a published experiment folder: config.json beside
- * ema.safetensors). `which` is "best", "latest", "step-N" or NULL: best if there is one, else latest, else the folder
+ * ema.safetensors, also one that is shipped: experiments/tiny). `which` is "best", "latest", "step-N" or NULL: best if there is one, else latest, else the folder
  * itself. Opens its model for inference on `device` with EMA weights (plain ones where none were kept). `config` (may be
  * NULL) receives the run's resolved configuration, freed by the caller; `checkpoint` (may be NULL, LT_PATH_MAX bytes) the
  * folder used. Large products take the algorithms of the run (kernels/choices.h). */

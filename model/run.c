@@ -3,6 +3,7 @@
 
 #include "core/io.h"
 #include "core/safetensors.h"
+#include "core/share.h"
 #include "core/source.h"
 #include "kernels/choices.h"
 
@@ -164,8 +165,9 @@ static lt_status nothing_found(const char *run, const char *which, const char *c
                    which ? which : "", *list ? list : "none");
 }
 
-lt_status lt_run_checkpoint(const char *run, const char *which, char *checkpoint) {
-    char checkpoints[LT_PATH_MAX], folder[LT_PATH_MAX];
+lt_status lt_run_checkpoint(const char *name, const char *which, char *checkpoint) {
+    char checkpoints[LT_PATH_MAX], folder[LT_PATH_MAX], shared[LT_PATH_MAX];
+    const char *run = lt_share_find(name, shared);
     LT_TRY(lt_path_join(checkpoints, run, "checkpoints"));
     bool found =
         which ? find_named(checkpoints, which, checkpoint)

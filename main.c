@@ -81,6 +81,7 @@ static lt_status run(const lt_command *command, int argc, char **argv) {
     bool done;
     LT_TRY(lt_cli_parse(command, argc, argv, positional, &count, &done));
     if (done) return LT_OK;
+    if (lt_global.threads != 1) lt_wait_briefly(argv);
     lt_log_init(to_stderr, NULL,
                 lt_global.verbose ? LT_LOG_DEBUG
                 : lt_global.quiet ? LT_LOG_WARN

@@ -226,6 +226,30 @@ static void what_is_not_in_this_build_answers_5_and_says_how_to_get_it(void) {
     CHECK(folder_state(test_folder) == before);
 }
 
+/* Threads that spin are in the way of whatever else runs (core/parallel.h); libgomp tells what it goes by. */
+static void threads_sleep_while_they_wait(void) {
+    static const char *const wanted[2][2] = {{NULL, "GOMP_SPINCOUNT = '2000'"},
+                                             {"17", "GOMP_SPINCOUNT = '17'"}};
+    char *policy = getenv("OMP_WAIT_POLICY"), *spins = getenv("GOMP_SPINCOUNT");
+    policy = policy ? strdup(policy) : NULL, spins = spins ? strdup(spins) : NULL;
+    unsetenv("OMP_WAIT_POLICY");
+    setenv("OMP_DISPLAY_ENV", "VERBOSE", 1);
+    for (int i = 0; i < 2; i++) {
+        if (wanted[i][0]) setenv("GOMP_SPINCOUNT", wanted[i][0], 1);
+        else unsetenv("GOMP_SPINCOUNT");
+        process p = process_start(&(process_spec){.argv = ARGUMENTS(test_program, "list", "devices")});
+        process_result r = process_wait(&p);
+        bool told = strstr(r.err, "OPENMP DISPLAY ENVIRONMENT BEGIN") != NULL;
+        if (!told) printf("skipped: this OpenMP does not show its environment\n");
+        CHECK(r.code == 0 && (!told || strstr(r.err, wanted[i][1])));
+        process_free(&r);
+    }
+    unsetenv("OMP_DISPLAY_ENV"), unsetenv("GOMP_SPINCOUNT");
+    if (policy) setenv("OMP_WAIT_POLICY", policy, 1);
+    if (spins) setenv("GOMP_SPINCOUNT", spins, 1);
+    free(policy), free(spins);
+}
+
 int main(int argc, char **argv) {
     test_begin("12");
     write_text(in_folder("e.json"), "{\"experiment\": {\"policies\": [\"window\"]}}");
@@ -238,5 +262,6 @@ int main(int argc, char **argv) {
     RUN(what_is_missing_is_named_with_3);
     RUN(what_exists_is_not_overwritten);
     RUN(what_is_not_in_this_build_answers_5_and_says_how_to_get_it);
+    RUN(threads_sleep_while_they_wait);
     return test_finish();
 }

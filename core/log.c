@@ -1,5 +1,7 @@
 #include "core/log.h"
 
+#include "core/text.h"
+
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -54,8 +56,13 @@ void lt_log(lt_log_level level, const char *fmt, ...) {
         vsnprintf(large, (size_t)length + 1, fmt, args);
         va_end(args);
     }
+    /* out of memory: the beginning is better than nothing */
+    const lt_layout layout = strchr(fmt, '\n') ? LT_LINES : LT_ONE_LINE;
+    char shown[1024], *copy = lt_printable_copy(large ? large : small, layout);
+    if (!copy) lt_printable(shown, sizeof shown, small, layout);
     pthread_mutex_lock(&lock);
-    emit_lines(level, large ? large : small); /* out of memory: the beginning is better than nothing */
+    emit_lines(level, copy ? copy : shown);
     pthread_mutex_unlock(&lock);
+    free(copy);
     free(large);
 }

@@ -1,5 +1,6 @@
 #include "core/cli.h"
 #include "core/io.h"
+#include "core/text.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -15,9 +16,9 @@ static struct {
     int width;                /* characters of the line on the terminal */
 } progress = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-static void begin(const char *what, int64_t done) {
+static void begin(const char what[64], int64_t done) {
     double now = lt_seconds();
-    snprintf(progress.what, sizeof progress.what, "%s", what);
+    memcpy(progress.what, what, sizeof progress.what);
     progress.active = true;
     progress.first = done;
     progress.started = progress.shown_at = now;
@@ -60,9 +61,10 @@ static void show(const char *line, bool end, bool terminal) {
 void lt_progress(const char *what, int64_t done, int64_t total, const char *unit) {
     if (lt_global.quiet) return;
     pthread_mutex_lock(&progress.lock);
-    bool same = progress.active && done >= progress.last &&
-                strncmp(what, progress.what, sizeof progress.what - 1) == 0;
-    if (!same) begin(what, done);
+    char shown[sizeof progress.what] = "";
+    lt_printable(shown, sizeof shown, what, LT_ONE_LINE);
+    bool same = progress.active && done >= progress.last && strcmp(shown, progress.what) == 0;
+    if (!same) begin(shown, done);
     progress.last = done;
     bool terminal = isatty(STDERR_FILENO), end = done == total;
     double now = lt_seconds();

@@ -107,6 +107,30 @@ static void log_keeps_long_lines_whole(void) {
     CHECK(strlen(logged) == 3000 + strlen("2:|"));
 }
 
+/* A file may have any name; a terminal must show it and not obey it. */
+static void names_in_messages_are_shown_and_not_obeyed(void) {
+    static const char name[] = "a\x1b[2J\r\nb\xc2\x9b\xe2\x80\xae\xff\xc3\xa4.mp4";
+    static const char shown[] = "a\\x1b[2J\\r\\nb\\u009b\\u202e\\xff\xc3\xa4.mp4";
+    lt_fail(LT_INPUT, "%s", name);
+    CHECK(strcmp(lt_error(), shown) == 0);
+    lt_fail_in(LT_INPUT, "%s", name);
+    CHECK(strncmp(lt_error(), shown, strlen(shown)) == 0 && strlen(lt_error()) == 2 * strlen(shown) + 2);
+    lt_fail(LT_INPUT, "%s", lt_error());
+    CHECK(strlen(lt_error()) == 2 * strlen(shown) + 2);
+    logged[0] = '\0';
+    lt_log_init(collect, "", LT_LOG_INFO);
+    lt_info("%s", name);
+    lt_log_init(NULL, NULL, LT_LOG_INFO);
+    CHECK(strncmp(logged, "2:", 2) == 0 && strncmp(logged + 2, shown, strlen(shown)) == 0);
+}
+
+static void messages_of_several_lines_keep_them(void) {
+    lt_fail(LT_INPUT, "found:\n%sexpected:\n%s", "a\n\x1b", "b\n");
+    CHECK(strcmp(lt_error(), "found:\na\n\\x1bexpected:\nb\n") == 0);
+    lt_fail_in(LT_INPUT, "file\n");
+    CHECK(strcmp(lt_error(), "file\n: found:\na\n\\x1bexpected:\nb\n") == 0);
+}
+
 int main(int argc, char **argv) {
     RUN(codes_are_the_exit_codes_of_the_program);
     RUN(failure_records_code_and_message);
@@ -117,5 +141,7 @@ int main(int argc, char **argv) {
     RUN(log_drops_what_is_above_the_level);
     RUN(log_sends_single_lines_to_both_sinks);
     RUN(log_keeps_long_lines_whole);
+    RUN(names_in_messages_are_shown_and_not_obeyed);
+    RUN(messages_of_several_lines_keep_them);
     return test_end();
 }

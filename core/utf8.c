@@ -1,7 +1,8 @@
 #include "core/json.h"
+#include "core/text.h"
 
-/* Bytes of the sequence that starts at `at`, 0 when it is not valid. */
-static size_t sequence(const unsigned char *at, size_t left) {
+size_t lt_utf8_length(const char *text, size_t left) {
+    const unsigned char *at = (const unsigned char *)text;
     if (at[0] < 0x80) return 1;
     size_t length = at[0] >= 0xf0 ? 4 : at[0] >= 0xe0 ? 3 : 2;
     if (at[0] < 0xc2 || at[0] > 0xf4 || left < length) return 0;
@@ -14,7 +15,7 @@ static size_t sequence(const unsigned char *at, size_t left) {
 
 bool lt_utf8_valid(const char *text, size_t size) {
     for (size_t at = 0; at < size;) {
-        size_t length = sequence((const unsigned char *)text + at, size - at);
+        size_t length = lt_utf8_length(text + at, size - at);
         if (!length) return false;
         at += length;
     }

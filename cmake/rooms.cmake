@@ -84,7 +84,7 @@ if(LT_WITH_LT_CUDA)
   target_link_libraries(lt_core PUBLIC CUDA::cudart_static)
   set_source_files_properties(core/cublaslt_cuda.c PROPERTIES COMPILE_DEFINITIONS LT_CUBLASLT="${CUDA_cublasLt_LIBRARY}")
   if(LT_WITH_LT_NCCL)
-    set_source_files_properties(core/nccl_cuda.c core/comm_nccl_cuda.c PROPERTIES INCLUDE_DIRECTORIES ${NCCL_INCLUDE}
+    set_source_files_properties(core/nccl_cuda.c core/comm_nccl_cuda.c core/libraries.c PROPERTIES INCLUDE_DIRECTORIES ${NCCL_INCLUDE}
       COMPILE_DEFINITIONS LT_NCCL_LIBRARY="$<$<BOOL:${NCCL_LIBRARY}>:${NCCL_LIBRARY}>")
   endif()
 endif()

@@ -1,10 +1,9 @@
 #include "core/cli_table.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { WIDTH = 100, WIDEST_NAME = 30 };
+enum { WIDEST_NAME = 26 };
 
 /* The length of the next word; a [bracketed group] of a usage line counts as one. */
 static int word_length(const char *text) {
@@ -14,12 +13,11 @@ static int word_length(const char *text) {
     return length;
 }
 
-/* Prints words from `column` on, in lines of at most WIDTH that continue at `indent`; ends the line. */
-static void print_wrapped(const char *text, int column, int indent) {
+void lt_print_wrapped(const char *text, int column, int indent) {
     bool first = true;
     while (*(text += strspn(text, " "))) {
         int length = word_length(text);
-        if (!first && column + 1 + length > WIDTH) {
+        if (!first && column + 1 + length > LT_HELP_WIDTH) {
             printf("\n%*s", indent, "");
             column = indent;
             first = true;
@@ -32,36 +30,14 @@ static void print_wrapped(const char *text, int column, int indent) {
     printf("\n");
 }
 
-static void append(char *text, size_t size, const char *separator, const char *more) {
-    size_t used = strlen(text);
-    snprintf(text + used, size - used, "%s%s", used ? separator : "", more);
-}
-
-static void describe_default(const lt_option *option, char *notes, size_t size) {
-    char preset[256] = "";
-    if (option->type == LT_OPT_INT)
-        snprintf(preset, sizeof preset, "default %" PRId64, *(const int64_t *)option->value);
-    else if (option->type == LT_OPT_FLOAT)
-        snprintf(preset, sizeof preset, "default %g", *(const double *)option->value);
-    else if (option->type == LT_OPT_STRING && *(const char *const *)option->value)
-        snprintf(preset, sizeof preset, "default %s", *(const char *const *)option->value);
-    if (*preset) append(notes, size, "; ", preset);
-}
-
 static void print_option_help(const lt_option *option, int column, int at) {
-    char notes[1024] = "", line[2048], range[96];
-    if (option->choices) append(notes, sizeof notes, "; ", option->choices);
-    if (*lt_option_range(option, range)) append(notes, sizeof notes, "; ", range);
-    if (option->required) append(notes, sizeof notes, "; ", "required");
-    else describe_default(option, notes, sizeof notes);
-    if (option->type == LT_OPT_STRINGS) append(notes, sizeof notes, "; ", "repeatable");
-    snprintf(line, sizeof line, "%s%s%s%s", option->help, *notes ? " (" : "", notes, *notes ? ")" : "");
+    char line[2048];
     if (at + 2 > column) {
         printf("\n");
         at = 0;
     }
     printf("%*s", column - at, "");
-    print_wrapped(line, column, column);
+    lt_print_wrapped(lt_option_text(option, line, sizeof line), column, column);
 }
 
 /* "  -v, --verbose", "      --out DIR" */
@@ -92,16 +68,51 @@ static void print_options(const char *title, const lt_option *options, int colum
     }
 }
 
+/* A command that is too long for a line is broken before its options, as a shell would read it. */
+static void print_example(const char *line, int length) {
+    const int indent = 6;
+    int column = 0, start = 0;
+    for (int i = 1; i <= length; i++) {
+        if (i < length && strncmp(line + i, " --", 3) != 0) continue;
+        if (column > 0 && column + i - start + 2 > LT_HELP_WIDTH) {
+            printf(" \\\n%*s", indent, "");
+            column = indent;
+            start++; /* the space */
+        }
+        printf("%.*s", i - start, line + start);
+        column += i - start;
+        start = i;
+    }
+    printf("\n");
+}
+
+/* Paragraphs are filled; lines that begin with a space (examples, tables) stay as they are. */
+static void print_details(const char *details) {
+    char paragraph[4096] = "";
+    printf("\n");
+    for (const char *line = details; *line;) {
+        const int length = (int)strcspn(line, "\n");
+        const bool text = length > 0 && *line != ' ';
+        size_t used = strlen(paragraph);
+        if (text)
+            snprintf(paragraph + used, sizeof paragraph - used, "%s%.*s", used ? " " : "", length, line);
+        line += length + (line[length] == '\n');
+        const bool ends = !text || !*line || *line == '\n' || *line == ' ';
+        if (ends && *paragraph) lt_print_wrapped(paragraph, 0, 0), *paragraph = '\0';
+        if (!text) print_example(line - length - (line[-1] == '\n'), length);
+    }
+}
+
 void lt_cli_help(const lt_command *command) {
     char usage[2048];
     snprintf(usage, sizeof usage, "%s%s%s", command->usage ? command->usage : "",
              command->usage && command->positional ? " " : "",
              command->positional ? command->positional : "");
     int start = printf("usage: longtake %s%s", command->name, *usage ? " " : "");
-    print_wrapped(usage, start, start);
+    lt_print_wrapped(usage, start, start);
     printf("\n%s\n", command->summary);
     int column = label_width(lt_global_options, label_width(command->options, 0)) + 2;
     print_options("options:", command->options, column);
     print_options("options of every command:", lt_global_options, column);
-    if (command->details) printf("\n%s\n", command->details);
+    if (command->details) print_details(command->details);
 }

@@ -10,6 +10,31 @@ extern const lt_option lt_global_options[];
 char lt_option_letter(const char *name);
 /* "1 to 1000", "at least 1" or, for numbers without limits, "" into `text`; returns `text`. */
 char *lt_option_range(const lt_option *option, char text[96]);
+/* Its default as text, or "". */
+void lt_option_default(const lt_option *option, char *text, size_t size);
+/* Help, choices, range and default in one line. Returns `text`. */
+char *lt_option_text(const lt_option *option, char *text, size_t size);
+
+/* What a shell offers for its value. */
+typedef enum lt_value_kind {
+    LT_VALUE_NONE, /* a flag */
+    LT_VALUE_FREE, /* a number, or text that nobody else knows */
+    LT_VALUE_CHOICE,
+    LT_VALUE_FILE,
+    LT_VALUE_PRESET, /* or a file */
+    LT_VALUE_POLICY,
+    LT_VALUE_KEY, /* of configurations, with its '=' */
+    LT_VALUE_DEVICE,
+    LT_VALUE_OP
+} lt_value_kind;
+lt_value_kind lt_option_kind(const lt_option *option);
+/* "policies|ops|metrics", not "FILE|RUN". */
+bool lt_positional_is_words(const char *positional);
+
+/* Prints words of `text` from `column` on, in lines of at most LT_HELP_WIDTH that continue at `indent`; ends the line. */
+enum { LT_HELP_WIDTH = 80 };
+void lt_print_wrapped(const char *text, int column, int indent);
+
 /* What lt_cli_command returns from now on. */
 void lt_cli_keep_command(int argc, char **argv);
 

@@ -4,7 +4,7 @@
 #include "core/json.h"
 #include "core/parallel.h"
 #include "core/rng.h"
-#include "core/source.h"
+#include "train/build_info.h"
 
 #include <cjson/cJSON.h>
 #include <stdio.h>
@@ -13,34 +13,6 @@
 #include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
-
-static void add_commit(cJSON *root) {
-    char commit[LT_COMMIT_MAX];
-    bool known = lt_source_commit(commit);
-    char *suffix = known ? strstr(commit, "-dirty") : NULL;
-    if (suffix) *suffix = '\0';
-    cJSON_AddItemToObject(root, "commit", known ? cJSON_CreateString(commit) : cJSON_CreateNull());
-    cJSON_AddItemToObject(root, "dirty", known ? cJSON_CreateBool(suffix != NULL) : cJSON_CreateNull());
-}
-
-extern char *openblas_get_config(void);
-
-static void add_build(cJSON *root) {
-    cJSON *libraries = cJSON_AddObjectToObject(root, "libraries");
-    cJSON_AddStringToObject(root, "compiler", __VERSION__);
-    cJSON_AddStringToObject(libraries, "cJSON", cJSON_Version());
-    cJSON_AddStringToObject(libraries, "openblas", openblas_get_config());
-#ifdef LT_WITH_MPI
-    cJSON_AddBoolToObject(libraries, "mpi", true);
-#else
-    cJSON_AddBoolToObject(libraries, "mpi", false);
-#endif
-#ifdef LT_WITH_FFMPEG
-    cJSON_AddBoolToObject(libraries, "ffmpeg", true);
-#else
-    cJSON_AddBoolToObject(libraries, "ffmpeg", false);
-#endif
-}
 
 /* "model name" of /proc/cpuinfo, where there is one. */
 static void add_processor(cJSON *root) {
@@ -101,8 +73,7 @@ lt_status lt_environment_write(const char *path, const lt_device *device, const 
     strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", gmtime(&now));
     cJSON_AddStringToObject(root, "started", when);
     if (arguments) cJSON_AddStringToObject(root, "command", arguments);
-    add_commit(root);
-    add_build(root);
+    lt_build_info(root);
     add_machine(root, device, comm);
     add_dataset(root, set);
     add_init(root, init);

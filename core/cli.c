@@ -203,9 +203,9 @@ static lt_status parse_all(parser *p, int argc, char **argv, const char **positi
     return check_complete(p, *count);
 }
 
-static bool asks_for_help(int argc, char **argv) {
+static bool is_among(const char *option, int argc, char **argv) {
     for (int i = 2; i < argc && strcmp(argv[i], "--") != 0; i++)
-        if (strcmp(argv[i], "-h") == 0 || strcmp(argv[i], "--help") == 0) return true;
+        if (strcmp(argv[i], option) == 0) return true;
     return false;
 }
 
@@ -213,8 +213,9 @@ lt_status lt_cli_parse(const lt_command *command, int argc, char **argv, const c
                        bool *done) {
     *count = 0;
     lt_cli_keep_command(argc, argv);
-    *done = asks_for_help(argc, argv);
+    *done = is_among("-h", argc, argv) || is_among("--help", argc, argv);
     if (*done) {
+        lt_global.json = is_among("--json", argc, argv);
         lt_cli_help(command);
         return LT_OK;
     }

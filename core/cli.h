@@ -72,8 +72,15 @@ typedef struct lt_command {
  * prints the help to stdout and sets *done. */
 lt_status lt_cli_parse(const lt_command *command, int argc, char **argv, const char **positional, int *count,
                        bool *done);
-/* The help of one command, to stdout. */
+/* The help of one command, to stdout: text, or with --json what lt_cli_describe says. */
 void lt_cli_help(const lt_command *command);
+/* Words of `text` from `column` on, in lines of at most LT_HELP_WIDTH that continue at `indent`, to stdout; ends the line. */
+enum { LT_HELP_WIDTH = 80 };
+void lt_print_wrapped(const char *text, int column, int indent);
+/* {name, summary, usage, positional, options: [{name, type, hint, help, default, choices, min, max, required, repeatable}]}, and such
+ * a list of the options of every command. Free with cJSON_Delete. */
+struct cJSON *lt_cli_describe(const lt_command *command);
+struct cJSON *lt_cli_describe_globals(void);
 /* The command line that was parsed last, quoted for a shell; NULL before. For records. Valid until the next parse. */
 const char *lt_cli_command(void);
 

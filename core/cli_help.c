@@ -1,5 +1,7 @@
 #include "core/cli_table.h"
+#include "core/json.h"
 
+#include <cjson/cJSON.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -103,7 +105,18 @@ static void print_details(const char *details) {
     }
 }
 
+static void print_json(const lt_command *command) {
+    cJSON *described = lt_cli_describe(command);
+    lt_json_write(stdout, described, 0);
+    printf("\n");
+    cJSON_Delete(described);
+}
+
 void lt_cli_help(const lt_command *command) {
+    if (lt_global.json) {
+        print_json(command);
+        return;
+    }
     char usage[2048];
     snprintf(usage, sizeof usage, "%s%s%s", command->usage ? command->usage : "",
              command->usage && command->positional ? " " : "",

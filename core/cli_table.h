@@ -31,10 +31,6 @@ lt_value_kind lt_option_kind(const lt_option *option);
 /* "policies|ops|metrics", not "FILE|RUN". */
 bool lt_positional_is_words(const char *positional);
 
-/* Prints words of `text` from `column` on, in lines of at most LT_HELP_WIDTH that continue at `indent`; ends the line. */
-enum { LT_HELP_WIDTH = 80 };
-void lt_print_wrapped(const char *text, int column, int indent);
-
 /* What lt_cli_command returns from now on. */
 void lt_cli_keep_command(int argc, char **argv);
 

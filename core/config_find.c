@@ -23,7 +23,8 @@ static bool suggest(const char *root, const char *name, char *out, size_t size) 
     char **names;
     int count;
     int length = snprintf(folder, sizeof folder, "%s/%.*s", root, (int)(base - name), name);
-    if (length >= LT_PATH_MAX || !lt_path_is_dir(folder) || lt_list_dir(folder, &names, &count) != LT_OK) return false;
+    if (length >= LT_PATH_MAX || !lt_path_is_dir(folder) || lt_list_dir(folder, &names, &count) != LT_OK)
+        return false;
     snprintf(wanted, sizeof wanted, "%s%s", base, strstr(base, ".json") ? "" : ".json");
     const char *nearest = lt_nearest(wanted, (const char *const *)names, count);
     if (nearest)

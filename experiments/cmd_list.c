@@ -109,6 +109,21 @@ static lt_status list_presets(cJSON *list) {
     return lt_share_folder(share) ? add_presets(list, share, "experiments", true) : LT_OK;
 }
 
+static void add_key(const char *room, const lt_key *key, void *list) {
+    (void)room;
+    lt_list_add(list, key->name, key->help);
+}
+
+static lt_status list_keys(cJSON *list) {
+    lt_config_each_key(add_key, list);
+    return LT_OK;
+}
+
+static void print_names(const cJSON *list) {
+    const cJSON *item;
+    cJSON_ArrayForEach(item, list) printf("%s\n", lt_json_string(item, "name"));
+}
+
 static void print_text(const cJSON *list) {
     const cJSON *item, *value;
     int width = 0;
@@ -131,6 +146,7 @@ static lt_status run(int count, const char *const *what) {
                  {"policy-keys", lt_list_policy_keys},
                  {"ops", list_ops},
                  {"metrics", list_metrics},
+                 {"keys", list_keys},
                  {"presets", list_presets},
                  {"devices", list_devices}};
     enum { LISTS = sizeof lists / sizeof *lists };
@@ -140,17 +156,19 @@ static lt_status run(int count, const char *const *what) {
         cJSON *list = cJSON_CreateArray();
         lt_status status = lists[i].fill(list);
         if (status == LT_OK && lt_global.json) lt_json_print(list);
+        else if (status == LT_OK && lt_global.quiet) print_names(list);
         else if (status == LT_OK && lists[i].fill == lt_list_policies) lt_print_policies();
         else if (status == LT_OK) print_text(list);
         cJSON_Delete(list);
         return status;
     }
-    return lt_fail(LT_USAGE, "%s: expected policies, policy-keys, ops, metrics, presets or devices", what[0]);
+    return lt_fail(LT_USAGE, "%s: expected policies, policy-keys, ops, metrics, keys, presets or devices",
+                   what[0]);
 }
 
 const lt_command lt_cmd_list = {
     .name = "list",
-    .summary = "names that this build knows: policies, ops, metrics, presets, devices",
+    .summary = "names that this build knows: policies, ops, metrics, configuration keys, presets, devices",
     .details = "Prints one line per name; with --json, an array of objects with name and help. `policies` "
                "explains the whole\n"
                "language in which a policy is written; policy-keys are the keys that every policy takes.\n"
@@ -158,7 +176,7 @@ const lt_command lt_cmd_list = {
                "  longtake list policies\n"
                "  longtake list presets --json\n",
     .options = options,
-    .positional = "policies|policy-keys|ops|metrics|presets|devices",
+    .positional = "policies|policy-keys|ops|metrics|keys|presets|devices",
     .min_positional = 1,
     .max_positional = 1,
     .run = run};

@@ -78,6 +78,7 @@ static const char bash_end[] =
     "        local IFS=$'\\n'\n"
     "        COMPREPLY+=($(compgen -f -- \"$cur\")) ;;\n"
     "    esac\n"
+    "    return 0\n"
     "}\n"
     "complete -F _longtake longtake\n";
 

@@ -8,7 +8,7 @@
 /* Backslashes and dashes as themselves; no line begins with a request. */
 void lt_roff_text(FILE *to, const char *text, int length) {
     for (int i = 0; i < length; i++) {
-        const bool start = i == 0 || text[i - 1] == '\n';
+        const bool start = i == 0 || text[i - 1] == '\n'; /* of a line, or perhaps of one */
         if (start && (text[i] == '.' || text[i] == '\'')) fputs("\\&", to);
         if (text[i] == '\\') fputs("\\e", to);
         else if (text[i] == '-') fputs("\\-", to);
@@ -49,10 +49,10 @@ void lt_roff_paragraphs(FILE *to, const char *text) {
 void lt_roff_command(FILE *to, const lt_command *command) {
     fprintf(to, ".SS longtake %s\n", command->name);
     put_string(to, command->summary);
-    fprintf(to, ".\n.PP\n\\fBlongtake %s\\fR ", command->name);
-    put_string(to, command->usage ? command->usage : "");
-    fputs(command->usage && command->positional ? " " : "", to);
-    put_string(to, command->positional ? command->positional : "");
+    fprintf(to, ".\n.PP\n\\fBlongtake %s\\fR", command->name);
+    const char *const parts[] = {command->usage, command->positional};
+    for (int i = 0; i < 2; i++)
+        if (parts[i]) fputc(' ', to), put_string(to, parts[i]);
     fputc('\n', to);
     for (const lt_option *option = command->options; option && option->name; option++) put_option(to, option);
     if (!command->details) return;

@@ -14,7 +14,13 @@ static void put_key(const char *room, const lt_key *key, void *user) {
     fputs(".TP\n\\fB", to);
     put(to, key->name);
     fputs("\\fR (", to);
-    put(to, key->preset ? key->preset : "must be given");
+    for (const char *at = key->preset ? key->preset : "must be given";
+         *at;) { /* may end a line after each comma */
+        const int part = (int)strcspn(at, ",") + (at[strcspn(at, ",")] == ',');
+        lt_roff_text(to, at, part);
+        if (at[part - 1] == ',') fputs("\\:", to);
+        at += part;
+    }
     fputs(")\n", to);
     put(to, key->help);
     if (key->choices) fputs("; ", to), put(to, key->choices);

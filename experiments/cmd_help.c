@@ -121,11 +121,12 @@ static void help_zsh(void) { lt_zsh_completion(stdout, commands, command_count);
 static const struct {
     const char *name, *help;
     void (*print)(void);
+    bool text; /* of another language: never JSON */
 } topics[] = {{"config", "the keys of configurations", help_config},
               {"exit-codes", "what the program's exit code means", help_codes},
-              {"man", "the manual page, in roff: `longtake help man | man -l -`", help_man},
-              {"bash-completion", "a script for bash", help_bash},
-              {"zsh-completion", "a script for zsh", help_zsh}};
+              {"man", "the manual page, in roff: `longtake help man | man -l -`", help_man, true},
+              {"bash-completion", "a script for bash", help_bash, true},
+              {"zsh-completion", "a script for zsh", help_zsh, true}};
 enum { TOPICS = sizeof topics / sizeof *topics };
 
 /* ---- the list of commands ---------------------------------------------------------------------------------------- */
@@ -156,8 +157,12 @@ static void list_all(void) {
 }
 
 static lt_status help_topic(const char *name) {
-    for (int i = 0; i < TOPICS; i++)
-        if (strcmp(name, topics[i].name) == 0) return topics[i].print(), LT_OK;
+    for (int i = 0; i < TOPICS; i++) {
+        if (strcmp(name, topics[i].name) != 0) continue;
+        LT_CHECK(!topics[i].text || !lt_global.json, LT_USAGE, "%s is no JSON; leave --json out", name);
+        topics[i].print();
+        return LT_OK;
+    }
     const lt_command *command = lt_help_find(name);
     if (!command) return LT_USAGE;
     lt_cli_help(command);

@@ -1,8 +1,11 @@
 #include "train/cmd_train.h"
 
 #include "core/io.h"
+#include "core/json.h"
+#include "core/rng.h"
 #include "train/run.h"
 
+#include <cjson/cJSON.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -84,7 +87,30 @@ static lt_status open_device(lt_comm *comm, lt_device **device) {
     return status;
 }
 
+/* What the run has come to, as one object. */
+static void print_end(const lt_run_end *end, bool complete) {
+    char folder[LT_PATH_MAX], hash[LT_HASH_TEXT];
+    uint64_t weights;
+    cJSON *root = cJSON_CreateObject();
+    cJSON_AddStringToObject(root, "run", out);
+    cJSON_AddBoolToObject(root, "complete", complete);
+    cJSON_AddNumberToObject(root, "step", (double)end->steps);
+    cJSON_AddNumberToObject(root, "seconds", end->seconds);
+    const bool best = end->best_step > 0, any = lt_run_checkpoint(out, "latest", folder) == LT_OK;
+    cJSON_AddItemToObject(root, "best_val_step",
+                          best ? cJSON_CreateNumber((double)end->best_step) : cJSON_CreateNull());
+    cJSON_AddItemToObject(root, "best_val_loss",
+                          best ? cJSON_CreateNumber(end->best_loss) : cJSON_CreateNull());
+    cJSON_AddItemToObject(root, "checkpoint", any ? cJSON_CreateString(folder) : cJSON_CreateNull());
+    if (any && lt_weights_hash(folder, &weights) == LT_OK)
+        cJSON_AddStringToObject(root, "weights_hash", lt_hash_text(weights, hash));
+    lt_json_write(stdout, root, 0);
+    printf("\n");
+    cJSON_Delete(root);
+}
+
 static lt_status train(const lt_config *config, lt_comm *comm) {
+    lt_run_end end = {0};
     lt_device *device;
     int64_t limit = 0;
     LT_TRY(lt_parse_memory_limit(memory_limit, &limit));
@@ -98,12 +124,20 @@ static lt_status train(const lt_config *config, lt_comm *comm) {
                           .force = force,
                           .memory_limit = limit,
                           .device = device,
-                          .comm = comm};
+                          .comm = comm,
+                          .end = &end};
     lt_status status = lt_device_is_null(device)
                            ? lt_fail(LT_USAGE, "--device %s trains nothing; `longtake plan` measures on it",
                                      lt_global.device)
                            : lt_run_train(&run);
     lt_device_close(device);
+    bool ended = status == LT_OK || (status == LT_INTERRUPTED && end.steps > 0);
+    if (lt_global.json && lt_comm_rank(comm) == 0 && ended) {
+        char message[1024];
+        snprintf(message, sizeof message, "%s", lt_error());
+        print_end(&end, status == LT_OK);
+        if (status != LT_OK) return lt_fail(status, "%s", message);
+    }
     return status;
 }
 

@@ -195,6 +195,8 @@ lt_status lt_run_train(const lt_run_options *options) {
     run->options = *options;
     run->lead = !options->comm || lt_comm_rank(options->comm) == 0;
     lt_status status = complete_checkpoint(run, open_and_train(run));
+    const lt_train_state *s = &run->state;
+    if (options->end) *options->end = (lt_run_end){s->step, s->seconds, s->best_step, s->best_loss};
     lt_run_folder_close(run, status);
     lt_comm_end_alone(options->comm, status);
     lt_checkpoint_writer_close(run->writer);

@@ -11,6 +11,14 @@
 extern "C" {
 #endif
 
+/* How far a run came. */
+typedef struct lt_run_end {
+    int64_t steps; /* taken in all */
+    double seconds;
+    int64_t best_step; /* of the lowest validation loss; 0: none was measured */
+    double best_loss;
+} lt_run_end;
+
 typedef struct lt_run_options {
     const lt_config *config;
     const char *data, *out;
@@ -19,7 +27,8 @@ typedef struct lt_run_options {
     bool resume, force;
     int64_t memory_limit; /* bytes on the device; 0: none, and train.recompute=auto uses what is free */
     lt_device *device;
-    lt_comm *comm; /* or NULL */
+    lt_comm *comm;   /* or NULL */
+    lt_run_end *end; /* or NULL: not asked for */
 } lt_run_options;
 
 /* LT_USAGE: configuration, more than memory_limit, or `out` exists and neither resume nor force is set. LT_INPUT: data or weights; nothing was

@@ -6,6 +6,8 @@
 # Both sides do the same passes on the same shapes with all cores, each round one after the other; the table holds the
 # best median of the rounds, because other work on the machine can only add time.
 set -euo pipefail
+. "$(dirname "$0")/usage.sh"
+check_usage bench_cpu 1 -- "$@"
 cd "$(dirname "$0")/.."
 rounds=${1:-3} python=${PYTHON:-python3} log=$(mktemp)
 trap 'rm -f "$log"' EXIT

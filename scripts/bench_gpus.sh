@@ -10,6 +10,8 @@
 #
 # Exits 5 without the GPUs or mpirun. LT_BAR=1.85 makes it exit 1 when the ratio is below that.
 set -euo pipefail
+. "$(dirname "$0")/usage.sh"
+check_usage bench_gpus 1 -- "$@"
 cd "$(dirname "$0")/.."
 longtake=${LT_BUILD:-build-cuda}/longtake
 out=${1:-runs/bench_gpus} gpus=${LT_GPUS:-2} steps=${LT_STEPS:-120} clips=${LT_CLIPS:-4} config=${LT_CONFIG:-train/small}

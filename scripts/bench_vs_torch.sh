@@ -9,6 +9,8 @@
 # WORK: attention, forward-480p, forward-480p-x2 (guidance), forward-block, forward-720p, step-480p (each transformer block
 # computed again), step-block; without any, all of them. What the renditions and floors are: tests/bench/bench_torch_gpu.py.
 set -euo pipefail
+. "$(dirname "$0")/usage.sh"
+check_usage bench_vs_torch 7 -- "$@"
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python3} modes=${LT_MODES:-eager,compile,tuned} log=$(mktemp)
 trap 'rm -f "$log"' EXIT

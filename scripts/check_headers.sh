@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Every header that C++ or CUDA sources may include compiles on its own, as C11 and as C++17.
 set -euo pipefail
+. "$(dirname "$0")/usage.sh"
+check_usage check_headers 0 -- "$@"
 cd "$(dirname "$0")/.."
 flags=(-Wall -Wextra -Werror -D_GNU_SOURCE -I. -fsyntax-only -fopenmp)
 bad=0

@@ -4,6 +4,8 @@
 #
 #   ./scripts/check_tree.sh            prints every breach; exits 1 if there is one
 set -uo pipefail
+. "$(dirname "$0")/usage.sh"
+check_usage check_tree 0 -- "$@"
 cd "$(dirname "$0")/.."
 bad=0
 say() { echo "check: $*"; bad=1; }
@@ -56,6 +58,16 @@ p90=$(awk '{print $1}' <<<"$lengths" | sort -n | awk '{a[NR]=$1} END {print a[in
 [ "${p90:-0}" -le 70 ] || say "the longest tenth of the functions starts at $p90 lines, at most 70"
 for f in model/cache/policy_*.c; do
     [ ! -f "$f" ] || [ "$(wc -l <"$f")" -le 60 ] || say "$f: a policy is one file of at most 60 lines"
+done
+
+# Every script answers --help with its head comment and an unknown option with 2, before it does anything.
+for f in $(git ls-files 'scripts/*.sh' 'tests/*.sh' .ci/run); do
+    [ "$f" = scripts/usage.sh ] && continue
+    if ! sed '/^cd /q' "$f" | grep -q '^check_usage '; then say "$f: call check_usage (scripts/usage.sh) at the head"; continue; fi
+    [ -n "$(bash "$f" --help 2>/dev/null)" ] || say "$f --help says nothing"
+    status=0
+    bash "$f" --no-such-option >/dev/null 2>&1 || status=$?
+    [ "$status" = 2 ] || say "$f --no-such-option ends with $status, not 2"
 done
 
 # What documents put in backticks exists: paths in tracked folders (with *), and names of the library. A step that says

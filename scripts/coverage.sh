@@ -4,6 +4,8 @@
 #
 #   ./scripts/coverage.sh         builds build-coverage/ without optimisation; about 4 minutes on 2 cores
 set -euo pipefail
+. "$(dirname "$0")/usage.sh"
+check_usage coverage 0 -- "$@"
 cd "$(dirname "$0")/.."
 ./scripts/setup.sh packages
 cmake --preset coverage >/dev/null

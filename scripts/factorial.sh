@@ -5,6 +5,8 @@
 #   ./scripts/factorial.sh [RUN] [OUT]     default: experiments/tiny, results/factorial
 #   LT_CLIPS=160 LT_DEVICE=cpu LT_JOBS=2 LT_BUILD=build ./scripts/factorial.sh
 set -euo pipefail
+. "$(dirname "$0")/usage.sh"
+check_usage factorial 2 -- "$@"
 cd "$(dirname "$0")/.."
 run=${1:-experiments/tiny} out=${2:-results/factorial} clips=${LT_CLIPS:-160}
 longtake=${LT_BUILD:-build}/longtake data=.cache/factorial.h5

@@ -6,6 +6,8 @@
 #   ./scripts/kill_resume.sh [N] [CONFIG]     default: 20 points of train/tiny
 #   LT_STEPS=60 LT_EVERY=3 LT_BUILD=build LT_SEED=1 LT_SIZE=64x64 LT_FRAMES=96 LT_DEVICE=cpu ./scripts/kill_resume.sh
 set -euo pipefail
+. "$(dirname "$0")/usage.sh"
+check_usage kill_resume 2 -- "$@"
 cd "$(dirname "$0")/.."
 kills=${1:-20} config=${2:-train/tiny}
 steps=${LT_STEPS:-60} every=${LT_EVERY:-3} threads=${LT_THREADS:-2}

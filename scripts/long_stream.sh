@@ -8,6 +8,8 @@
 # Exits 1 when bytes differ, resident memory grows by 64 B per block or more, the time per block drifts by 3 % or more, or
 # a video has the wrong number of frames or stands still. The drift is only judged where a video has 2,000 blocks or more.
 set -euo pipefail
+. "$(dirname "$0")/usage.sh"
+check_usage long_stream 1 -- "$@"
 cd "$(dirname "$0")/.."
 longtake=${LT_BUILD:-build}/longtake
 lengths=${LT_BLOCKS:-20 400 4000} threads=${LT_THREADS:-2} run=${1:-}

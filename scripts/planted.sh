@@ -11,6 +11,8 @@
 #
 # Exits 1 when the learned policy holds it in fewer than 95 % of the clips.
 set -euo pipefail
+. "$(dirname "$0")/usage.sh"
+check_usage planted 1 -- "$@"
 cd "$(dirname "$0")/.."
 longtake=${LT_BUILD:-build}/longtake
 out=${1:-runs/planted} threads=${LT_THREADS:-1} seed=${LT_SEED:-0}

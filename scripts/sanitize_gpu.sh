@@ -14,6 +14,8 @@
 # tool has them), and calls the sums of products in a workspace uninitialised. So it leaves out the kernels that read those. That
 # they read nothing else, scripts/test.sh --gpu shows: it fills a workspace with NaNs before each op.
 set -euo pipefail
+. "$(dirname "$0")/usage.sh"
+check_usage sanitize_gpu 1 -- "$@"
 cd "$(dirname "$0")/.."
 tools=${LT_TOOLS:-memcheck initcheck racecheck} limit=${LT_LIMIT:-220}
 readers_of_products=kns=splitKreduce_kernel,kns=fold_blocks,kns=scale_sums

@@ -9,7 +9,12 @@
 #   LT_JOBS=N ./scripts/test.sh       N programs at a time: 1, or with --gpu half as many as there are processors, at most 12
 #   LT_BUILD=DIR ./scripts/test.sh    test an existing build folder instead (sanitizers, coverage; with --gpu, a CUDA build)
 #   LT_SKIP=REGEX ./scripts/test.sh   without the test programs whose names match
+#
+# From a fresh clone on 2 quiet cores: SETUP_MINUTES, then TEST_MINUTES. A line for each program as it ends, and every 10 s while
+# one works.
 set -euo pipefail
+. "$(dirname "$0")/usage.sh"
+check_usage test 1 --gpu -- "$@"
 cd "$(dirname "$0")/.."
 jobs=${LT_JOBS:-1} gpu='' limit=900
 
@@ -22,9 +27,12 @@ build_for_gpu() {
     cmake --build --preset cuda
 }
 
-if [ "${1:-}" = --gpu ]; then
-    shift
-    gpu=1 limit=300
+name=
+for argument; do
+    if [ "$argument" = --gpu ]; then gpu=1; else name=$argument; fi
+done
+if [ -n "$gpu" ]; then
+    limit=300
     jobs=${LT_JOBS:-$(($(nproc) / 2))}
     [ -n "${LT_JOBS:-}" ] || jobs=$((jobs > 12 ? 12 : jobs < 1 ? 1 : jobs))
     if [ -z "${LT_BUILD:-}" ]; then
@@ -36,9 +44,11 @@ elif [ -z "${LT_BUILD:-}" ]; then
     ./scripts/setup.sh
     LT_BUILD=build
 fi
-[ "$jobs" = 1 ] || export OMP_WAIT_POLICY=passive # threads that spin while they wait are in the way of other programs
+# Threads that spin while they wait are in the way of other programs (core/parallel.h).
+if [ "$jobs" = 1 ]; then export GOMP_SPINCOUNT=${GOMP_SPINCOUNT:-2000}; else export OMP_WAIT_POLICY=passive; fi
 results=$(mktemp -d)
-trap 'rm -rf "$results"' EXIT
+ticker=
+trap 'kill $ticker 2>/dev/null; rm -rf "$results"' EXIT
 export LT_BUILD limit results
 
 # PROGRAM or PROGRAM:generic; a line when it has ended, and what it said if a test failed.
@@ -46,6 +56,7 @@ run_one() {
     local program=${1%:*} log=$results/$1.log started status=0 counts p f
     [ "$program" = "$1" ] || export LT_TEST_KERNELS=generic
     started=$(date +%s)
+    touch "$results/$1.runs"
     timeout "$limit" "$LT_BUILD/$program" >"$log" 2>&1 </dev/null || status=$?
     counts=$(grep -E '^[0-9]+ passed, [0-9]+ failed$' "$log" | tail -n 1 || true)
     p=${counts%% passed*} f=${counts#*, } f=${f%% failed*}
@@ -53,6 +64,7 @@ run_one() {
         p=${p:-0} f=1
     fi
     echo "$p $f" >"$results/$1.count"
+    rm -f "$results/$1.runs"
     [ "$f" = 0 ] || counts=$(tail -n 40 "$log")$'\n'
     [ "$f" != 0 ] || counts=''
     printf '%s%-40s %4d passed %3d failed  %3d s\n' "$counts" "${1/:/ }" "$p" "$f" $(($(date +%s) - started))
@@ -70,7 +82,23 @@ list_programs() {
             if [ -n "$gpu" ] && [[ $program == kernels_*attention* ]]; then echo "$program:generic"; fi
         done
 }
-list_programs "${1:-}" >"$results/list"
+# What runs, every 10 s.
+tick() {
+    local running
+    while sleep 10 >/dev/null 2>&1; do
+        running=$(cd "$results" && ls -tr -- *.runs 2>/dev/null | sed 's/\.runs$//' | paste -sd ' ')
+        [ -z "$running" ] || echo "  ... $running ($SECONDS s; $(ls "$results" | grep -c '\.count$') of $programs done)"
+    done
+}
+
+list_programs "$name" >"$results/list"
+programs=$(wc -l <"$results/list")
+[ "$programs" -gt 0 ] || { echo "test: there is no test program${name:+ whose name contains \"$name\"} in $LT_BUILD" >&2; exit 2; }
+echo "test: $programs programs"
+SECONDS=0
+tick &
+ticker=$!
 xargs -P "$jobs" -I{} bash -c 'run_one {}' <"$results/list" || true # a program without a count below is a failure
-cat "$results"/*.count 2>/dev/null | awk -v programs="$(wc -l <"$results/list")" '{p += $1; f += $2}
+kill "$ticker" && wait "$ticker" 2>/dev/null || true
+cat "$results"/*.count 2>/dev/null | awk -v programs="$programs" '{p += $1; f += $2}
     END {f += programs - NR; print p + 0 " passed, " f + 0 " failed"; exit !(p > 0 && f == 0)}'

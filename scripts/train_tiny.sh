@@ -8,6 +8,8 @@
 #
 # It goes on where it was interrupted.
 set -euo pipefail
+. "$(dirname "$0")/usage.sh"
+check_usage train_tiny 1 -- "$@"
 cd "$(dirname "$0")/.."
 out=${1:-runs/tiny}
 longtake=${LT_BUILD:-build-cuda}/longtake

@@ -4,6 +4,8 @@
 #
 #   ./tests/mutations.sh          about a minute on 2 cores; exits 1 if a fault goes unseen
 set -euo pipefail
+. "$(dirname "$0")/../scripts/usage.sh"
+check_usage mutations 0 -- "$@"
 cd "$(dirname "$0")/.."
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT

@@ -12,9 +12,9 @@
 extern char **environ;
 
 /* The program's exit code; -1 when it could not be started. */
-static int run(const char *program, int input, int output, const char **why) {
+static int run(const char *program, const char *argument, int input, int output, const char **why) {
     posix_spawn_file_actions_t actions;
-    char *arguments[] = {(char *)(uintptr_t)program, NULL};
+    char *arguments[] = {(char *)(uintptr_t)program, (char *)(uintptr_t)argument, NULL};
     pid_t pid;
     int state;
     if (posix_spawn_file_actions_init(&actions) != 0) return -1;
@@ -45,7 +45,7 @@ static lt_status read_all(FILE *from, char **out) {
     return LT_OK;
 }
 
-lt_status lt_run_filter(const char *program, const char *script, char **out) {
+lt_status lt_run_filter(const char *program, const char *argument, const char *script, char **out) {
     const char *why = "not found";
     *out = NULL;
     FILE *input = tmpfile(), *output = tmpfile();
@@ -53,7 +53,7 @@ lt_status lt_run_filter(const char *program, const char *script, char **out) {
     if (!input || !output || fputs(script, input) < 0 || fflush(input) != 0 || fseek(input, 0, SEEK_SET) != 0)
         status = lt_fail(LT_FAILED, "temporary file: %s", strerror(errno));
     if (status == LT_OK) {
-        int code = run(program, fileno(input), fileno(output), &why);
+        int code = run(program, argument, fileno(input), fileno(output), &why);
         if (code < 0) status = lt_fail(LT_UNAVAILABLE, "%s: %s", program, why);
         else if (code > 0) status = lt_fail(LT_FAILED, "%s: exit code %d", program, code);
     }

@@ -4,34 +4,50 @@
 #include <stdlib.h>
 
 static lt_status put_file(lt_page *page, const char *name, const char *title) {
-    char path[LT_PATH_MAX], *text;
+    enum { LIMIT = 1 << 20 }; /* both are a few kilobytes */
+    char *text;
     size_t size;
-    LT_TRY(lt_path_join(path, page->folder, name));
-    if (!lt_path_exists(path)) return LT_OK;
-    LT_TRY(lt_read_file(path, &text, &size));
+    if (lt_report_read(page->folder, NULL, name, LIMIT, &text, &size) != LT_OK)
+        lt_put_missing(page, lt_error());
+    if (!text) return LT_OK;
     fprintf(page->to, "<details><summary>%s</summary><pre>", title);
-    lt_html_text(page->to, text);
+    lt_html_lines(page->to, text);
     fputs("</pre></details>\n", page->to);
     free(text);
     return LT_OK;
 }
 
-/* The resolved string of every policy, which makes a row again. */
+/* Bytes of a policy, and its resolved string, which makes a row again. */
+static void put_policy(lt_page *page, const cJSON *row) {
+    static const char *const columns[] = {"cache_bytes", "slot_bytes",   "metadata_bytes",
+                                          "tail_bytes",  "scorer_bytes", "workspace_bytes"};
+    FILE *to = page->to;
+    fputs("<tr><td>", to);
+    lt_put_swatch(page, row);
+    fputc(' ', to);
+    lt_put_name(page, row);
+    fputs("</td><td>", to), lt_put_number(to, "%g", lt_json_number(row, "budget")), fputs("</td>", to);
+    for (size_t i = 0; i < sizeof columns / sizeof *columns; i++)
+        fputs("<td>", to), lt_put_number(to, "%.1f", lt_json_number(row, columns[i]) / 1024),
+            fputs("</td>", to);
+    fputs("<td class=\"l\"><code>", to);
+    lt_html_text(to, lt_json_string(row, "policy"));
+    fputs("</code></td></tr>\n", to);
+}
+
 static void put_policies(lt_page *page) {
     const cJSON *row, *set = cJSON_GetArrayItem(page->sets, 0);
-    char name[160];
-    fputs("<details><summary>Resolved policies</summary><div "
-          "class=\"scroll\"><table><tr><th>policy</th><th>budget</th>"
-          "<th class=\"l\">resolved</th></tr>\n",
+    fputs("<details><summary>Policies: bytes and resolved strings</summary><p class=\"soft\">Per video, in "
+          "KiB. The "
+          "cache is slots (summary slots included) and metadata with the policy's state; rows are called "
+          "equal within "
+          "1 %. Tail, scorer and workspace come on top.</p><div "
+          "class=\"scroll\"><table><tr><th>kept</th><th>slots, "
+          "number</th><th>cache</th><th>slots</th><th>metadata</th><th>tail</th><th>scorer</"
+          "th><th>workspace</th><th "
+          "class=\"l\">resolved</th></tr>\n",
           page->to);
-    cJSON_ArrayForEach(row, page->rows) {
-        if (!lt_row_in_set(row, set)) continue;
-        fputs("<tr><td>", page->to);
-        lt_html_text(page->to, lt_row_name(row, false, name));
-        fprintf(page->to, "</td><td>%g</td><td class=\"l\"><code>", lt_json_number(row, "budget"));
-        lt_html_text(page->to, lt_json_string(row, "policy"));
-        fputs("</code></td></tr>\n", page->to);
-    }
+    cJSON_ArrayForEach(row, page->rows) if (lt_row_in_set(row, set)) put_policy(page, row);
     fputs("</table></div></details>\n", page->to);
 }
 
@@ -40,7 +56,7 @@ lt_status lt_report_records(lt_page *page) {
     fputs("<section><h2>How this was made</h2>\n", page->to);
     if (*command) {
         fputs("<pre>", page->to);
-        lt_html_text(page->to, command);
+        lt_html_lines(page->to, command);
         fputs("</pre>\n", page->to);
     }
     fputs("<p class=\"soft\">The same figures are in results.csv and, with every single loss, in "

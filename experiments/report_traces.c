@@ -14,7 +14,7 @@ typedef struct square {
     int layers;           /* that hold it */
     int weighed, scored;  /* layers with a weight, with a score */
     double weight, score; /* sums */
-    int dropped;          /* layers that evicted it at this commit */
+    int dropped, merged;  /* layers that evicted it at this commit; that merged it into another entry */
 } square;
 
 typedef struct trace {
@@ -31,22 +31,44 @@ static double mean_of(const cJSON *list) {
     return count ? sum / count : NAN;
 }
 
+/* Whether a list of victims holds this entry. */
 static bool is_victim(const cJSON *layer, double id) {
     const cJSON *victim;
-    cJSON_ArrayForEach(victim, lt_json_member(layer, "victims")) if (victim->valuedouble == id) return true;
+    cJSON_ArrayForEach(victim, lt_json_member(layer, "victims")) if (cJSON_IsNumber(victim) &&
+                                                                     victim->valuedouble == id) return true;
     return false;
 }
 
-static void take_entry(trace *t, int column, const cJSON *layer, const cJSON *entry, double frames) {
-    double weight = mean_of(lt_json_member(entry, "weights")), score = lt_json_number(entry, "score");
-    int first = (int)(lt_json_number(entry, "first_frame") / frames),
-        last = (int)(lt_json_number(entry, "last_frame") / frames);
-    for (int row = first < 0 ? 0 : first; row <= last && row < MOST_BLOCKS; row++) {
-        square *s = &t->cells[column][row];
+/* A victim that some entry of the layer's next block stands for was merged, and nothing of it is lost. */
+static bool is_held(const cJSON *layer, double first, double last) {
+    const cJSON *entry;
+    cJSON_ArrayForEach(
+        entry, lt_json_member(layer, "entries")) if (lt_json_number(entry, "first_frame") <= first &&
+                                                     lt_json_number(entry, "last_frame") >= last) return true;
+    return false;
+}
+
+/* What of a trace is looked at: a layer at one block, and the same layer at the next (NULL: none). */
+typedef struct place {
+    int column;
+    const cJSON *layer, *next;
+    double frames; /* per block */
+    bool merges;   /* the policy consolidates */
+} place;
+
+static void take_entry(trace *t, const place *p, const cJSON *entry) {
+    double weight = mean_of(lt_json_member(entry, "weights")), score = lt_json_number(entry, "score"),
+           first = lt_json_number(entry, "first_frame"), last = lt_json_number(entry, "last_frame");
+    if (!(first >= 0) || !(last >= first)) return;
+    bool victim = is_victim(p->layer, lt_json_number(entry, "id")),
+         merged = victim && p->merges && (!p->next || is_held(p->next, first, last));
+    double end = fmin(last / p->frames, MOST_BLOCKS - 1);
+    for (int row = (int)fmin(first / p->frames, MOST_BLOCKS); row <= (int)end; row++) {
+        square *s = &t->cells[p->column][row];
         s->layers++;
         if (isfinite(weight)) s->weighed++, s->weight += weight;
         if (isfinite(score)) s->scored++, s->score += score;
-        s->dropped += is_victim(layer, lt_json_number(entry, "id"));
+        s->merged += merged, s->dropped += victim && !merged;
     }
 }
 
@@ -67,25 +89,32 @@ static double block_frames(const cJSON *blocks) {
     double last = 0;
     cJSON_ArrayForEach(entry, lt_json_member(layer, "entries")) last =
         fmax(last, lt_json_number(entry, "last_frame"));
-    return last + 1;
+    return last + 1; /* of a trace without entries: 1 */
 }
 
-static bool read_trace(const cJSON *root, trace *t) {
-    const cJSON *block, *layer, *entry, *blocks = lt_json_member(root, "blocks");
-    double frames = block_frames(blocks);
-    int column = 0;
-    memset(t, 0, sizeof *t);
-    t->layers = (int)lt_json_number(root, "layers");
-    cJSON_ArrayForEach(block, blocks) {
-        if (column == MOST_BLOCKS) break;
-        cJSON_ArrayForEach(layer, lt_json_member(block, "cache"))
-            cJSON_ArrayForEach(entry, lt_json_member(layer, "entries"))
-                take_entry(t, column, layer, entry, frames);
-        column++;
+static void take_block(trace *t, const cJSON *block, place p) {
+    const cJSON *entry, *layers = lt_json_member(block, "cache"),
+                        *next = block->next ? lt_json_member(block->next, "cache") : NULL;
+    p.next = next ? next->child : NULL;
+    cJSON_ArrayForEach(p.layer, layers) {
+        cJSON_ArrayForEach(entry, lt_json_member(p.layer, "entries")) take_entry(t, &p, entry);
+        p.next = p.next ? p.next->next : NULL;
     }
-    t->blocks = column;
+}
+
+static bool read_trace(const cJSON *root, bool merges, trace *t) {
+    const cJSON *block, *blocks = lt_json_member(root, "blocks");
+    place p = {.frames = block_frames(blocks), .merges = merges};
+    memset(t, 0, sizeof *t);
+    t->layers = lt_json_int(root, "layers", 0, 1 << 20);
+    cJSON_ArrayForEach(block, blocks) {
+        if (p.column == MOST_BLOCKS) break;
+        take_block(t, block, p);
+        p.column++;
+    }
+    t->blocks = p.column;
     find_range(t);
-    return column > 0 && t->layers > 0;
+    return t->blocks > 0 && t->layers > 0;
 }
 
 /* ---- drawing --------------------------------------------------------------------------------------------- */
@@ -108,9 +137,9 @@ static void score_colour(const trace *t, double score, char text[32]) {
 
 static void put_square(FILE *to, const trace *t, int c, int r, bool scores) {
     const square *s = &t->cells[c][r];
-    char colour[32] = "#5b6676";
+    char colour[32] = "var(--own)";
     double weight = s->weighed ? s->weight / s->weighed : NAN, score = s->scored ? s->score / s->scored : NAN;
-    double side = (CELL - 3) * sqrt((double)s->layers / t->layers);
+    double side = (CELL - 3) * sqrt(fmin((double)s->layers / t->layers, 1));
     double x = c * CELL + CELL / 2.0, y = (t->blocks - 1 - r) * CELL + CELL / 2.0;
     if (s->layers == 0) return;
     if (scores && s->scored) score_colour(t, score, colour);
@@ -125,49 +154,77 @@ static void put_square(FILE *to, const trace *t, int c, int r, bool scores) {
     if (isfinite(weight)) fprintf(to, "; weight %.3f", weight);
     if (isfinite(score)) fprintf(to, "; score %.4g", score);
     if (s->dropped) fprintf(to, "; evicted in %d", s->dropped);
+    if (s->merged) fprintf(to, "; merged in %d", s->merged);
     fputs("</title></rect>", to);
+    if (s->merged && !s->dropped)
+        fprintf(
+            to,
+            "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"2\" fill=\"#fff\" stroke=\"#1c2430\" stroke-width=\".8\"/>",
+            x, y);
     if (s->dropped)
         fprintf(
             to,
-            "<path d=\"M%.1f %.1fl4 4m0 -4l-4 4\" stroke=\"#b3372f\" stroke-width=\"1.4\" fill=\"none\"/>",
+            "<path d=\"M%.1f %.1fl4 4m0 -4l-4 4\" stroke=\"#1c2430\" stroke-width=\"1.6\" fill=\"none\"/>",
             x - 2, y - 2);
 }
 
 static void put_panel(FILE *to, const trace *t, bool scores) {
     int side = t->blocks * CELL;
     fprintf(to,
-            "<svg viewBox=\"-12 -2 %d %d\" role=\"img\"><rect x=\"0\" y=\"0\" width=\"%d\" height=\"%d\" "
-            "fill=\"#fafbfc\" stroke=\"#dfe4ea\"/>",
+            "<svg class=\"trace\" viewBox=\"-12 -2 %d %d\" role=\"img\"><rect class=\"field\" x=\"0\" "
+            "y=\"0\" width=\"%d\" "
+            "height=\"%d\"/>",
             side + 14, side + 14, side, side);
     for (int c = 0; c < t->blocks; c++)
         for (int r = 0; r <= c; r++) put_square(to, t, c, r, scores);
-    fprintf(
-        to,
-        "<text x=\"%d\" y=\"%d\" font-size=\"8\" text-anchor=\"end\" fill=\"#5b6676\">block streamed "
-        "&#8594;</text><text x=\"-4\" y=\"%d\" font-size=\"8\" fill=\"#5b6676\" transform=\"rotate(-90 -4 "
-        "%d)\">entry &#8594;</text></svg>",
-        side, side + 10, side, side);
+    fprintf(to,
+            "<text x=\"%d\" y=\"%d\" font-size=\"8\" text-anchor=\"end\">block streamed "
+            "&#8594;</text><text x=\"-4\" y=\"%d\" font-size=\"8\" transform=\"rotate(-90 -4 "
+            "%d)\">entry &#8594;</text></svg>",
+            side, side + 10, side, side);
 }
 
 static lt_status put_trace(lt_page *page, const cJSON *row, trace *t) {
-    char path[LT_PATH_MAX], file[128], name[160];
+    char name[160];
     cJSON *root;
-    snprintf(file, sizeof file, "traces/%s.json", lt_json_string(row, "id"));
-    LT_TRY(lt_path_join(path, page->folder, file));
-    if (!lt_path_exists(path)) return LT_OK;
-    LT_TRY(lt_json_load(path, &root));
-    if (read_trace(root, t)) {
+    bool merges = strcmp(lt_json_string(row, "consolidate"), "drop") != 0;
+    snprintf(name, sizeof name, "%.120s.json", lt_json_string(row, "id"));
+    if (lt_report_json(page->folder, "traces", name, &root) != LT_OK) lt_put_missing(page, lt_error());
+    if (!root) return LT_OK;
+    if (read_trace(root, merges, t)) {
         bool scored = t->high > t->low;
         fputs("<figure>", page->to);
         put_panel(page->to, t, false);
         if (scored) put_panel(page->to, t, true);
         fputs("<figcaption>", page->to);
-        lt_html_text(page->to, lt_row_name(row, true, name));
+        lt_put_swatch(page, row);
+        fputc(' ', page->to);
+        lt_put_name(page, row);
         if (scored) fputs("<br>above: weight, below: score", page->to);
         fputs("</figcaption></figure>\n", page->to);
-    }
+    } else lt_put_missing(page, "a trace holds no blocks");
     cJSON_Delete(root);
     return LT_OK;
+}
+
+/* What squares and marks mean, drawn as they are drawn. */
+static void put_key(FILE *to) {
+    static const double weights[] = {0, 0.5, 1, 1.5, 2};
+    char colour[32];
+    fputs("<p class=\"legend\">", to);
+    for (int i = 0; i < 5; i++) {
+        weight_colour(weights[i], colour);
+        fprintf(to, "<span><i style=\"background:%s\"></i>weight %g%s</span>", colour, weights[i],
+                weights[i] == 2 ? " or more" : "");
+    }
+    fputs("<span><i style=\"background:var(--own)\"></i>the block's own entry, not yet read</span>"
+          "<span><svg class=\"swatch\" width=\"12\" height=\"12\"><path d=\"M2 2l8 8m0 -8l-8 8\" "
+          "stroke=\"currentColor\" "
+          "stroke-width=\"2\"/></svg> evicted</span>"
+          "<span><svg class=\"swatch\" width=\"12\" height=\"12\"><circle cx=\"6\" cy=\"6\" r=\"4\" "
+          "fill=\"#fff\" "
+          "stroke=\"#1c2430\"/></svg> merged into another entry: nothing is lost</span></p>\n",
+          to);
 }
 
 static lt_status put_set(lt_page *page, const cJSON *set, bool open, trace *t) {
@@ -183,7 +240,7 @@ static lt_status put_set(lt_page *page, const cJSON *set, bool open, trace *t) {
 
 static bool has_traces(const lt_page *page) {
     char path[LT_PATH_MAX], **names;
-    int count;
+    int count = 0;
     if (lt_path_join(path, page->folder, "traces") != LT_OK || !lt_path_is_dir(path)) return false;
     if (lt_list_dir(path, &names, &count) != LT_OK) return false;
     lt_list_free(names, count);
@@ -199,14 +256,12 @@ lt_status lt_report_traces(lt_page *page) {
     fputs("<section><h2>What was held, and how it was weighed</h2>\n<p class=\"soft\">One clip per domain "
           "streams by, "
           "block after block. A square is an entry that was present when a block committed: its area is the "
-          "share "
-          "of layers that hold it, its colour the mean weight with which that block read it (blue 0, grey 1, "
-          "orange "
-          "2; dark: the block's own entry, not yet read), a cross that it was evicted or merged. Entries "
-          "that were merged span "
-          "the "
-          "blocks they stand for.</p>\n",
+          "share of "
+          "layers that hold it, its colour the mean weight with which that block read it. Entries that were "
+          "merged "
+          "span the blocks they stand for.</p>\n",
           page->to);
+    put_key(page->to);
     lt_status status = LT_OK;
     cJSON_ArrayForEach(set, page->sets) {
         status = put_set(page, set, open, t);

@@ -2,7 +2,8 @@
  * by, and what it generates from the clip's beginning.
  *
  *     traces/SET-VARIANT.json      infer/block_stats.h
- *     videos/SET-VARIANT.mp4 .png  history, then generated blocks; the strip has one frame per block
+ *     videos/SET-VARIANT.mp4 .png  history, then generated blocks; the strip has one frame per block. Below each frame
+ *                                  is a bar (experiments/time_bar.h)
  *     videos/SET-source.mp4 .png   the clip itself through the codec
  *     videos/index.json            which file shows what
  */
@@ -11,6 +12,7 @@
 #include "data/video_writer.h"
 #include "experiments/ablate_impl.h"
 #include "experiments/json_file.h"
+#include "experiments/time_bar.h"
 #include "infer/block_stats.h"
 
 #include <cjson/cJSON.h>
@@ -125,33 +127,59 @@ static lt_status trace(showcase *s, int variant) {
 
 /* ---- videos ---------------------------------------------------------------------------------------------- */
 
-/* One frame from the middle of each block, side by side. */
-static lt_status write_strip(const showcase *s, int blocks, const char *path) {
+/* What is written of a video: the pictures of s->rgb, each with its bar below. */
+typedef struct film_spec {
+    int width, height; /* with the bar */
+    int blocks, given; /* blocks; of them footage */
+    const char *path;
+} film_spec;
+
+static film_spec film_of(const showcase *s, int blocks, int given, const char *path) {
     const lt_model *m = s->a->model;
-    int width = m->frame_width * blocks;
-    size_t row = (size_t)m->frame_width * 3;
-    uint8_t *strip = malloc((size_t)(s->frame_bytes * blocks));
-    LT_CHECK(strip, LT_FAILED, "%s: out of memory", path);
-    for (int block = 0; block < blocks; block++) {
-        const uint8_t *frame = s->rgb + ((int64_t)block * s->frames + s->frames / 2) * s->frame_bytes;
-        for (int y = 0; y < m->frame_height; y++)
-            memcpy(strip + ((size_t)y * (size_t)blocks + (size_t)block) * row, frame + (size_t)y * row, row);
+    return (film_spec){m->frame_width, m->frame_height + lt_time_bar_height(m->frame_width), blocks, given,
+                       path};
+}
+
+/* Picture and bar of one frame, [height, width, 3]. */
+static void mark_frame(const showcase *s, const film_spec *f, int64_t frame, uint8_t *out) {
+    memcpy(out, s->rgb + frame * s->frame_bytes, (size_t)s->frame_bytes);
+    lt_time_bar_draw(out + s->frame_bytes, f->width, frame, (int64_t)f->given * s->frames,
+                     (int64_t)f->blocks * s->frames);
+}
+
+/* One frame from the middle of each block, side by side. */
+static lt_status write_strip(const showcase *s, const film_spec *f) {
+    size_t row = (size_t)f->width * 3, all = row * (size_t)f->blocks;
+    uint8_t *marked = malloc(row * (size_t)f->height), *strip = malloc(all * (size_t)f->height);
+    lt_status status = marked && strip ? LT_OK : lt_fail(LT_FAILED, "%s: out of memory", f->path);
+    for (int block = 0; block < f->blocks && status == LT_OK; block++) {
+        mark_frame(s, f, (int64_t)block * s->frames + s->frames / 2, marked);
+        for (int y = 0; y < f->height; y++)
+            memcpy(strip + (size_t)y * all + (size_t)block * row, marked + (size_t)y * row, row);
     }
-    lt_status status = lt_png_write(path, strip, width, m->frame_height);
+    if (status == LT_OK) status = lt_png_write(f->path, strip, f->width * f->blocks, f->height);
+    free(marked);
     free(strip);
     return status;
 }
 
-static lt_status write_mp4(const showcase *s, int blocks, const char *path) {
-    const lt_model *m = s->a->model;
+static lt_status write_mp4(const showcase *s, const film_spec *f) {
     lt_video_writer *video;
-    lt_video_writer_spec spec = {.width = m->frame_width,
-                                 .height = m->frame_height,
-                                 .fps = lt_dataset_get_spec(s->a->data[set_of(s)->data])->fps};
-    LT_TRY(lt_video_writer_open(path, &spec, &video));
-    lt_status status = lt_video_writer_append(video, s->rgb, (int64_t)blocks * s->frames);
-    lt_status closed = lt_video_writer_close(video);
-    return status == LT_OK ? closed : status;
+    lt_video_writer_spec spec = {
+        .width = f->width, .height = f->height, .fps = lt_dataset_get_spec(s->a->data[set_of(s)->data])->fps};
+    uint8_t *marked = malloc((size_t)f->width * (size_t)f->height * 3);
+    LT_CHECK(marked, LT_FAILED, "%s: out of memory", f->path);
+    lt_status status = lt_video_writer_open(f->path, &spec, &video);
+    if (status == LT_OK) {
+        for (int64_t frame = 0; frame < (int64_t)f->blocks * s->frames && status == LT_OK; frame++) {
+            mark_frame(s, f, frame, marked);
+            status = lt_video_writer_append(video, marked, 1);
+        }
+        lt_status closed = lt_video_writer_close(video);
+        if (status == LT_OK) status = closed;
+    }
+    free(marked);
+    return status;
 }
 
 /* The latents as video and strip, with a line in the index. */
@@ -162,9 +190,10 @@ static lt_status publish(showcase *s, const float *latents, int blocks, const ch
     lt_model_block_shape(s->a->model, n);
     LT_TRY(lt_model_decode(s->a->model, blocks * n[0], latents, s->rgb));
     LT_TRY(file_of(s, "videos", what, ".png", path));
-    LT_TRY(write_strip(s, blocks, path));
+    film_spec film = film_of(s, blocks, variant ? s->history : blocks, path);
+    LT_TRY(write_strip(s, &film));
     LT_TRY(file_of(s, "videos", what, ".mp4", path));
-    lt_status status = write_mp4(s, blocks, path);
+    lt_status status = write_mp4(s, &film);
     if (status == LT_UNAVAILABLE || status == LT_USAGE) lt_debug("no video, only a strip: %s", lt_error());
     else LT_TRY(status);
     char name[64];

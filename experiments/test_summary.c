@@ -177,8 +177,12 @@ static void a_report_says_what_the_figures_say(void) {
     char folder[] = "/tmp/lt_report_XXXXXX";
     make_results(12, folder);
     char *text = render(folder, "/nonexistent/gnuplot");
-    CHECK(strstr(text, "better: window + age, 2 slots (") != NULL);
-    CHECK(strstr(text, "worse: sink, 2 slots (") != NULL);
+    const char *found = strstr(text, "What was found"), *better = strstr(text, "1 of 2 better</span>"),
+               *worse = strstr(text, "1 of 2 worse</span>");
+    CHECK(found && better && worse && found < better && better < worse);
+    const char *name = strstr(better ? better : text, "window + age, 2 slots (-");
+    CHECK(name && name < worse);
+    CHECK(worse && strstr(worse, " sink, 2 slots (+") != NULL);
     CHECK(strstr(text, "insufficient data") == NULL);
     CHECK(strstr(text, "below that of a denoiser") != NULL);
     CHECK(strstr(text, "Made up &lt;b&gt;&amp;&lt;/b&gt;") != NULL);
@@ -190,8 +194,8 @@ static void a_report_says_when_data_are_insufficient(void) {
     char folder[] = "/tmp/lt_report_XXXXXX";
     make_results(5, folder);
     char *text = render(folder, "/nonexistent/gnuplot");
-    CHECK(strstr(text, "insufficient data. 5 source groups") != NULL);
-    CHECK(strstr(text, "better: ") == NULL);
+    CHECK(strstr(text, "insufficient data</span> 5 source groups, and below 8 no verdict is given") != NULL);
+    CHECK(strstr(text, " better</span>") == NULL && strstr(text, " worse</span>") == NULL);
     free(text);
     CHECK_OK(lt_remove_tree(folder));
 }
@@ -201,8 +205,8 @@ static void a_report_without_gnuplot_says_so_and_keeps_its_tables(void) {
     make_results(12, folder);
     char *text = render(folder, "/nonexistent/gnuplot");
     CHECK(strstr(text, "gnuplot was not found") != NULL);
-    CHECK(strstr(text, "Loss at equal bytes") != NULL &&
-          strstr(text, "Who is kept, and how it is weighed") != NULL);
+    CHECK(strstr(text, "<h2>At equal bytes</h2>") != NULL &&
+          strstr(text, "<h2>How it is weighed</h2>") != NULL);
     CHECK(strstr(text, "src=\"http") == NULL && strstr(text, "href=") == NULL);
     free(text);
     CHECK_OK(lt_remove_tree(folder));

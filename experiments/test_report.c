@@ -10,7 +10,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static char base[] = "/tmp/lt_report_XXXXXX", folder[LT_PATH_MAX], script[LT_PATH_MAX], program[LT_PATH_MAX];
+static char tools[] = "/tmp/lt_report_XXXXXX", memory[] = "/dev/shm/lt_report_XXXXXX";
+static char *base; /* in memory where that can be: a report is flushed to disk, and hundreds are made */
+static char folder[LT_PATH_MAX], script[LT_PATH_MAX], program[LT_PATH_MAX];
 
 /* Harmless markup that must never reach a page, a table or a plot as it is. */
 static const char marker[] = "<b>x</b>\"&'</title>`'set\\n@#\x1b[31m\xe2\x80\xae{/Bold y}";
@@ -91,8 +93,8 @@ static void put_json(const char *name, const cJSON *value) {
 /* A gnuplot that keeps what it is told. */
 static void make_program(void) {
     char text[2 * LT_PATH_MAX];
-    CHECK_OK(lt_path_join(script, base, "script"));
-    CHECK_OK(lt_path_join(program, base, "plot.sh"));
+    CHECK_OK(lt_path_join(script, tools, "script"));
+    CHECK_OK(lt_path_join(program, tools, "plot.sh"));
     snprintf(text, sizeof text, "#!/bin/sh\ncat >> '%s'\necho '<svg></svg>'\n", script);
     CHECK_OK(lt_write_file(program, text, strlen(text)));
     CHECK(chmod(program, 0700) == 0);
@@ -362,7 +364,8 @@ static void nothing_is_loaded_or_run(void) {
 }
 
 int main(int argc, char **argv) {
-    CHECK(mkdtemp(base) != NULL);
+    CHECK(mkdtemp(tools) != NULL);
+    base = mkdtemp(memory) ? memory : tools;
     lt_log_init(keep_warning, NULL, LT_LOG_WARN);
     make_program();
     RUN(every_text_field_is_escaped);
@@ -376,5 +379,6 @@ int main(int argc, char **argv) {
     RUN(a_report_changes_nothing_but_itself);
     RUN(nothing_is_loaded_or_run);
     CHECK_OK(lt_remove_tree(base));
+    CHECK_OK(lt_remove_tree(tools));
     return test_end();
 }

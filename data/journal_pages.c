@@ -192,6 +192,14 @@ static lt_status foreign(const lt_jfile *file) {
                    file->journal, file->path);
 }
 
+/* Whether the tail would be the same in any file, since the journal has all of it; then the size must tell. */
+static bool has_whole_tail(const lt_jfile *file, int64_t size) {
+    if (size > file->base) return false;
+    for (int64_t at = size > TAIL ? size - TAIL : 0; at < size; at += LT_JPAGE - at % LT_JPAGE)
+        if (!lt_jpage_find(file, at / LT_JPAGE)) return false;
+    return true;
+}
+
 /* Puts the journal's pages into memory. */
 static lt_status load_pages(lt_jfile *file, const journal_header *header, const char *index) {
     const char *page_data = index + (size_t)header->count * sizeof(int64_t);
@@ -207,7 +215,8 @@ static lt_status load_pages(lt_jfile *file, const journal_header *header, const 
     if (memcmp(header->magic, magic_1, sizeof magic_1) == 0) return LT_OK;
     uint64_t tail = 0;
     LT_TRY(hash_tail(file, header->size, &tail));
-    return tail == header->tail ? LT_OK : foreign(file);
+    bool same = tail == header->tail && (!has_whole_tail(file, header->size) || file->size == header->base);
+    return same ? LT_OK : foreign(file);
 }
 
 /* Loads a complete journal's pages; *found is false when there is none, or one that was never completed. */

@@ -1,8 +1,7 @@
 #include "core/io.h"
 #include "core/rng.h"
 #include "core/tensor.h"
-#include "data/dataset.h"
-#include "data/h5.h"
+#include "data/dataset_state.h"
 #include "tests/harness.h"
 
 #include <fcntl.h>
@@ -300,6 +299,209 @@ static void a_flipped_byte_is_found(void) {
     lt_dataset_close(set);
 }
 
+/* Where the file has these frames of the painted clips. */
+static int64_t find_frame(const char *bytes, size_t size, int clip, int frame) {
+    uint8_t want[FRAME];
+    paint(clip, frame, want);
+    for (size_t at = 0; at + FRAME <= size; at++)
+        if (memcmp(bytes + at, want, FRAME) == 0) return (int64_t)at;
+    CHECK(!"found");
+    return 0;
+}
+
+static void count_fault(const char *line, void *user) {
+    int *lines = user;
+    (*lines)++;
+    CHECK(line[0]);
+}
+
+/* Damage that Fletcher32 takes for whole: the chunk and its sum are zero, as a lost block of a disk leaves them. */
+static void zeros_are_not_content(void) {
+    lt_dataset *set;
+    char *bytes;
+    size_t size;
+    uint8_t got[FRAME];
+    int lines = 0;
+    fresh("zeros.h5");
+    CHECK_OK(write_clips(5));
+    CHECK_OK(lt_read_file(path, &bytes, &size));
+    /* 5 + 12 frames come before clip 2, so its frame 15 begins a chunk. */
+    int64_t at = find_frame(bytes, size, 2, 15);
+    memset(bytes + at, 0, LT_DATASET_CHUNK * FRAME + 4);
+    CHECK_OK(lt_write_file(path, bytes, size));
+    free(bytes);
+    CHECK_OK(lt_dataset_open(path, &set));
+    CHECK_FAILS(lt_dataset_read_frames(set, 2, 15, 1, got), LT_INPUT, "not what was written");
+    CHECK_OK(lt_dataset_read_frames(set, 2, 14, 1, got));
+    CHECK_FAILS(lt_dataset_check(set, count_fault, NULL, &lines), LT_INPUT, "1 fault");
+    CHECK(lines == 1);
+    lt_dataset_close(set);
+}
+
+/* A word that changes between 0x0000 and 0xFFFF leaves Fletcher32 as it is. */
+static void black_does_not_become_white(void) {
+    lt_dataset *set;
+    static uint8_t black[16 * FRAME], got[16 * FRAME];
+    fresh("black.h5");
+    CHECK_OK(lt_dataset_create(path, &spec, &set));
+    lt_clip clip = make_clip(1);
+    black[0] = 1, black[1] = 2, black[2] = 3; /* to be found by */
+    CHECK_OK(lt_dataset_append_frames(set, black, NULL, 16));
+    CHECK_OK(lt_dataset_add_clip(set, &clip));
+    CHECK_OK(lt_dataset_commit(set));
+    lt_dataset_close(set);
+    char *bytes, *at;
+    size_t size;
+    CHECK_OK(lt_read_file(path, &bytes, &size));
+    at = memmem(bytes, size, black, sizeof black);
+    CHECK(at);
+    if (at) memset(at + 2 * FRAME, 0xFF, FRAME);
+    CHECK_OK(lt_write_file(path, bytes, size));
+    free(bytes);
+    CHECK_OK(lt_dataset_open(path, &set));
+    CHECK_FAILS(lt_dataset_read_frames(set, 0, 0, 16, got), LT_INPUT, "1 of rows 0 to 15");
+    CHECK_OK(lt_dataset_read_frames(set, 0, 3, 13, got));
+    lt_dataset_close(set);
+}
+
+/* The file of an older build: no checksums of content, and no column for their hash. */
+static lt_status write_version_1(void) {
+    lt_h5_layout table = lt_clip_layout(1),
+                 frames = {.type = LT_H5_U8, .ndim = 4, .dims = {0, H, W, 3}, .chunk_rows = 16};
+    lt_h5_field fields[32] = {{NULL}};
+    for (int i = 0, n = 0; table.fields[i].name; i++)
+        if (!table.fields[i].optional) fields[n++] = table.fields[i];
+    lt_clip clip = make_clip(0);
+    static uint8_t rgb[64][FRAME];
+    clip.frames = frames_of(0);
+    for (int f = 0; f < clip.frames; f++) paint(0, f, rgb[f]);
+    table.fields = fields, table.record_bytes = offsetof(lt_clip, frames_hash);
+    lt_h5 *h5;
+    int id;
+    LT_TRY(lt_h5_create(path, &h5));
+    LT_TRY(lt_h5_set_int(h5, "/", "schema_version", 1));
+    LT_TRY(lt_h5_set_int(h5, "/", "width", W));
+    LT_TRY(lt_h5_set_int(h5, "/", "height", H));
+    LT_TRY(lt_h5_set_float(h5, "/", "fps", 16));
+    LT_TRY(lt_h5_add(h5, "/frames", &frames, &id));
+    LT_TRY(lt_h5_write(h5, id, 0, clip.frames, rgb));
+    LT_TRY(lt_h5_add(h5, "/clips", &table, &id));
+    LT_TRY(lt_h5_write(h5, id, 0, 1, &clip));
+    LT_TRY(lt_h5_commit(h5));
+    lt_h5_close(h5);
+    return LT_OK;
+}
+
+static void a_file_of_version_1_stays_one(void) {
+    lt_dataset *set;
+    lt_h5 *h5;
+    int64_t version = 0;
+    lt_feature_spec text = {"utf8", 1, {5}};
+    uint16_t row[5] = {1, 2, 3, 4, 5};
+    fresh("version1.h5");
+    CHECK_OK(write_version_1());
+    CHECK_OK(lt_dataset_open_append(path, &set));
+    uint64_t hash = lt_dataset_hash(set);
+    CHECK(clip_is_whole(set, 0) && lt_dataset_clip(set, 0)->frames_hash == 0);
+    CHECK_OK(add(set, 1));
+    CHECK_OK(lt_dataset_feature_create(set, LT_TEXT, &text));
+    CHECK_OK(lt_dataset_feature_write(set, LT_TEXT, 1, row, 1));
+    CHECK_OK(lt_dataset_commit(set));
+    CHECK(lt_dataset_hash(set) != hash);
+    lt_dataset_close(set);
+    CHECK_OK(lt_dataset_open(path, &set));
+    CHECK(lt_dataset_clip_count(set) == 2 && clip_is_whole(set, 0) && clip_is_whole(set, 1));
+    CHECK_OK(lt_dataset_check(set, NULL, NULL, NULL));
+    lt_dataset_close(set);
+    CHECK_OK(lt_h5_open(path, false, &h5));
+    CHECK_OK(lt_h5_get_int(h5, "/", "schema_version", &version));
+    CHECK(version == 1 && !lt_h5_has(h5, "/frames_sum") && !lt_h5_has(h5, "/text_sum"));
+    lt_h5_close(h5);
+}
+
+static void other_frames_are_other_data(void) {
+    lt_dataset *set;
+    uint64_t hashes[2];
+    for (int i = 0; i < 2; i++) {
+        uint8_t rgb[FRAME] = {0};
+        rgb[77] = (uint8_t)i;
+        fresh("hash.h5");
+        CHECK_OK(lt_dataset_create(path, &spec, &set));
+        CHECK_OK(lt_dataset_append_frames(set, rgb, NULL, 1));
+        lt_clip clip = make_clip(0);
+        CHECK_OK(lt_dataset_add_clip(set, &clip));
+        CHECK_OK(lt_dataset_commit(set));
+        hashes[i] = lt_dataset_hash(set);
+        lt_dataset_close(set);
+    }
+    CHECK(hashes[0] != hashes[1]);
+}
+
+/* The table claims rows that the file cannot hold. */
+static void claims_are_checked_before_memory_is_taken(void) {
+    lt_dataset *set;
+    lt_h5 *h5;
+    int id;
+    fresh("claims.h5");
+    CHECK_OK(write_version_1());
+    lt_h5_layout frames = {.type = LT_H5_U8, .ndim = 4, .dims = {0, H, W, 3}, .chunk_rows = 16};
+    for (int64_t rows = 3000000; rows > 0; rows = rows < INT64_MAX ? INT64_MAX : 0) {
+        CHECK_OK(lt_h5_open(path, true, &h5));
+        CHECK_OK(lt_h5_bind(h5, "/frames", &frames, &id));
+        CHECK_OK(lt_h5_resize(h5, id, rows));
+        CHECK_OK(lt_h5_commit(h5));
+        lt_h5_close(h5);
+        frames.dims[0] = 0;
+        CHECK_FAILS(lt_dataset_open(path, &set), LT_INPUT, "/frames claims");
+        CHECK_FAILS(lt_dataset_open_append(path, &set), LT_INPUT, "/frames claims");
+        fresh("claims.h5");
+        CHECK_OK(write_version_1());
+    }
+}
+
+/* A node of the tree of chunks that is its own child: HDF5 1.10 goes round until the stack is full. */
+static void a_tree_that_leads_in_a_circle_is_refused(void) {
+    enum { FEW = 1100, HEAD = 24, KEY = 8 + 5 * 8 };
+    lt_dataset *set;
+    static uint8_t rgb[FEW * 3], got[3];
+    lt_dataset_spec small = {1, 1, 16, false};
+    char *bytes, *node;
+    size_t size;
+    int changed = 0;
+    fresh("circle.h5");
+    CHECK_OK(lt_dataset_create(path, &small, &set));
+    CHECK_OK(lt_dataset_append_frames(set, rgb, NULL, FEW));
+    lt_clip clip = make_clip(0);
+    CHECK_OK(lt_dataset_add_clip(set, &clip));
+    CHECK_OK(lt_dataset_commit(set));
+    lt_dataset_close(set);
+    CHECK_OK(lt_read_file(path, &bytes, &size));
+    for (node = bytes; (node = memmem(node, size - (size_t)(node - bytes), "TREE", 4)); node += 4) {
+        if (node[4] != 1 || node[5] != 1) continue; /* of chunks, a level above the leaves */
+        int64_t self = node - bytes;
+        memcpy(node + HEAD + KEY, &self, sizeof self), changed++;
+    }
+    CHECK(changed == 1);
+    CHECK_OK(lt_write_file(path, bytes, size));
+    free(bytes);
+    CHECK_OK(lt_dataset_open(path, &set));
+    CHECK_FAILS(lt_dataset_read_frames(set, 0, 0, 1, got), LT_INPUT, "no node of the level below");
+    lt_dataset_close(set);
+    CHECK_FAILS(lt_dataset_open_append(path, &set), LT_INPUT, "no node of the level below");
+}
+
+static void a_file_that_shrinks_under_its_reader_is_an_error(void) {
+    lt_dataset *set;
+    static uint8_t got[64][FRAME];
+    fresh("shrinks.h5");
+    CHECK_OK(write_clips(5));
+    CHECK_OK(lt_dataset_open(path, &set));
+    CHECK(clip_is_whole(set, 0));
+    CHECK(truncate(path, 0) == 0);
+    CHECK_FAILS(lt_dataset_read_frames(set, 4, 0, 20, got[0]), LT_INPUT, "cut short");
+    lt_dataset_close(set);
+}
+
 /* A file system that is full, as far as this process can tell: a limit on the size of files. */
 static void a_full_disk_keeps_what_was_committed(void) {
     lt_dataset *set;
@@ -332,10 +534,12 @@ static void a_full_disk_keeps_what_was_committed(void) {
     setrlimit(RLIMIT_FSIZE, &old);
 }
 
-/* Writes clips until it is killed, and says after each commit how many there are. */
+/* Writes clips until it is killed, and says at first and after each commit how many there are. */
 static void write_until_killed(int report) {
     lt_dataset *set;
     if (lt_dataset_open_append(path, &set) != LT_OK) _exit(9);
+    int there = (int)lt_dataset_clip_count(set);
+    if (write(report, &there, sizeof there) != sizeof there) _exit(7);
     for (int i = (int)lt_dataset_clip_count(set); i < 100000; i++) {
         if (add(set, i) != LT_OK || lt_dataset_commit(set) != LT_OK) _exit(8);
         int committed = i + 1;
@@ -356,6 +560,8 @@ static void a_killed_writer_loses_nothing_finished(void) {
         pid_t child = fork();
         if (child == 0) write_until_killed(pipes[1]);
         close(pipes[1]);
+        if (k % 4 && read(pipes[0], &known, sizeof known) != sizeof known)
+            known = -1; /* else while it opens */
         usleep((useconds_t)(2000 + lt_rng_below(&key, (uint64_t)k, 30000)));
         kill(child, SIGKILL);
         int state;
@@ -391,6 +597,13 @@ int main(int argc, char **argv) {
     RUN(wrong_files_are_refused);
     RUN(one_writer_at_a_time);
     RUN(a_flipped_byte_is_found);
+    RUN(zeros_are_not_content);
+    RUN(black_does_not_become_white);
+    RUN(a_file_of_version_1_stays_one);
+    RUN(other_frames_are_other_data);
+    RUN(claims_are_checked_before_memory_is_taken);
+    RUN(a_tree_that_leads_in_a_circle_is_refused);
+    RUN(a_file_that_shrinks_under_its_reader_is_an_error);
     RUN(a_full_disk_keeps_what_was_committed);
     RUN(a_killed_writer_loses_nothing_finished);
     lt_remove_tree(folder);

@@ -105,7 +105,7 @@ if(TARGET lt_data)
     target_link_libraries(lt_data PUBLIC PkgConfig::FFMPEG)
   endif()
   # It puts failing functions in the place of the system's.
-  foreach(call open pread pwrite fsync fdatasync ftruncate unlink renameat2 dup2)
+  foreach(call open pread pwrite fsync fdatasync ftruncate unlink renameat2 flock dup2)
     target_link_options(data_test_faults PRIVATE -Wl,--wrap=${call})
   endforeach()
 endif()

@@ -2,6 +2,7 @@
  * opening goes on. The linker puts the functions below in the place of the system's (cmake/rooms.cmake). A sample of the calls is
  * tried; LT_TEST_FAULTS=all tries each. */
 #include "core/io.h"
+#include "core/log.h"
 #include "data/dataset.h"
 #include "tests/harness.h"
 
@@ -9,6 +10,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -70,6 +72,17 @@ int __wrap_open(const char *name, int flags, ...) {
     int mode = flags & O_CREAT ? va_arg(arguments, int) : 0;
     va_end(arguments);
     return armed != SHORT && fails() ? -1 : __real_open(name, flags, mode);
+}
+
+static const char *replacement; /* takes the file's place before it is locked, once */
+static bool no_locks;
+
+int __real_flock(int fd, int operation);
+int __wrap_flock(int fd, int operation);
+int __wrap_flock(int fd, int operation) {
+    if (replacement) rename(replacement, path), replacement = NULL;
+    if (no_locks) return errno = ENOLCK, -1;
+    return armed != SHORT && fails() ? -1 : __real_flock(fd, operation);
 }
 
 /* The last call of the trial process before it lets the library loose. */
@@ -247,6 +260,56 @@ static void a_file_over_which_the_library_crashes_is_called_damaged(void) {
     lt_dataset_close(set);
 }
 
+/* Another program replaces the file between its opening and its locking: what the name leads to is what is locked. */
+static void the_lock_is_on_the_file_that_has_the_name(void) {
+    char other[LT_PATH_MAX];
+    int known;
+    lt_dataset *set, *again;
+    lt_dataset_spec spec = {W, H, 8, false};
+    snprintf(other, sizeof other, "%s/other.h5", folder);
+    remove_file();
+    CHECK_OK(work(&known));
+    CHECK_OK(lt_dataset_create(other, &spec, &set));
+    CHECK_OK(add(set, 0));
+    CHECK_OK(lt_dataset_commit(set));
+    lt_dataset_close(set);
+    replacement = other;
+    CHECK_OK(lt_dataset_open_append(path, &set));
+    CHECK(replacement == NULL && lt_dataset_clip_count(set) == 1);
+    CHECK_FAILS(lt_dataset_open(path, &again), LT_INPUT, "in use");
+    CHECK_OK(add(set, 1));
+    CHECK_OK(lt_dataset_commit(set));
+    lt_dataset_close(set);
+    look_after(2, 2);
+    /* The same of a new file: the name that was opened went to a creator that has finished since. */
+    remove_file();
+    snprintf(other, sizeof other, "%s/set.h5.new", folder);
+    replacement = other;
+    CHECK_FAILS(lt_dataset_create(path, &spec, &set), LT_USAGE, "exists");
+}
+
+static char warning[256];
+static void keep_warning(lt_log_level level, const char *line, void *user) {
+    (void)user;
+    if (level == LT_LOG_WARN) snprintf(warning, sizeof warning, "%s", line);
+}
+
+static void where_there_are_no_locks_a_writer_says_so(void) {
+    int known;
+    lt_dataset *set;
+    remove_file();
+    lt_log_init(keep_warning, NULL, LT_LOG_WARN);
+    no_locks = true;
+    CHECK_OK(work(&known));
+    CHECK(known == CLIPS && strstr(warning, "has no locks"));
+    warning[0] = 0;
+    CHECK_OK(lt_dataset_open(path, &set));
+    CHECK(!warning[0] && is_whole(set));
+    lt_dataset_close(set);
+    no_locks = false;
+    lt_log_init(NULL, NULL, LT_LOG_WARN);
+}
+
 int main(int argc, char **argv) {
     /* In memory if it can be: thousands of flushes are not what is tested. */
     const char *base = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
@@ -255,6 +318,8 @@ int main(int argc, char **argv) {
     snprintf(path, sizeof path, "%s/set.h5", folder);
     RUN(a_call_that_fails_loses_nothing_that_was_committed);
     RUN(a_call_that_a_signal_interrupts_is_made_again);
+    RUN(the_lock_is_on_the_file_that_has_the_name);
+    RUN(where_there_are_no_locks_a_writer_says_so);
     RUN(a_file_over_which_the_library_crashes_is_called_damaged);
     lt_remove_tree(folder);
     return test_end();

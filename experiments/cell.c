@@ -41,6 +41,8 @@ typedef struct collector {
     int64_t room;
 } collector;
 
+_Static_assert(sizeof(lt_cell_sample) == 8 + 8 * 4, "no padding: it would be part of a checksum");
+
 static lt_status collect(const lt_eval_sample *s, void *user) {
     collector *c = user;
     if (c->cell->count == c->room) {
@@ -82,7 +84,8 @@ static lt_status write_cell(lt_h5 *h5, const lt_cell *cell) {
                            .fields = fields,
                            .record_bytes = sizeof(lt_cell_sample),
                            .ndim = 1,
-                           .chunk_rows = 4096};
+                           .chunk_rows = 4096,
+                           .sums = true};
     int id;
     LT_TRY(lt_h5_add(h5, array, &layout, &id));
     LT_TRY(lt_h5_write(h5, id, 0, cell->count, cell->samples));
@@ -106,6 +109,7 @@ static lt_status read_cell(lt_h5 *h5, lt_cell *out) {
         .type = LT_H5_RECORD, .fields = fields, .record_bytes = sizeof(lt_cell_sample), .ndim = 1};
     int64_t promised;
     int id;
+    layout.sums = lt_h5_has(h5, "/samples_sum"); /* older builds had none */
     LT_TRY(lt_h5_get_int(h5, "/", "samples", &promised));
     LT_TRY(lt_h5_get_float(h5, "/", "seconds", &out->seconds));
     LT_TRY(lt_h5_bind(h5, array, &layout, &id));

@@ -19,17 +19,20 @@ typedef struct sample_record {
     float t, loss, gaussian, unused;
 } sample_record;
 
-static const lt_h5_field sample_fields[] = {{"row", LT_H5_I32, offsetof(sample_record, row), 1},
-                                            {"clip", LT_H5_I64, offsetof(sample_record, clip), 1},
-                                            {"order", LT_H5_I32, offsetof(sample_record, order), 1},
-                                            {"block", LT_H5_I32, offsetof(sample_record, block), 1},
-                                            {"bin", LT_H5_I32, offsetof(sample_record, bin), 1},
-                                            {"draw", LT_H5_I32, offsetof(sample_record, draw), 1},
-                                            {"evicting", LT_H5_I32, offsetof(sample_record, evicting), 1},
-                                            {"t", LT_H5_F32, offsetof(sample_record, t), 1},
-                                            {"loss", LT_H5_F32, offsetof(sample_record, loss), 1},
-                                            {"gaussian", LT_H5_F32, offsetof(sample_record, gaussian), 1},
-                                            {NULL}};
+#define FIELD(name, type, about)                                                                             \
+    { #name, type, offsetof(sample_record, name), 1, false, about }
+static const lt_h5_field sample_fields[] = {
+    FIELD(row, LT_H5_I32, "index of the policy's row in /rows"),
+    FIELD(clip, LT_H5_I64, "index of the clip in its dataset"),
+    FIELD(order, LT_H5_I32, "number of the clip among those evaluated"),
+    FIELD(block, LT_H5_I32, "block of the clip, from 0"),
+    FIELD(bin, LT_H5_I32, "stratum of the time t"),
+    FIELD(draw, LT_H5_I32, "number of the noise draw"),
+    FIELD(evicting, LT_H5_I32, "1: the block is read with an eviction in force"),
+    FIELD(t, LT_H5_F32, "diffusion time, 0 to 1"),
+    FIELD(loss, LT_H5_F32, "mean squared error of the velocity"),
+    FIELD(gaussian, LT_H5_F32, "the same of the Gaussian denoiser of the clip's domain"),
+    {NULL}};
 
 struct lt_results_h5 {
     lt_h5 *h5;
@@ -58,7 +61,9 @@ static lt_status start(lt_results_h5 *f) {
                            .fields = sample_fields,
                            .record_bytes = sizeof(sample_record),
                            .ndim = 1,
-                           .chunk_rows = 16384};
+                           .chunk_rows = 16384,
+                           .labels = {"sample"},
+                           .about = "every loss; what a column means: the attribute of its name"};
     LT_TRY(lt_remove_tree(f->part));
     LT_TRY(lt_h5_create(f->part, &f->h5));
     return lt_h5_add(f->h5, "/samples", &layout, &f->samples);
@@ -116,7 +121,9 @@ static lt_status write_rows(lt_results_h5 *f, const cJSON *rows) {
                            .fields = f->fields,
                            .record_bytes = f->record_bytes,
                            .ndim = 1,
-                           .chunk_rows = 64};
+                           .chunk_rows = 64,
+                           .labels = {"row"},
+                           .about = "one row per policy, budget and set; columns as in results.csv"};
     LT_TRY(lt_h5_add(f->h5, "/rows", &layout, &id));
     char *records = calloc((size_t)count + 1, f->record_bytes);
     LT_CHECK(records, LT_FAILED, "%s: out of memory", f->path);
@@ -133,6 +140,7 @@ lt_status lt_results_h5_close(lt_results_h5 *f, const cJSON *rows, bool keep) {
     lt_h5_close(f->h5);
     if (keep && status == LT_OK && rename(f->part, f->path) != 0)
         status = lt_fail(LT_FAILED, "%s: %s", f->path, strerror(errno));
+    if (keep && status == LT_OK) status = lt_sync_parent(f->path);
     if (!keep || status != LT_OK) (void)lt_remove_tree(f->part);
     free(f);
     return status;

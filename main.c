@@ -58,11 +58,7 @@ static const char *command_name(const char *given) {
     return strcmp(given, "--version") == 0 ? lt_cmd_version.name : given;
 }
 
-int main(int argc, char **argv) {
-    lt_model_register_keys();
-    lt_train_register_keys();
-    lt_experiment_register_keys();
-    lt_catch_signals();
+static lt_status answer(int argc, char **argv) {
     lt_help_about(commands, COMMANDS);
     if (argc < 2) return lt_cmd_help.run(0, NULL), LT_USAGE;
     const lt_command *command = lt_help_find(command_name(argv[1]));
@@ -70,4 +66,15 @@ int main(int argc, char **argv) {
     if (status != LT_OK)
         fprintf(stderr, "longtake%s%s: %s\n", command ? " " : "", command ? command->name : "", lt_error());
     return status;
+}
+
+int main(int argc, char **argv) {
+    lt_hold_standard();
+    lt_model_register_keys();
+    lt_train_register_keys();
+    lt_experiment_register_keys();
+    lt_catch_signals();
+    lt_status status = answer(argc, argv), printed = lt_end_standard();
+    if (printed != LT_OK) fprintf(stderr, "longtake: %s\n", lt_error());
+    return status != LT_OK ? status : printed;
 }

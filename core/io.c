@@ -37,7 +37,7 @@ const char *lt_path_base(const char *path) {
 }
 
 static lt_status make_dir(const char *path) {
-    if (mkdir(path, 0777) == 0) return LT_OK;
+    if (mkdir(path, 0777) == 0) return lt_sync_parent(path);
     int reason = errno; /* an existing folder may answer EEXIST, EROFS or EACCES */
     if (lt_path_is_dir(path)) return LT_OK;
     LT_CHECK(reason != EEXIST, LT_FAILED, "%s: cannot make this folder: a file has that name", path);
@@ -157,7 +157,9 @@ static lt_status read_all(int file, const char *path, size_t expected, char **ou
 lt_status lt_read_file(const char *path, char **out, size_t *size) {
     *out = NULL;
     if (size) *size = 0;
-    int file = open(path, O_RDONLY | O_CLOEXEC);
+    int file;
+    do file = open(path, O_RDONLY | O_CLOEXEC);
+    while (file < 0 && errno == EINTR);
     LT_CHECK(file >= 0, LT_INPUT, "%s: cannot open: %s", path, strerror(errno));
     struct stat info;
     lt_status status;
@@ -168,17 +170,7 @@ lt_status lt_read_file(const char *path, char **out, size_t *size) {
     return status;
 }
 
-static bool write_all(int file, const char *data, size_t size) {
-    while (size) {
-        ssize_t put = write(file, data, size);
-        if (put < 0 && errno == EINTR) continue;
-        if (put <= 0) return false;
-        data += put;
-        size -= (size_t)put;
-    }
-    return true;
-}
-
+/* One that may be written and not read cannot be opened, and so not be flushed. */
 lt_status lt_sync_parent(const char *path) {
     char parent[LT_PATH_MAX];
     LT_TRY(lt_path_join(parent, path, ""));
@@ -186,29 +178,17 @@ lt_status lt_sync_parent(const char *path) {
     char *slash = strrchr(parent, '/');
     if (!slash) return lt_sync_path(".");
     slash[slash == parent] = '\0'; /* the parent of "/name" is "/" */
-    return lt_sync_path(parent);
-}
-
-lt_status lt_write_file(const char *path, const void *data, size_t size) {
-    char aside[LT_PATH_MAX];
-    int length = snprintf(aside, sizeof aside, "%s.tmp%ld", path, (long)getpid());
-    LT_CHECK(length > 0 && length < LT_PATH_MAX, LT_USAGE, "%.60s...: path too long", path);
-    int file = open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    LT_CHECK(file >= 0, LT_FAILED, "%s: cannot write: %s", path, strerror(errno));
-    int reason = write_all(file, data, size) && fsync(file) == 0 ? 0 : errno;
-    if (close(file) != 0 && !reason) reason = errno;
-    if (!reason && rename(aside, path) != 0) reason = errno;
-    if (reason) {
-        unlink(aside);
-        return lt_fail(LT_FAILED, "%s: cannot write %zu bytes: %s", path, size, strerror(reason));
-    }
-    return lt_sync_parent(path);
+    return access(parent, R_OK) == 0 ? lt_sync_path(parent) : LT_OK;
 }
 
 lt_status lt_sync_path(const char *path) {
-    int file = TEMP_FAILURE_RETRY(open(path, O_RDONLY | O_CLOEXEC));
+    int file;
+    do file = open(path, O_RDONLY | O_CLOEXEC);
+    while (file < 0 && errno == EINTR);
     LT_CHECK(file >= 0, LT_FAILED, "%s: cannot open to flush: %s", path, strerror(errno));
-    int reason = TEMP_FAILURE_RETRY(fsync(file)) == 0 ? 0 : errno;
+    int reason;
+    do reason = fsync(file) == 0 ? 0 : errno;
+    while (reason == EINTR);
     close(file);
     /* some file systems cannot flush folders, and have nothing to flush then */
     LT_CHECK(!reason || reason == EINVAL, LT_FAILED, "%s: cannot flush to disk: %s", path, strerror(reason));

@@ -28,6 +28,8 @@ void lt_list_free(char **names, int count);
 
 /* The whole file with a terminating zero; the caller frees it. LT_INPUT when it cannot be read. */
 lt_status lt_read_file(const char *path, char **out, size_t *size);
+/* lt_hash (core/rng.h) of a file's bytes, read in pieces. LT_INPUT when it cannot be read. */
+lt_status lt_hash_file(const char *path, uint64_t *out);
 /* Writes beside `path`, flushes to disk, renames over it, flushes the folder: a reader sees old or new, never half. */
 lt_status lt_write_file(const char *path, const void *data, size_t size);
 /* Flushes a file or folder that was written by other means; the folder in which `path` lies, so that its name stays. */
@@ -45,6 +47,12 @@ int64_t lt_rss_now(void);
 /* After lt_catch_signals, SIGINT and SIGTERM only set a flag that long loops look at; a second one ends the process. */
 void lt_catch_signals(void);
 bool lt_interrupted(void);
+
+/* First of all, in main: descriptors 0, 1 and 2 that the caller has closed are taken, so that no file gets one of them and what is
+ * printed into it; and a reader that goes away is an error of writing, not the end of the process. */
+void lt_hold_standard(void);
+/* At the end: LT_FAILED when something that was printed to stdout has not arrived. */
+lt_status lt_end_standard(void);
 
 #ifdef __cplusplus
 }

@@ -1,12 +1,8 @@
-#include "core/io.h"
 #include "core/json.h"
+#include "core/output.h"
 #include "core/safetensors.h"
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static const char *const dtype_names[LT_DTYPE_COUNT] = {"F32", "F64", "BF16", "F16", "I64", "I32", "U8"};
 
@@ -96,44 +92,15 @@ static char *make_header(const lt_st_entry *entries, int count, const char *cons
     return block;
 }
 
-static bool write_bytes(int descriptor, const void *data, size_t size) {
-    for (const char *at = data; size > 0;) {
-        ssize_t written = write(descriptor, at, size < 1u << 30 ? size : 1u << 30);
-        if (written < 0 && errno == EINTR) continue;
-        if (written <= 0) return false;
-        at += written;
-        size -= (size_t)written;
-    }
-    return true;
-}
-
-static lt_status write_aside(const char *path, const char *header, size_t header_size,
-                             const lt_st_entry *entries, int count) {
-    int descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    LT_CHECK(descriptor >= 0, LT_FAILED, "%s: cannot be created: %s", path, strerror(errno));
-    bool good = write_bytes(descriptor, header, header_size);
-    for (int i = 0; i < count && good; i++)
-        good = write_bytes(descriptor, entries[i].tensor.data, lt_nbytes(&entries[i].tensor));
-    good = good && fsync(descriptor) == 0;
-    const int reason = errno;
-    good = close(descriptor) == 0 && good;
-    LT_CHECK(good, LT_FAILED, "%s: writing failed: %s", path, strerror(reason));
-    return LT_OK;
-}
-
-static lt_status replace(const char *path, const char *header, size_t header_size, int64_t data_bytes,
-                         const lt_st_entry *entries, int count) {
-    char aside[LT_PATH_MAX], folder[LT_PATH_MAX];
-    const int length = snprintf(aside, sizeof aside, "%s.tmp", path);
-    LT_CHECK(length < LT_PATH_MAX, LT_USAGE, "%.60s...: the path is too long", path);
-    const int parent = (int)(lt_path_base(path) - path);
-    snprintf(folder, sizeof folder, "%.*s", parent ? parent : 1, parent ? path : ".");
+static lt_status write_out(const char *path, const char *header, size_t header_size, int64_t data_bytes,
+                           const lt_st_entry *entries, int count) {
+    lt_output *output;
     LT_TRY(lt_require_space(path, (int64_t)header_size + data_bytes));
-    lt_status status = write_aside(aside, header, header_size, entries, count);
-    if (status == LT_OK && rename(aside, path) != 0)
-        status = lt_fail(LT_FAILED, "%s: cannot be renamed to %s: %s", aside, path, strerror(errno));
-    if (status != LT_OK) return unlink(aside), status;
-    return lt_sync_path(folder);
+    LT_TRY(lt_output_open(path, &output));
+    FILE *to = lt_output_file(output);
+    fwrite(header, 1, header_size, to);
+    for (int i = 0; i < count; i++) fwrite(entries[i].tensor.data, 1, lt_nbytes(&entries[i].tensor), to);
+    return lt_output_close(output, true);
 }
 
 lt_status lt_st_write(const char *path, const lt_st_entry *entries, int count,
@@ -143,7 +110,7 @@ lt_status lt_st_write(const char *path, const lt_st_entry *entries, int count,
     LT_TRY(check_all(path, entries, count, metadata, metadata_count));
     char *header = make_header(entries, count, metadata, metadata_count, &size, &data_bytes);
     LT_CHECK(header, LT_FAILED, "%s: out of memory for the header", path);
-    lt_status status = replace(path, header, size, data_bytes, entries, count);
+    lt_status status = write_out(path, header, size, data_bytes, entries, count);
     free(header);
     return status;
 }

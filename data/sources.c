@@ -175,19 +175,4 @@ void lt_sources_free(lt_sources *sources) {
     memset(sources, 0, sizeof *sources);
 }
 
-lt_status lt_source_hash(const lt_source *source, uint64_t *out) {
-    enum { PIECE = 1 << 18 };
-    FILE *file = fopen(source->path, "rb");
-    LT_CHECK(file, LT_INPUT, "%s: cannot open: %s", source->path, strerror(errno));
-    char *buffer = malloc(PIECE);
-    uint64_t hash = LT_HASH_SEED;
-    size_t got = 0;
-    while (buffer && (got = fread(buffer, 1, PIECE, file)) > 0) hash = lt_hash(buffer, got, hash);
-    lt_status status = LT_OK;
-    if (!buffer) status = lt_fail(LT_FAILED, "out of memory");
-    else if (ferror(file)) status = lt_fail(LT_INPUT, "%s: cannot read: %s", source->path, strerror(errno));
-    free(buffer);
-    fclose(file);
-    *out = hash;
-    return status;
-}
+lt_status lt_source_hash(const lt_source *source, uint64_t *out) { return lt_hash_file(source->path, out); }

@@ -1,4 +1,4 @@
-#include "core/io.h"
+#include "core/output.h"
 #include "data/video_writer.h"
 #include "tests/harness.h"
 
@@ -123,6 +123,7 @@ static void odd_sides_and_fractional_rates_work(void) {
 
 /* A child writes 80 frames and dies without closing. */
 static void a_killed_writer_leaves_a_file_that_plays(void) {
+    char part[LT_PATH_MAX];
     fresh("killed.mp4");
     pid_t child = fork();
     if (child == 0) {
@@ -135,6 +136,9 @@ static void a_killed_writer_leaves_a_file_that_plays(void) {
     int status = 0;
     waitpid(child, &status, 0);
     CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    CHECK(!lt_path_exists(path));
+    CHECK_OK(lt_part_path(path, part));
+    snprintf(path, sizeof path, "%s", part);
     reading r = read_back(64, 64);
     printf("killed after 80 frames: %d play\n", r.frames);
     CHECK(r.frames >= 80 - 17 && r.worst < 8); /* at most the last second is lost */
@@ -156,6 +160,7 @@ static void metadata_is_in_the_file_from_the_start(void) {
         {"comment", "longtake generate --policy sink:n=1"},
         {"longtake_policy", "sink:n=1,consolidate=ema"},
         {"longtake_arguments", "{\"seed\": 7, \"prompt\": \"a red disc \xc3\xa9\"}"}};
+    char part[LT_PATH_MAX];
     fresh("meta.mp4");
     lt_video_writer_spec spec = {
         .width = 64, .height = 64, .fps = 16, .metadata = wanted, .metadata_count = 3};
@@ -163,7 +168,8 @@ static void metadata_is_in_the_file_from_the_start(void) {
     CHECK_OK(lt_video_writer_open(path, &spec, &video));
     pairs before = {wanted, 3, 0}, after = {wanted, 3, 0};
     CHECK_OK(write_frames(video, 64, 64, 0, 40));
-    CHECK_OK(lt_video_metadata(path, look, &before));
+    CHECK_OK(lt_part_path(path, part));
+    CHECK_OK(lt_video_metadata(part, look, &before));
     CHECK_OK(lt_video_writer_close(video));
     CHECK_OK(lt_video_metadata(path, look, &after));
     CHECK(before.found == 3 && after.found == 3);
@@ -181,6 +187,25 @@ static void failures_say_why(void) {
     CHECK_OK(lt_video_writer_close(NULL));
 }
 
+/* Whatever was there under the name stays until the new video is complete. */
+static void an_old_video_stays_until_the_new_one_is_complete(void) {
+    lt_video_writer_spec spec = {.width = 64, .height = 64, .fps = 16};
+    char part[LT_PATH_MAX], *text = NULL;
+    size_t size = 0;
+    fresh("old.mp4");
+    CHECK_OK(lt_part_path(path, part));
+    CHECK_OK(lt_write_file(path, "old", 3));
+    for (int whole = 0; whole < 2; whole++) {
+        lt_video_writer *video = NULL;
+        CHECK_OK(lt_video_writer_open(path, &spec, &video));
+        CHECK_OK(write_frames(video, 64, 64, 0, 8));
+        CHECK_OK(whole ? lt_video_writer_close(video) : lt_video_writer_leave(video));
+        CHECK_OK(lt_read_file(path, &text, &size));
+        CHECK((size == 3) == !whole && lt_path_exists(part) == !whole);
+        free(text);
+    }
+}
+
 /* A file size limit stands for a full disk. */
 static void a_full_disk_is_reported(void) {
     fresh("full.mp4");
@@ -196,7 +221,7 @@ static void a_full_disk_is_reported(void) {
     lt_status closed = lt_video_writer_close(video);
     setrlimit(RLIMIT_FSIZE, &old);
     CHECK(status == LT_FAILED || closed == LT_FAILED);
-    CHECK(strstr(lt_error(), "full.mp4") != NULL);
+    CHECK(strstr(lt_error(), "full.mp4") != NULL && !lt_path_exists(path));
 }
 
 int main(int argc, char **argv) {
@@ -206,6 +231,7 @@ int main(int argc, char **argv) {
     RUN(odd_sides_and_fractional_rates_work);
     RUN(a_killed_writer_leaves_a_file_that_plays);
     RUN(metadata_is_in_the_file_from_the_start);
+    RUN(an_old_video_stays_until_the_new_one_is_complete);
     RUN(failures_say_why);
     RUN(a_full_disk_is_reported);
     lt_remove_tree(folder);

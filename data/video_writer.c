@@ -1,5 +1,7 @@
 #include "data/video_writer.h"
 
+#include "core/output.h"
+
 #ifdef LT_WITH_FFMPEG
 
 #    include <libavcodec/avcodec.h>
@@ -13,8 +15,8 @@
 #    include <string.h>
 
 struct lt_video_writer {
-    char *path;
-    int width, height; /* of the frames given; the coded frame's sides are even */
+    char *path, part[LT_PATH_MAX]; /* the name it gets; the one it has until then */
+    int width, height;             /* of the frames given; the coded frame's sides are even */
     AVFormatContext *format;
     AVCodecContext *codec;
     AVStream *stream;
@@ -99,7 +101,7 @@ static lt_status open_file(lt_video_writer *v, const lt_video_writer_spec *spec)
     for (int i = 0; i < spec->metadata_count; i++)
         av_dict_set(&v->format->metadata, spec->metadata[i][0], spec->metadata[i][1], 0);
     v->format->flags |= AVFMT_FLAG_FLUSH_PACKETS;
-    error = avio_open(&v->format->pb, v->path, AVIO_FLAG_WRITE);
+    error = avio_open(&v->format->pb, v->part, AVIO_FLAG_WRITE);
     if (error < 0) return av_failed(v, error, "cannot be written");
     AVDictionary *options = NULL;
     /* Without a trailer, an index of the fragments that would be kept in memory until the end. */
@@ -129,11 +131,11 @@ lt_status lt_video_writer_open(const char *path, const lt_video_writer_spec *spe
     LT_CHECK(v, LT_FAILED, "%s: out of memory", path);
     v->path = strdup(path), v->width = spec->width, v->height = spec->height;
     lt_status status = v->path ? open_codec(v, spec) : lt_fail(LT_FAILED, "%s: out of memory", path);
+    if (status == LT_OK) status = lt_part_path(path, v->part);
     if (status == LT_OK) status = open_file(v, spec);
     if (status != LT_OK) {
-        bool created = v->format && v->format->pb;
+        if (v->format && v->format->pb) remove(v->part);
         release(v);
-        if (created) remove(path);
         return status;
     }
     *out = v;
@@ -189,7 +191,8 @@ lt_status lt_video_writer_append(lt_video_writer *v, const uint8_t *rgb, int64_t
     return LT_OK;
 }
 
-lt_status lt_video_writer_close(lt_video_writer *v) {
+/* `whole`: it gets its name. */
+static lt_status end_file(lt_video_writer *v, bool whole) {
     if (!v) return LT_OK;
     lt_status status = LT_OK;
     if (!v->failed) {
@@ -199,9 +202,14 @@ lt_status lt_video_writer_close(lt_video_writer *v) {
     }
     int error = avio_closep(&v->format->pb);
     if (error < 0 && status == LT_OK && !v->failed) status = av_failed(v, error, "cannot be closed");
+    if (status == LT_OK && !v->failed) status = lt_sync_path(v->part);
+    if (status == LT_OK && !v->failed && whole) status = lt_rename(v->part, v->path);
     release(v);
     return status;
 }
+
+lt_status lt_video_writer_close(lt_video_writer *video) { return end_file(video, true); }
+lt_status lt_video_writer_leave(lt_video_writer *video) { return end_file(video, false); }
 
 const char *lt_video_writer_encoder(const lt_video_writer *v) { return v->codec->codec->name; }
 
@@ -240,6 +248,7 @@ lt_status lt_video_writer_append(lt_video_writer *video, const uint8_t *rgb, int
 }
 
 lt_status lt_video_writer_close(lt_video_writer *video) { return video ? unavailable() : LT_OK; }
+lt_status lt_video_writer_leave(lt_video_writer *video) { return video ? unavailable() : LT_OK; }
 
 const char *lt_video_writer_encoder(const lt_video_writer *video) {
     (void)video;

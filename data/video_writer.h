@@ -1,5 +1,5 @@
 /* Writes RGB frames as they come into a fragmented mp4: a header first, then about one fragment a second, each flushed
- * to the system. What was written before a kill plays.
+ * to the system, in a file beside the one that is named (lt_part_path: out.part.mp4). What was written before a kill plays there.
  *
  *     lt_video_writer_spec spec = {.width = 64, .height = 64, .fps = 16};
  *     LT_TRY(lt_video_writer_open("out.mp4", &spec, &video));
@@ -28,15 +28,18 @@ typedef struct lt_video_writer_spec {
     int metadata_count;
 } lt_video_writer_spec;
 
-/* Creates the file and writes its header; a file of that name is replaced. LT_USAGE for a bad spec, LT_FAILED when the
- * file cannot be written; then no file is left. */
+/* Creates the file aside and writes its header; one of that name is replaced, and what has the name `path` stays until
+ * lt_video_writer_close. LT_USAGE for a bad spec, LT_FAILED when the file cannot be written; then no file is left. */
 lt_status lt_video_writer_open(const char *path, const lt_video_writer_spec *spec, lt_video_writer **out);
 
 /* Appends rgb[frames][height][width][3]. After a failure only lt_video_writer_close may follow. */
 lt_status lt_video_writer_append(lt_video_writer *video, const uint8_t *rgb, int64_t frames);
 
-/* Writes what is pending, ends the file and frees `video`, also when it fails. NULL is fine. */
+/* Writes what is pending, ends the file, flushes it to disk, gives it its name and frees `video`. Where this or an earlier call failed,
+ * the file stays aside. NULL is fine. */
 lt_status lt_video_writer_close(lt_video_writer *video);
+/* The same for a video that is not complete: the file stays aside. */
+lt_status lt_video_writer_leave(lt_video_writer *video);
 
 /* Name of the encoder in use, such as "libx264". */
 const char *lt_video_writer_encoder(const lt_video_writer *video);

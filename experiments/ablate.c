@@ -1,9 +1,11 @@
 #include "experiments/ablate.h"
 
 #include "core/cli.h"
+#include "core/folder.h"
 #include "core/log.h"
 #include "core/parallel.h"
 #include "experiments/ablate_impl.h"
+#include "experiments/report.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -17,47 +19,101 @@
 
 /* ---- the folder ------------------------------------------------------------------------------------------ */
 
-static const char *const own_names[] = {"cells",       "traces",          "videos",      "results.json",
-                                        "results.csv", "results.h5",      "samples.csv", "report.html",
-                                        "config.json", "environment.json"};
-enum { OWN_NAMES = sizeof own_names / sizeof *own_names };
+static const char kind[] = "results";
 
 static bool has(const char *folder, const char *name) {
     char path[LT_PATH_MAX];
     return lt_path_join(path, folder, name) == LT_OK && lt_path_exists(path);
 }
 
-static bool is_empty(const char *folder) {
-    char **names;
-    int count;
-    if (lt_list_dir(folder, &names, &count) != LT_OK) return false;
-    lt_list_free(names, count);
-    return count == 0;
-}
-
 static lt_status check_folder(const lt_ablate_options *o) {
-    bool exists = lt_path_exists(o->out), results = exists && has(o->out, "cells");
+    bool exists = lt_path_exists(o->out), results = exists && has(o->out, "cells"),
+         empty = !exists || lt_folder_is_empty(o->out);
     LT_CHECK(!o->resume || !o->force, LT_USAGE, "--resume and --force exclude each other");
     if (o->resume)
         LT_CHECK(results, LT_INPUT, "--resume: %s holds no results (it has no folder cells)", o->out);
     else if (o->force)
         LT_CHECK(
-            !exists || results || is_empty(o->out), LT_USAGE,
-            "--force: %s is neither empty nor holds results, so it is not replaced; choose another --out",
-            o->out);
+            empty || lt_folder_is(o->out, kind), LT_USAGE,
+            "--force: %s has no file " LT_FOLDER_MARK
+            " that marks it as results that longtake made, so it is not replaced; %schoose another --out",
+            o->out, results ? "--resume marks those of an earlier version; or remove the folder, or " : "");
     else
-        LT_CHECK(!exists || is_empty(o->out), LT_USAGE,
+        LT_CHECK(empty, LT_USAGE,
                  "%s exists; go on with --resume, replace it with --force, or choose another --out", o->out);
     return LT_OK;
 }
 
-/* Once the run and the data are known to be readable: until then old results stay, and nothing new is made. */
-static lt_status make_folder(const lt_ablate_options *o) {
-    char path[LT_PATH_MAX];
-    for (int i = 0; !o->resume && i < OWN_NAMES; i++) {
-        LT_TRY(lt_path_join(path, o->out, own_names[i]));
-        LT_TRY(lt_remove_tree(path));
+/* Before any work. A folder that is not there yet is made when everything else stands. */
+static lt_status claim_folder(const lt_ablate_options *o, lt_folder_lock **lock) {
+    LT_TRY(check_folder(o));
+    if (!o->resume && !has(o->out, LT_FOLDER_MARK)) return LT_OK;
+    LT_TRY(lt_folder_lock_take(o->out, kind, lock));
+    return check_folder(o); /* the one that held it may have changed it */
+}
+
+/* What follows the name of a file that was being written, or nothing. */
+static bool is_remains(const char *ending) {
+    static const char *const endings[] = {"", ".part", ".part.new", ".part.journal"};
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
+        if (strcmp(ending, endings[i]) == 0) return true;
+    return strncmp(ending, ".tmp", 4) == 0 && ending[4] && !ending[4 + strspn(ending + 4, "0123456789")];
+}
+
+/* What an ablation makes, and what kills have left of it; nothing else in the folder is touched. */
+static bool is_own(const char *name) {
+    static const char *const files[] = {"results.json",     "results.csv", "results.h5",
+                                        "samples.csv",      "report.html", "config.json",
+                                        "environment.json", "traces.new",  "videos.new"};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        size_t length = strlen(files[i]);
+        if (strncmp(name, files[i], length) == 0 && is_remains(name + length)) return true;
     }
+    return false;
+}
+
+static bool is_cell(const char *name) {
+    return strspn(name, "0123456789abcdef") == 16 && strncmp(name + 16, ".h5", 3) == 0;
+}
+
+/* Of traces and videos: "SET-WHAT.ENDING", and the index. */
+static bool is_shown(const char *name) {
+    size_t digits = strspn(name, "0123456789");
+    return (digits > 0 && name[digits] == '-') || strncmp(name, "index.json", 10) == 0;
+}
+
+static lt_status remove_own(const lt_ablate_options *o, const char *below, bool (*own)(const char *name)) {
+    char folder[LT_PATH_MAX], path[LT_PATH_MAX], **names;
+    int count;
+    LT_TRY(lt_path_join(folder, o->out, below));
+    if (!lt_path_is_dir(folder)) return LT_OK;
+    LT_TRY(lt_list_dir(folder, &names, &count));
+    lt_status status = LT_OK;
+    for (int i = 0; i < count && status == LT_OK; i++) {
+        if (!own(names[i])) continue;
+        status = lt_path_join(path, folder, names[i]);
+        if (status == LT_OK) status = lt_remove_tree(path);
+    }
+    lt_list_free(names, count);
+    if (status == LT_OK && *below) (void)rmdir(folder); /* unless somebody else's files are there */
+    return status;
+}
+
+static lt_status remove_old(const lt_ablate_options *o) {
+    LT_TRY(remove_own(o, "", is_own)); /* first what makes the rest look whole */
+    LT_TRY(remove_own(o, "traces", is_shown));
+    LT_TRY(remove_own(o, "videos", is_shown));
+    return remove_own(o, "cells", is_cell);
+}
+
+/* Once the run and the data are known to be readable: until then old results stay, and nothing new is made. */
+static lt_status make_folder(const lt_ablate_options *o, lt_folder_lock **lock) {
+    char path[LT_PATH_MAX];
+    if (!*lock) {
+        LT_TRY(lt_folder_lock_take(o->out, kind, lock));
+        LT_TRY(check_folder(o));
+    }
+    if (!o->resume) LT_TRY(remove_old(o));
     LT_TRY(lt_path_join(path, o->out, "cells"));
     return lt_make_dirs(path);
 }
@@ -152,11 +208,13 @@ typedef struct workers {
     int gate[2]; /* a pipe: workers begin when its writing end is closed */
 } workers;
 
-static pid_t start_worker(const lt_ablate_options *o, int first, int stride, const int gate[2]) {
+static pid_t start_worker(const lt_ablate_options *o, int first, int stride, const int gate[2],
+                          lt_folder_lock *lock) {
     char nothing;
     pid_t parent = getpid(), pid = fork();
     if (pid != 0) return pid;
-    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* cells are written aside: nothing is left half */
+    lt_folder_lock_forget(lock);
     if (getppid() != parent) _exit(LT_INTERRUPTED); /* it died before prctl */
     lt_log_init(NULL, NULL, LT_LOG_ERROR);
     close(gate[1]);
@@ -165,11 +223,12 @@ static pid_t start_worker(const lt_ablate_options *o, int first, int stride, con
     _exit(lt_interrupted() ? LT_INTERRUPTED : work(o, first, stride));
 }
 
-static lt_status start_workers(workers *w, const lt_ablate_options *o, int jobs) {
+static lt_status start_workers(workers *w, const lt_ablate_options *o, int jobs, lt_folder_lock *lock) {
     w->gate[0] = w->gate[1] = -1;
     if (jobs == 1) return LT_OK;
     LT_CHECK(pipe(w->gate) == 0, LT_FAILED, "--jobs %d: no pipe: %s", jobs, strerror(errno));
-    for (; w->count < jobs - 1; w->count++) w->pids[w->count] = start_worker(o, w->count + 1, jobs, w->gate);
+    for (; w->count < jobs - 1; w->count++)
+        w->pids[w->count] = start_worker(o, w->count + 1, jobs, w->gate, lock);
     return LT_OK;
 }
 
@@ -195,10 +254,10 @@ static lt_status finish(lt_ablation *a) {
     return lt_ablation_summarise(a);
 }
 
-static lt_status run_first(lt_ablation *a, workers *w, int jobs) {
+static lt_status run_first(lt_ablation *a, workers *w, int jobs, lt_folder_lock **lock) {
     bool shows = !lt_global.quiet;
     lt_status status = open_all(a);
-    if (status == LT_OK) status = make_folder(&a->options);
+    if (status == LT_OK) status = make_folder(&a->options, lock);
     if (status == LT_OK) open_gate(w);
     if (status == LT_OK) status = lt_ablation_write_records(a);
     if (status == LT_OK) status = run_cells(a, 0, jobs, shows && jobs == 1);
@@ -208,17 +267,25 @@ static lt_status run_first(lt_ablation *a, workers *w, int jobs) {
     return finish(a);
 }
 
-lt_status lt_ablate(const lt_ablate_options *options) {
+static lt_status ablate(const lt_ablate_options *options, lt_folder_lock **lock) {
     workers w = {0};
     lt_ablation a = {.options = *options};
     int jobs = options->jobs < 1 || strcmp(options->device, "cpu") != 0 ? 1 : options->jobs;
     LT_CHECK(jobs <= MOST_JOBS, LT_USAGE, "--jobs %d: at most %d", jobs, MOST_JOBS);
-    LT_TRY(check_folder(options));
+    LT_TRY(claim_folder(options, lock));
     double start = lt_seconds();
     if (jobs > 1) lt_set_threads(lt_threads() / jobs > 0 ? lt_threads() / jobs : 1);
-    LT_TRY(start_workers(&w, options, jobs));
-    lt_status status = run_first(&a, &w, jobs);
+    LT_TRY(start_workers(&w, options, jobs, *lock));
+    lt_status status = run_first(&a, &w, jobs, lock);
     close_all(&a);
     if (status == LT_OK) lt_info("%s: done in %.1f s", options->out, lt_seconds() - start);
+    return status;
+}
+
+lt_status lt_ablate(const lt_ablate_options *options) {
+    lt_folder_lock *lock = NULL;
+    lt_status status = ablate(options, &lock);
+    if (status == LT_OK && options->report) status = lt_report_write(options->out, NULL);
+    lt_folder_lock_release(lock);
     return status;
 }

@@ -71,11 +71,11 @@ static lt_status run(int positional_count, const char *const *positional) {
                            .arguments = lt_cli_command(),
                            .jobs = (int)jobs,
                            .resume = resume,
-                           .force = force};
+                           .force = force,
+                           .report = true};
     lt_status status = lt_ablate(&o);
     lt_config_free(config);
     LT_TRY(status);
-    LT_TRY(lt_report_write(out, NULL));
     return show();
 }
 

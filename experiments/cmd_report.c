@@ -1,5 +1,6 @@
 #include "experiments/cmd_report.h"
 
+#include "core/folder.h"
 #include "core/io.h"
 #include "experiments/json_file.h"
 #include "experiments/report.h"
@@ -15,9 +16,14 @@ static const lt_option options[] = {
 static lt_status run(int count, const char *const *folders) {
     char path[LT_PATH_MAX];
     cJSON *results;
+    lt_folder_lock *lock;
     (void)count;
-    LT_TRY(lt_report_write(folders[0], gnuplot));
     LT_TRY(lt_path_join(path, folders[0], "results.json"));
+    LT_CHECK(lt_path_exists(path), LT_INPUT, "%s: no results.json; `longtake ablate` makes it", folders[0]);
+    LT_TRY(lt_folder_lock_take(folders[0], "results", &lock));
+    lt_status status = lt_report_write(folders[0], gnuplot);
+    lt_folder_lock_release(lock);
+    LT_TRY(status);
     LT_TRY(lt_json_load(path, &results));
     if (lt_global.json) lt_json_print(lt_json_member(results, "rows"));
     else printf("%s/report.html\n", folders[0]);

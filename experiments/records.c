@@ -51,6 +51,10 @@ static lt_status write_config(const lt_ablation *a) {
 lt_status lt_ablation_write_records(const lt_ablation *a) {
     char path[LT_PATH_MAX];
     LT_TRY(lt_path_join(path, a->options.out, "environment.json"));
-    LT_TRY(lt_environment_write(path, a->device, a->data[0], NULL, a->options.arguments, NULL, NULL));
+    lt_environment now = {.device = a->device,
+                          .set = a->data[0],
+                          .arguments = a->options.arguments,
+                          .consequence = a->options.resume ? "cells that were finished before stay" : NULL};
+    LT_TRY(lt_environment_write(path, &now));
     return write_config(a);
 }

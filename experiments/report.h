@@ -11,7 +11,7 @@ extern "C" {
 
 struct cJSON;
 
-/* Writes FOLDER/report.html from results.json, config.json, environment.json, traces/ and videos/. Plots are drawn by
+/* The caller holds the folder (core/folder.h). Writes FOLDER/report.html from results.json, config.json, environment.json, traces/ and videos/. Plots are drawn by
  * `gnuplot` (NULL: the program of that name); where it cannot be run the report says so and keeps its tables. LT_INPUT
  * when the folder holds no results. */
 lt_status lt_report_write(const char *folder, const char *gnuplot);

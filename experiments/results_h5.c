@@ -1,10 +1,9 @@
-#include "core/io.h"
+#include "core/output.h"
 #include "data/h5.h"
 #include "experiments/results.h"
 #include "experiments/summary.h"
 
 #include <cjson/cJSON.h>
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -138,9 +137,7 @@ static lt_status write_rows(lt_results_h5 *f, const cJSON *rows) {
 lt_status lt_results_h5_close(lt_results_h5 *f, const cJSON *rows, bool keep) {
     lt_status status = keep ? write_rows(f, rows) : LT_OK;
     lt_h5_close(f->h5);
-    if (keep && status == LT_OK && rename(f->part, f->path) != 0)
-        status = lt_fail(LT_FAILED, "%s: %s", f->path, strerror(errno));
-    if (keep && status == LT_OK) status = lt_sync_parent(f->path);
+    if (keep && status == LT_OK) status = lt_rename(f->part, f->path);
     if (!keep || status != LT_OK) (void)lt_remove_tree(f->part);
     free(f);
     return status;

@@ -8,6 +8,7 @@
  *     videos/index.json            which file shows what
  */
 #include "core/log.h"
+#include "core/output.h"
 #include "data/png.h"
 #include "data/video_writer.h"
 #include "experiments/ablate_impl.h"
@@ -20,6 +21,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* Where they are made; they take their places when all are there. */
+#define TRACES "traces.new"
+#define VIDEOS "videos.new"
 
 typedef struct showcase {
     lt_ablation *a;
@@ -118,7 +123,7 @@ static lt_status trace(showcase *s, int variant) {
     lt_block_stats *stats;
     lt_cache_observer observer;
     snprintf(what, sizeof what, "%d", variant);
-    LT_TRY(file_of(s, "traces", what, ".json", path));
+    LT_TRY(file_of(s, TRACES, what, ".json", path));
     LT_TRY(lt_block_stats_open(path, &stats, &observer));
     lt_status status = stream_clip(s, &s->a->grid.variants[variant], stats, observer);
     lt_status closed = lt_block_stats_close(stats, status == LT_OK);
@@ -189,10 +194,10 @@ static lt_status publish(showcase *s, const float *latents, int blocks, const ch
     int64_t n[4];
     lt_model_block_shape(s->a->model, n);
     LT_TRY(lt_model_decode(s->a->model, blocks * n[0], latents, s->rgb));
-    LT_TRY(file_of(s, "videos", what, ".png", path));
+    LT_TRY(file_of(s, VIDEOS, what, ".png", path));
     film_spec film = film_of(s, blocks, variant ? s->history : blocks, path);
     LT_TRY(write_strip(s, &film));
-    LT_TRY(file_of(s, "videos", what, ".mp4", path));
+    LT_TRY(file_of(s, VIDEOS, what, ".mp4", path));
     lt_status status = write_mp4(s, &film);
     if (status == LT_UNAVAILABLE || status == LT_USAGE) lt_debug("no video, only a strip: %s", lt_error());
     else LT_TRY(status);
@@ -264,25 +269,44 @@ static lt_status show_set(showcase *s) {
     return LT_OK;
 }
 
-lt_status lt_ablation_showcase(lt_ablation *a) {
-    static const char *const folders[] = {"traces", "videos"};
+static lt_status make_fresh(const lt_ablation *a, const char *name) {
     char path[LT_PATH_MAX];
-    for (int i = 0; i < 2; i++) { /* made again as a whole: they are quick, and never half old */
-        LT_TRY(lt_path_join(path, a->options.out, folders[i]));
-        LT_TRY(lt_remove_tree(path));
-        LT_TRY(lt_make_dirs(path));
-    }
-    cJSON *index = cJSON_CreateArray();
-    LT_CHECK(index, LT_FAILED, "out of memory for the showcase");
-    lt_status status = LT_OK;
-    for (int set = 0; set < a->grid.set_count && status == LT_OK; set++) {
+    LT_TRY(lt_path_join(path, a->options.out, name));
+    LT_TRY(lt_remove_tree(path));
+    return lt_make_dirs(path);
+}
+
+/* In the place of those of an earlier session. */
+static lt_status take_place(const lt_ablation *a, const char *aside, const char *name) {
+    char from[LT_PATH_MAX], to[LT_PATH_MAX];
+    LT_TRY(lt_path_join(from, a->options.out, aside));
+    LT_TRY(lt_path_join(to, a->options.out, name));
+    LT_TRY(lt_remove_tree(to));
+    return lt_rename(from, to);
+}
+
+static lt_status show_all(lt_ablation *a, cJSON *index) {
+    char path[LT_PATH_MAX];
+    for (int set = 0; set < a->grid.set_count; set++) {
         showcase s = {.a = a, .set = set, .index = index};
         if (a->grid.sets[set].reference) continue;
-        status = show_set(&s);
+        lt_status status = show_set(&s);
         close_showcase(&s);
+        LT_TRY(status);
     }
-    if (status == LT_OK) status = lt_path_join(path, a->options.out, "videos/index.json");
-    if (status == LT_OK) status = lt_json_save(path, index);
+    LT_TRY(lt_path_join(path, a->options.out, VIDEOS "/index.json"));
+    return lt_json_save(path, index);
+}
+
+/* Made again as a whole: they are quick, and never half old. */
+lt_status lt_ablation_showcase(lt_ablation *a) {
+    LT_TRY(make_fresh(a, TRACES));
+    LT_TRY(make_fresh(a, VIDEOS));
+    cJSON *index = cJSON_CreateArray();
+    LT_CHECK(index, LT_FAILED, "out of memory for the showcase");
+    lt_status status = show_all(a, index);
     cJSON_Delete(index);
-    return status;
+    LT_TRY(status);
+    LT_TRY(take_place(a, TRACES, "traces"));
+    return take_place(a, VIDEOS, "videos");
 }

@@ -1,10 +1,10 @@
 /* From the cells of an ablation to its result files. */
+#include "core/output.h"
 #include "experiments/ablate_impl.h"
 #include "experiments/results.h"
 #include "experiments/summary.h"
 
 #include <cjson/cJSON.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -148,12 +148,12 @@ static void write_samples(const lt_eval_set *set, const lt_variant *v, const lt_
 }
 
 static lt_status write_samples_csv(const lt_ablation *a) {
-    char path[LT_PATH_MAX], part[LT_PATH_MAX], cell_path[LT_PATH_MAX];
+    char path[LT_PATH_MAX], cell_path[LT_PATH_MAX];
+    lt_output *output;
     if (!lt_config_bool(a->options.config, "experiment.samples_csv")) return LT_OK;
     LT_TRY(lt_path_join(path, a->options.out, "samples.csv"));
-    LT_TRY(lt_path_join(part, a->options.out, "samples.csv.part"));
-    FILE *to = fopen(part, "we");
-    LT_CHECK(to, LT_FAILED, "%s: %s", part, strerror(errno));
+    LT_TRY(lt_output_open(path, &output));
+    FILE *to = lt_output_file(output);
     fprintf(to, "domain,policy,budget,clip,group,block,bin,draw,t,loss,gaussian,evicting\r\n");
     lt_status status = LT_OK;
     for (int s = 0; s < a->grid.set_count; s++)
@@ -167,11 +167,8 @@ static lt_status write_samples_csv(const lt_ablation *a) {
             write_samples(set, &a->grid.variants[v], a->data[set->data], &cell, to);
             lt_cell_free(&cell);
         }
-    bool failed = ferror(to) != 0;
-    if ((fclose(to) != 0 || failed || rename(part, path) != 0) && status == LT_OK)
-        status = lt_fail(LT_FAILED, "%s: %s", path, strerror(errno));
-    if (status != LT_OK) (void)lt_remove_tree(part);
-    return status;
+    lt_status closed = lt_output_close(output, status == LT_OK);
+    return status == LT_OK ? closed : status;
 }
 
 /* ---- all ------------------------------------------------------------------------------------------------- */

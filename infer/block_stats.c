@@ -1,9 +1,8 @@
 #include "infer/block_stats.h"
 
-#include "core/io.h"
 #include "core/json.h"
+#include "core/output.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -17,8 +16,9 @@ typedef struct layer_weights {
 } layer_weights;
 
 struct lt_block_stats {
-    char path[LT_PATH_MAX], part[LT_PATH_MAX];
-    FILE *file;
+    char path[LT_PATH_MAX];
+    lt_output *output;
+    FILE *file;   /* its stream */
     FILE *layers; /* this block's layers, in memory, until the block is known to be committed */
     char *text;
     size_t size;
@@ -113,7 +113,7 @@ static void on_commit(const lt_commit_event *event, void *user) {
 }
 
 static lt_status check_file(const lt_block_stats *s) {
-    LT_CHECK(!ferror(s->file), LT_FAILED, "%s: cannot write: %s", s->part, strerror(errno));
+    LT_CHECK(!ferror(s->file), LT_FAILED, "%s: cannot write; is the disk full?", s->path);
     return LT_OK;
 }
 
@@ -121,18 +121,16 @@ lt_status lt_block_stats_open(const char *path, lt_block_stats **out, lt_cache_o
     *out = NULL;
     lt_block_stats *s = calloc(1, sizeof *s);
     LT_CHECK(s, LT_FAILED, "%s: out of memory", path);
-    int length = snprintf(s->part, sizeof s->part, "%s.part", path);
     snprintf(s->path, sizeof s->path, "%s", path);
     lt_status status = LT_OK;
-    if (length >= (int)sizeof s->part) status = lt_fail(LT_USAGE, "%.60s...: path too long", path);
-    else if (!(s->layers = open_memstream(&s->text, &s->size)))
+    if (!(s->layers = open_memstream(&s->text, &s->size)))
         status = lt_fail(LT_FAILED, "%s: out of memory", path);
-    else if (!(s->file = fopen(s->part, "we")))
-        status = lt_fail(LT_FAILED, "%s: cannot create: %s", s->part, strerror(errno));
+    else status = lt_output_open(path, &s->output);
     if (status != LT_OK) {
         lt_block_stats_close(s, false);
         return status;
     }
+    s->file = lt_output_file(s->output);
     *observer = (lt_cache_observer){.on_commit = on_commit, .on_read = on_read, .user = s};
     *out = s;
     return LT_OK;
@@ -170,23 +168,26 @@ lt_status lt_block_stats_block(lt_block_stats *s, bool given, double seconds, in
     return check_file(s);
 }
 
-lt_status lt_block_stats_close(lt_block_stats *s, bool keep) {
-    lt_status status = LT_OK;
-    if (!s) return LT_OK;
-    if (s->file) {
-        fputs("]}\n", s->file);
-        status = check_file(s);
-        if (fclose(s->file) != 0 && status == LT_OK)
-            status = lt_fail(LT_FAILED, "%s: cannot write: %s", s->part, strerror(errno));
-        if (keep && status == LT_OK) status = lt_sync_path(s->part);
-        if (keep && status == LT_OK && rename(s->part, s->path) != 0)
-            status = lt_fail(LT_FAILED, "%s: cannot rename: %s", s->part, strerror(errno));
-        if (!keep || status != LT_OK) remove(s->part);
-    }
+static void release(lt_block_stats *s) {
     if (s->layers) fclose(s->layers);
     free(s->text);
     for (int i = 0; s->weights && i < s->layer_count; i++) free(s->weights[i].values);
     free(s->weights);
     free(s);
+}
+
+lt_status lt_block_stats_close(lt_block_stats *s, bool keep) {
+    if (!s) return LT_OK;
+    if (s->file) fputs("]}\n", s->file);
+    lt_status status = lt_output_close(s->output, keep);
+    release(s);
+    return status;
+}
+
+lt_status lt_block_stats_leave(lt_block_stats *s) {
+    if (!s) return LT_OK;
+    fputs("]}\n", s->file);
+    lt_status status = lt_output_leave(s->output);
+    release(s);
     return status;
 }

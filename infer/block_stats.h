@@ -21,15 +21,17 @@ extern "C" {
 
 typedef struct lt_block_stats lt_block_stats;
 
-/* Starts PATH.part. `observer` goes into the options of the stream that is opened next. */
+/* Starts the file aside (core/output.h). `observer` goes into the options of the stream that is opened next. */
 lt_status lt_block_stats_open(const char *path, lt_block_stats **out, lt_cache_observer *observer);
 /* Writes the head once the stream is open: before its first block. */
 lt_status lt_block_stats_begin(lt_block_stats *stats, const lt_model *model, const lt_cache_spec *spec,
                                lt_video_stream *stream);
 /* After each block that was committed; `given`: it was pushed. */
 lt_status lt_block_stats_block(lt_block_stats *stats, bool given, double seconds, int64_t bytes);
-/* Ends the file, renames it to PATH and frees `stats`; with `keep` false it is removed. NULL is fine. */
+/* Ends the file, which gets its name, and frees `stats`; with `keep` false it is removed. NULL is fine. */
 lt_status lt_block_stats_close(lt_block_stats *stats, bool keep);
+/* The same where not all blocks came: the file is kept under the name of a part (lt_output_leave). */
+lt_status lt_block_stats_leave(lt_block_stats *stats);
 
 #ifdef __cplusplus
 }

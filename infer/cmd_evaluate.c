@@ -1,7 +1,7 @@
 #include "infer/cmd_evaluate.h"
 
-#include "core/io.h"
 #include "core/json.h"
+#include "core/output.h"
 #include "infer/eval_rows.h"
 #include "infer/memory.h"
 
@@ -12,7 +12,7 @@
 static const char *run_folder, *data, *role = "test", *checkpoint, *csv, *memory_limit;
 static lt_strings domains, policies, budgets;
 static int64_t clips = 64, blocks = 8, draws = LT_EVAL_MIN_DRAWS, rollout, steps = 20;
-static bool allow_train;
+static bool allow_train, force;
 
 static const lt_option options[] = {
     {"run", LT_OPT_STRING, &run_folder, "DIR", "a run, or a folder with published weights", .required = true},
@@ -37,6 +37,7 @@ static const lt_option options[] = {
      "best, latest or step-N; default: best if there is one, else latest"},
     {"allow-train", LT_OPT_FLAG, &allow_train, NULL, "allow clips that the model was trained on"},
     {"csv", LT_OPT_STRING, &csv, "FILE", "write the rows there too"},
+    {"force", LT_OPT_FLAG, &force, NULL, "replace an existing --csv"},
     {"memory-limit", LT_OPT_STRING, &memory_limit, "SIZE", "what it may take of the device, as 16GiB"},
     {NULL}};
 
@@ -182,6 +183,8 @@ static lt_status print_json(const job *j) {
 }
 
 static lt_status run_job(job *j) {
+    const lt_file_use uses[] = {{"--data", data, .input = true}, {"--csv", csv}};
+    LT_TRY(lt_check_files(uses, 2, force));
     fill_options(&j->options);
     LT_TRY(open_inputs(j));
     LT_TRY(evaluate(j));

@@ -1,8 +1,8 @@
 #include "infer/cmd_generate.h"
 
-#include "core/io.h"
 #include "core/json.h"
 #include "core/log.h"
+#include "core/output.h"
 #include "core/parallel.h"
 #include "core/source.h"
 #include "data/video_writer.h"
@@ -19,6 +19,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
+#include <unistd.h>
 
 static const char *run_folder, *out, *checkpoint, *prompt, *prompts_file, *from, *stats_file, *memory_limit;
 static const char *policy = "sink", *budget = "3", *sampler = "euler";
@@ -54,7 +56,7 @@ static const lt_option options[] = {
     {"fps", LT_OPT_FLOAT, &fps, "F", "frames per second; default: that of --from, else 16", .min = 0,
      .max = 240},
     {"memory-limit", LT_OPT_STRING, &memory_limit, "SIZE", "what it may take of the device, as 16GiB"},
-    {"force", LT_OPT_FLAG, &force, NULL, "replace an existing --out"},
+    {"force", LT_OPT_FLAG, &force, NULL, "replace existing files when the new ones are complete"},
     {NULL}};
 
 typedef struct job {
@@ -68,6 +70,7 @@ typedef struct job {
     lt_video_stream *stream;
     lt_block_stats *stats;
     lt_video_writer *video;
+    int lock; /* on the part of the video */
     float *latents;
     uint8_t *rgb;
     double fps;
@@ -76,11 +79,62 @@ typedef struct job {
     cJSON *arguments;
 } job;
 
-static lt_status check_options(void) {
-    LT_CHECK(!prompt || !prompts_file, LT_USAGE, "--prompt and --prompts exclude each other");
-    LT_CHECK(force || !lt_path_exists(out), LT_USAGE, "%s exists; --force replaces it", out);
-    LT_CHECK(!lt_path_is_dir(out), LT_USAGE, "%s is a folder; --out names an mp4 file", out);
+/* Where things go: to the last two while the video is not complete. */
+static char summary_file[LT_PATH_MAX], part_file[LT_PATH_MAX], part_summary[LT_PATH_MAX];
+
+static lt_status name_files(void) {
+    static const char *const endings[] = {".mp4", ".m4v"};
+    const char *dot = strrchr(lt_path_base(out), '.');
+    bool known = false;
+    for (int i = 0; i < 2 && dot; i++) known = known || strcasecmp(dot, endings[i]) == 0;
+    LT_CHECK(known, LT_USAGE, "--out: %s: the video is an mp4; give it a name that ends with .mp4 or .m4v",
+             out);
+    LT_TRY(lt_part_path(out, part_file));
+    LT_CHECK(strlen(part_file) + 6 < LT_PATH_MAX, LT_USAGE, "%.60s...: path too long", out);
+    snprintf(summary_file, sizeof summary_file, "%s.json", out);
+    snprintf(part_summary, sizeof part_summary, "%.*s.json", LT_PATH_MAX - 6, part_file);
     return LT_OK;
+}
+
+static void see_own(const char *key, const char *value, void *user) {
+    (void)value;
+    if (strcmp(key, "weights") == 0) *(bool *)user = true;
+}
+
+/* What a stopped generate left is replaced; anything else of that name is not ours. */
+static lt_status check_part(void) {
+    bool own = false;
+    if (force || !lt_path_exists(part_file)) return LT_OK;
+    lt_status status = lt_video_metadata(part_file, see_own, &own);
+    LT_CHECK(
+        own || status == LT_UNAVAILABLE, LT_USAGE,
+        "%s, where the video is written until it is complete, exists and was not made by generate; move it, "
+        "or replace it with --force",
+        part_file);
+    lt_warn("%s is what a generate that was stopped left; it is replaced", part_file);
+    return LT_OK;
+}
+
+/* Before any work. */
+static lt_status check_options(void) {
+    char source[LT_PATH_MAX] = "", part_stats[LT_PATH_MAX] = "";
+    LT_CHECK(!prompt || !prompts_file, LT_USAGE, "--prompt and --prompts exclude each other");
+    LT_TRY(name_files());
+    if (from) snprintf(source, sizeof source, "%s", from);
+    char *colon = from && !lt_path_exists(from) ? strrchr(source, ':') : NULL; /* DATASET.h5:INDEX */
+    if (colon) *colon = '\0';
+    if (stats_file) LT_TRY(lt_part_path(stats_file, part_stats));
+    const lt_file_use uses[] = {
+        {"--from", from ? source : NULL, .input = true},
+        {"--prompts", prompts_file, .input = true},
+        {"--out", out},
+        {"--out (its FILE.json)", summary_file},
+        {"--out (until it is complete)", part_file, .remains = true},
+        {"--out (until it is complete)", part_summary, .remains = true},
+        {"--stats", stats_file},
+        {"--stats (if it is stopped)", stats_file ? part_stats : NULL, .remains = true}};
+    LT_TRY(lt_check_files(uses, sizeof uses / sizeof *uses, force));
+    return check_part();
 }
 
 /* The budget's unit depends on the policy's granularity, so the policy is read twice. */
@@ -234,7 +288,11 @@ static lt_status open_video(job *j) {
                                  .fps = j->fps,
                                  .metadata = (const char *const(*)[2])pairs,
                                  .metadata_count = count};
-    return lt_video_writer_open(out, &spec, &j->video);
+    LT_TRY(lt_lock_file(part_file, &j->lock));
+    LT_TRY(lt_video_writer_open(out, &spec, &j->video));
+    /* Another generate may have made it since; whoever has the part has the name. */
+    LT_CHECK(force || !lt_path_exists(out), LT_USAGE, "--out: %s exists; --force replaces it", out);
+    return LT_OK;
 }
 
 static void add_memory(cJSON *root, const job *j) {
@@ -249,16 +307,14 @@ static void add_memory(cJSON *root, const job *j) {
     cJSON_AddNumberToObject(bytes, "scratch", (double)m.scratch);
 }
 
-/* The summary: beside the video, and on stdout with --json. */
+/* The summary: beside the part of the video, and on stdout with --json. */
 static lt_status write_summary(const job *j, bool complete) {
-    char path[LT_PATH_MAX], *text = NULL;
+    char *text = NULL;
     size_t size;
     int64_t given = from ? history_blocks : 0, made = j->done > given ? j->done - given : 0;
-    LT_CHECK(snprintf(path, sizeof path, "%s.json", out) < (int)sizeof path, LT_USAGE,
-             "%.60s...: path too long", out);
     cJSON *root = cJSON_CreateObject();
-    LT_CHECK(root, LT_FAILED, "%s: out of memory", path);
-    add_text(root, "video", out);
+    LT_CHECK(root, LT_FAILED, "%s: out of memory", part_summary);
+    add_text(root, "video", complete ? out : part_file);
     cJSON_AddNumberToObject(root, "frames", (double)(j->done * lt_model_frames_per_block(j->model)));
     cJSON_AddNumberToObject(root, "blocks", (double)j->done);
     cJSON_AddBoolToObject(root, "complete", complete);
@@ -273,7 +329,8 @@ static lt_status write_summary(const job *j, bool complete) {
         fclose(memory);
     }
     cJSON_Delete(root);
-    lt_status status = text ? lt_write_file(path, text, size) : lt_fail(LT_FAILED, "%s: out of memory", path);
+    lt_status status = text ? lt_write_file(part_summary, text, size)
+                            : lt_fail(LT_FAILED, "%s: out of memory", part_summary);
     if (status == LT_OK && lt_global.json) fputs(text, stdout);
     free(text);
     return status;
@@ -308,29 +365,47 @@ static lt_status make_block(job *j, bool given) {
 static lt_status make_blocks(job *j) {
     int64_t given = from ? history_blocks : 0;
     while (j->done < j->total) {
-        LT_CHECK(!lt_interrupted(), LT_INTERRUPTED,
-                 "%s: interrupted; it holds %" PRId64 " of %" PRId64 " blocks", out, j->done, j->total);
+        LT_CHECK(!lt_interrupted(), LT_INTERRUPTED, "interrupted; %s holds %" PRId64 " of %" PRId64 " blocks",
+                 part_file, j->done, j->total);
         LT_TRY(make_block(j, j->done < given));
         lt_progress("generate", j->done, j->total, "blocks");
     }
     return LT_OK;
 }
 
+/* Everything is on the disk before anything gets its name. */
+static lt_status publish(job *j) {
+    lt_block_stats *stats = j->stats;
+    j->stats = NULL;
+    LT_TRY(lt_block_stats_close(stats, true));
+    LT_TRY(lt_rename(part_file, out));
+    return lt_rename(part_summary, summary_file);
+}
+
 /* What was generated is kept, whatever ended it; a file without a block is not. The first failure is the one reported. */
 static lt_status finish(job *j, lt_status status) {
     char message[1024];
     snprintf(message, sizeof message, "%s", lt_error());
-    lt_status closed = lt_video_writer_close(j->video);
-    if (j->done == 0) remove(out);
+    lt_status closed = lt_video_writer_leave(j->video);
+    j->video = NULL;
+    if (j->done == 0) remove(part_file);
     else if (closed == LT_OK) closed = write_summary(j, status == LT_OK);
-    lt_status recorded = lt_block_stats_close(j->stats, j->done > 0);
-    j->stats = NULL;
-    if (status != LT_OK) return lt_fail(status, "%s", message);
-    return closed != LT_OK ? closed : recorded;
+    if (status == LT_OK && closed == LT_OK) return publish(j);
+    if (j->done > 0) {
+        lt_status left = lt_block_stats_leave(j->stats);
+        if (closed == LT_OK) closed = left;
+        j->stats = NULL;
+    }
+    return status != LT_OK ? lt_fail(status, "%s", message) : closed;
 }
 
 static void close_job(job *j) {
     lt_block_stats_close(j->stats, false);
+    if (j->video) { /* not a block was made */
+        (void)lt_video_writer_leave(j->video);
+        remove(part_file);
+    }
+    if (j->lock >= 0) close(j->lock);
     lt_video_stream_close(j->stream);
     lt_history_free(&j->history);
     lt_prompts_free(&j->prompts);
@@ -350,7 +425,7 @@ static void report(const job *j) {
 
 static lt_status run(int positional_count, const char *const *positional) {
     (void)positional_count, (void)positional;
-    job j = {0};
+    job j = {.lock = -1};
     LT_TRY(check_options());
     lt_catch_signals();
     lt_status status = open_model(&j);
@@ -372,7 +447,13 @@ const lt_command lt_cmd_generate = {
     .details =
         "Generates block after block with a cache of fixed memory and writes each to the mp4 as soon as it "
         "is\n"
-        "there: the file plays while it grows, and after a kill. ^C ends it in good order (exit 6).\n"
+        "there. Until it is complete the file is V.part.mp4, which plays while it grows, and after a kill "
+        "or\n"
+        "^C (exit 6, with V.part.mp4.json); the next generate of the same name replaces it, so move it to "
+        "keep\n"
+        "it. What is there under the names of --out and --stats is refused, or with --force replaced when "
+        "the\n"
+        "new video is complete.\n"
         "\n"
         "All arguments, the seed, the policy with its parameters, the hash of the weights, the device and\n"
         "its precision are in the mp4's metadata and in FILE.json beside it. The same arguments give the\n"

@@ -1,8 +1,8 @@
 /* longtake generate from end to end, on a run made here. */
 #include "infer/cmd_generate.h"
 
-#include "core/io.h"
 #include "core/json.h"
+#include "core/output.h"
 #include "data/dataset.h"
 #include "data/video_reader.h"
 #include "data/video_writer.h"
@@ -118,6 +118,13 @@ static int64_t read_video(uint8_t *rgb, int64_t room) {
     return count;
 }
 
+static bool holds(const char *path, const char *text) {
+    char *found = NULL;
+    bool same = lt_read_file(path, &found, NULL) == LT_OK && strcmp(found, text) == 0;
+    free(found);
+    return same;
+}
+
 static void forget(void) {
     remove(out_path);
     remove(summary_path);
@@ -218,6 +225,8 @@ static void it_goes_on_from_a_clip(void) {
     cJSON_Delete(summary);
     CHECK_OK(lt_path_join(first, folder, "first.mp4"));
     CHECK(rename(out_path, first) == 0);
+    CHECK(LONGTAKE("--blocks", "1", "--steps", "1") == LT_USAGE); /* its FILE.json is there */
+    forget();
     CHECK(LONGTAKE("--blocks", "2", "--steps", "2", "--from", first) == 0);
     CHECK(read_video(rgb, 32) == 3 * BLOCK_FRAMES);
     CHECK(difference(source, rgb, 4 * FRAME_BYTES) < 12);
@@ -229,11 +238,18 @@ static void it_goes_on_from_a_clip(void) {
     CHECK(!lt_path_exists(out_path));
 }
 
-/* ^C: the file ends in good order with the blocks that are done, and says so. */
+/* ^C: the part ends in good order with the blocks that are done, and says so; what was there before stays. */
 static void an_interrupted_video_plays(void) {
     static uint8_t rgb[4096 * FRAME_BYTES];
-    int child =
-        longtake((const char *const[]){"--blocks", "1000000", "--steps", "1", "--stats", stats_path, NULL});
+    char whole[LT_PATH_MAX], whole_stats[LT_PATH_MAX];
+    strcpy(whole, out_path), strcpy(whole_stats, stats_path);
+    const char *const old[] = {whole, summary_path, whole_stats};
+    for (int i = 0; i < 3; i++) CHECK_OK(lt_write_file(old[i], "old", 3));
+    int child = longtake(
+        (const char *const[]){"--blocks", "1000000", "--steps", "1", "--stats", stats_path, "--force", NULL});
+    CHECK_OK(lt_part_path(whole, out_path));
+    CHECK_OK(lt_part_path(whole_stats, stats_path));
+    snprintf(summary_path, sizeof summary_path, "%.*s.json", LT_PATH_MAX - 6, out_path);
     for (int i = 0; i < 1000 && !lt_path_exists(out_path); i++) usleep(10000);
     usleep(300000);
     CHECK(kill(child, SIGINT) == 0);
@@ -247,7 +263,52 @@ static void an_interrupted_video_plays(void) {
           (int)number(summary, "blocks"));
     cJSON_Delete(summary);
     cJSON_Delete(stats);
+    strcpy(out_path, whole), strcpy(stats_path, whole_stats);
+    snprintf(summary_path, sizeof summary_path, "%.*s.json", LT_PATH_MAX - 6, out_path);
+    for (int i = 0; i < 3; i++) CHECK(holds(old[i], "old"));
     forget();
+    CHECK(LONGTAKE("--blocks", "1", "--steps", "1") == 0); /* replaces the part */
+    CHECK(read_video(rgb, 4096) == BLOCK_FRAMES);
+    forget();
+}
+
+/* Before any work, and also through links; what was there stays as it was. */
+static void outputs_are_told_apart(void) {
+    char link[LT_PATH_MAX], other[LT_PATH_MAX], clip[LT_PATH_MAX + 8], part[LT_PATH_MAX];
+    CHECK_OK(lt_path_join(link, folder, "link"));
+    CHECK_OK(lt_path_join(other, folder, "other.json"));
+    CHECK_OK(lt_part_path(out_path, part));
+    CHECK(LONGTAKE("--blocks", "1", "--stats", out_path) == LT_USAGE);
+    CHECK(LONGTAKE("--blocks", "1", "--stats", summary_path, "--force") == LT_USAGE);
+    CHECK(LONGTAKE("--blocks", "1", "--stats", part, "--force") == LT_USAGE);
+    CHECK(!lt_path_exists(out_path) && !lt_path_exists(summary_path));
+    CHECK_OK(lt_write_file(other, "old", 3));
+    CHECK(LONGTAKE("--blocks", "1", "--stats", other) == LT_USAGE);
+    CHECK(LONGTAKE("--blocks", "1", "--stats", data_path) == LT_USAGE);
+    snprintf(clip, sizeof clip, "%s:0", data_path);
+    CHECK(LONGTAKE("--blocks", "1", "--stats", data_path, "--from", clip, "--force") == LT_USAGE);
+    CHECK_OK(lt_write_file(out_path, "old", 3));
+    CHECK(symlink(out_path, link) == 0);
+    CHECK(LONGTAKE("--blocks", "1", "--stats", link, "--force") == LT_USAGE);
+    CHECK(LONGTAKE("--blocks", "1", "--prompts", other, "--stats", other, "--force") == LT_USAGE);
+    CHECK(LONGTAKE("--blocks", "1", "--policy", "windw", "--force") == LT_USAGE);
+    CHECK(holds(other, "old") && holds(out_path, "old"));
+    CHECK_OK(lt_write_file(part, "old", 3)); /* not what generate leaves */
+    remove(out_path);
+    CHECK(LONGTAKE("--blocks", "1", "--steps", "1") == LT_USAGE && holds(part, "old"));
+    remove(part), remove(link), remove(other);
+}
+
+static void only_mp4_is_written(void) {
+    static const char *const names[] = {"v.gif", "v.webm", "v", "mp4", "v.mp4/"};
+    char whole[LT_PATH_MAX];
+    strcpy(whole, out_path);
+    for (int i = 0; i < 5; i++) {
+        CHECK_OK(lt_path_join(out_path, folder, names[i]));
+        CHECK(LONGTAKE("--blocks", "1", "--steps", "1") == LT_USAGE);
+        CHECK(!lt_path_exists(out_path));
+    }
+    strcpy(out_path, whole);
 }
 
 static void mistakes_leave_no_file(void) {
@@ -256,7 +317,7 @@ static void mistakes_leave_no_file(void) {
     CHECK(LONGTAKE("--checkpoint", "step-9") == LT_INPUT);
     CHECK(LONGTAKE("--prompt", "a", "--prompts", "b") == LT_USAGE);
     CHECK(LONGTAKE("--prompts", "/nowhere") == LT_INPUT);
-    CHECK(LONGTAKE("--stats", "/nowhere/s.json") == LT_FAILED);
+    CHECK(LONGTAKE("--stats", "/nowhere/s.json") == LT_USAGE);
     CHECK(LONGTAKE("--device", "null") == LT_USAGE);
     CHECK(!lt_path_exists(out_path) && !lt_path_exists(summary_path));
 }
@@ -271,7 +332,9 @@ int main(int argc, char **argv) {
         RUN(stats_tell_what_the_cache_did);
         RUN(it_goes_on_from_a_clip);
         RUN(an_interrupted_video_plays);
+        RUN(outputs_are_told_apart);
     }
+    RUN(only_mp4_is_written);
     RUN(mistakes_leave_no_file);
     CHECK_OK(lt_remove_tree(folder));
     return test_end();

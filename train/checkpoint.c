@@ -1,7 +1,7 @@
 #include "train/checkpoint.h"
 
-#include "core/io.h"
 #include "core/json.h"
+#include "core/output.h"
 
 #include <cjson/cJSON.h>
 #include <errno.h>
@@ -163,9 +163,8 @@ static lt_status point(const char *checkpoints, const char *name, int64_t step) 
     LT_TRY(lt_path_join(link, checkpoints, name));
     LT_TRY(lt_path_join(aside, checkpoints, temporary));
     (void)unlink(aside);
-    LT_CHECK(symlink(target, aside) == 0 && rename(aside, link) == 0, LT_FAILED, "%s: %s", link,
-             strerror(errno));
-    return lt_sync_path(checkpoints);
+    LT_CHECK(symlink(target, aside) == 0, LT_FAILED, "%s: %s", aside, strerror(errno));
+    return lt_rename(aside, link);
 }
 
 static int64_t step_of(const char *name) {
@@ -179,7 +178,8 @@ static int64_t step_of(const char *name) {
 static lt_status remove_checkpoint(const char *folder) {
     char done[LT_PATH_MAX];
     LT_TRY(lt_path_join(done, folder, "DONE"));
-    (void)unlink(done);
+    LT_CHECK(unlink(done) == 0 || errno == ENOENT, LT_FAILED, "%s: cannot be removed: %s", done,
+             strerror(errno));
     return lt_remove_tree(folder);
 }
 
@@ -223,8 +223,7 @@ static lt_status write_new(const lt_checkpoint *c, const char *checkpoints, cons
         (void)lt_remove_tree(aside); /* a half-written one would only fill the disk further */
         return lt_fail(status, "%s", message);
     }
-    LT_CHECK(rename(aside, folder) == 0, LT_FAILED, "%s: %s", folder, strerror(errno));
-    LT_TRY(lt_sync_path(checkpoints));
+    LT_TRY(lt_rename(aside, folder));
     return lt_write_file(done, "", 0);
 }
 
@@ -256,4 +255,83 @@ lt_status lt_checkpoint_read(const char *folder, lt_model *model, lt_train_state
     LT_TRY(lt_model_load(model, folder, false));
     LT_TRY(lt_path_join(path, folder, "optimizer.safetensors"));
     return load_moments(&model->params, path);
+}
+
+/* ---- going back -------------------------------------------------------------------------------------------------- */
+
+static int compare_steps(const void *a, const void *b) {
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+int lt_checkpoint_steps(const char *run, int64_t *steps, int most) {
+    char checkpoints[LT_PATH_MAX], path[LT_PATH_MAX], **names;
+    int count, found = 0;
+    if (lt_path_join(checkpoints, run, "checkpoints") != LT_OK || !lt_path_is_dir(checkpoints)) return 0;
+    if (lt_list_dir(checkpoints, &names, &count) != LT_OK) return 0;
+    for (int i = 0; i < count && found < most; i++) {
+        int64_t step = strstr(names[i], ".tmp") ? -1 : step_of(names[i]);
+        if (step >= 0 && lt_path_join(path, checkpoints, names[i]) == LT_OK && is_whole(path))
+            steps[found++] = step;
+    }
+    lt_list_free(names, count);
+    qsort(steps, (size_t)found, sizeof *steps, compare_steps);
+    return found;
+}
+
+/* The first RUN/set-aside/N that is free. */
+static lt_status make_aside(const char *run, char folder[LT_PATH_MAX]) {
+    char all[LT_PATH_MAX], name[32];
+    LT_TRY(lt_path_join(all, run, "set-aside"));
+    for (int i = 1; i < 1000000; i++) {
+        snprintf(name, sizeof name, "%d", i);
+        LT_TRY(lt_path_join(folder, all, name));
+        if (!lt_path_exists(folder)) return lt_make_dirs(folder);
+    }
+    return lt_fail(LT_FAILED, "%s: full", all);
+}
+
+/* "step-N" and "step-N.mp4" of later steps, from one folder to another. */
+static lt_status move_newer(const char *from, const char *to, int64_t step) {
+    char **names, source[LT_PATH_MAX], target[LT_PATH_MAX];
+    int count;
+    if (!lt_path_is_dir(from)) return LT_OK;
+    LT_TRY(lt_list_dir(from, &names, &count));
+    lt_status status = LT_OK;
+    for (int i = 0; i < count && status == LT_OK; i++) {
+        if (strncmp(names[i], "step-", 5) != 0 || strtoll(names[i] + 5, NULL, 10) <= step) continue;
+        status = lt_path_join(source, from, names[i]);
+        if (status == LT_OK) status = lt_path_join(target, to, names[i]);
+        if (status == LT_OK) status = lt_rename(source, target);
+    }
+    lt_list_free(names, count);
+    return status == LT_OK ? lt_sync_path(from) : status;
+}
+
+static lt_status copy_file(const char *from, const char *to) {
+    char *text;
+    size_t size;
+    if (!lt_path_exists(from)) return LT_OK;
+    LT_TRY(lt_read_file(from, &text, &size));
+    lt_status status = lt_write_file(to, text, size);
+    free(text);
+    return status;
+}
+
+lt_status lt_checkpoint_go_back(const char *run, const lt_train_state *state, char aside[LT_PATH_MAX]) {
+    char checkpoints[LT_PATH_MAX], path[LT_PATH_MAX], other[LT_PATH_MAX];
+    lt_checkpoint c = {.run = run, .state = state};
+    LT_TRY(make_aside(run, aside));
+    LT_TRY(lt_path_join(path, run, "metrics.jsonl"));
+    LT_TRY(lt_path_join(other, aside, "metrics.jsonl"));
+    LT_TRY(copy_file(path, other));
+    LT_TRY(lt_path_join(checkpoints, run, "checkpoints"));
+    LT_TRY(point(checkpoints, "latest", state->step));
+    LT_TRY(lt_path_join(path, checkpoints, "best"));
+    LT_CHECK(unlink(path) == 0 || errno == ENOENT, LT_FAILED, "%s: cannot be removed: %s", path,
+             strerror(errno));
+    LT_TRY(point_to_best(&c, checkpoints));
+    LT_TRY(move_newer(checkpoints, aside, state->step));
+    LT_TRY(lt_path_join(path, run, "samples"));
+    return move_newer(path, aside, state->step);
 }

@@ -11,7 +11,7 @@
 #include <string.h>
 
 static const char *config_name, *data, *out, *init, *freeze, *collectives = "auto", *memory_limit;
-static int64_t steps;
+static int64_t steps, resume_from;
 static bool resume, force;
 static lt_strings settings;
 
@@ -21,6 +21,8 @@ static const lt_option options[] = {
     {"data", LT_OPT_STRING, &data, "D.h5", "dataset made by ingest or scenes", .required = true},
     {"out", LT_OPT_STRING, &out, "DIR", "folder of the run", .required = true},
     {"resume", LT_OPT_FLAG, &resume, NULL, "go on from the latest checkpoint of --out"},
+    {"resume-from", LT_OPT_INT, &resume_from, "STEP",
+     "go on from the checkpoint of that step; what came after it is set aside", .min = 1, .max = 1e12},
     {"force", LT_OPT_FLAG, &force, NULL, "replace the run in --out"},
     {"init", LT_OPT_STRING, &init, "RUN|DIR", "start from these weights and latent statistics"},
     {"freeze", LT_OPT_STRING, &freeze, "GLOB",
@@ -53,6 +55,7 @@ static lt_status load_config(lt_config **config) {
     const char *overrides[OVERRIDES];
     char text[3][512];
     int count = collect(overrides, text);
+    resume = resume || resume_from > 0;
     LT_CHECK(!resume || !force, LT_USAGE, "--resume and --force exclude each other");
     LT_CHECK(!resume || !init, LT_USAGE,
              "--init starts a run and --resume goes on with one; give one of them");
@@ -121,6 +124,7 @@ static lt_status train(const lt_config *config, lt_comm *comm) {
                           .init = init,
                           .arguments = lt_cli_command(),
                           .resume = resume,
+                          .resume_from = resume_from,
                           .force = force,
                           .memory_limit = limit,
                           .device = device,
@@ -160,7 +164,8 @@ static lt_status run(int positional_count, const char *const *positional) {
 const lt_command lt_cmd_train = {
     .name = "train",
     .summary = "train a model, or the scorer of its cache, from a dataset",
-    .usage = "--config C.json --data D.h5 --out runs/X [--resume | --force] [--init RUN|DIR] [--steps N] "
+    .usage = "--config C.json --data D.h5 --out runs/X [--resume | --resume-from STEP | --force] [--init "
+             "RUN|DIR] [--steps N] "
              "[--memory-limit M] [--set k=v]",
     .details =
         "Trains the denoiser (train.stage=denoiser), the scorer on a frozen denoiser (scorer), or "

@@ -2,9 +2,11 @@
 
 #include "core/io.h"
 #include "core/json.h"
+#include "core/log.h"
 #include "core/parallel.h"
 #include "core/rng.h"
 #include "train/build_info.h"
+#include "train/differences.h"
 
 #include <cjson/cJSON.h>
 #include <stdio.h>
@@ -62,44 +64,106 @@ static void add_init(cJSON *root, const lt_start *init) {
     cJSON_AddStringToObject(record, "weights_hash", lt_hash_text(init->weights, hash));
 }
 
-lt_status lt_environment_write(const char *path, const lt_device *device, const lt_dataset *set,
-                               const lt_comm *comm, const char *arguments, const char *recompute,
-                               const lt_start *init) {
-    char when[32], *text = NULL;
-    size_t size;
-    time_t now = time(NULL);
+/* Which bits this program makes: a commit with changes does not say. */
+static void add_program(cJSON *root) {
+    uint64_t hash;
+    char text[LT_HASH_TEXT];
+    bool known = lt_hash_file("/proc/self/exe", &hash) == LT_OK;
+    cJSON_AddItemToObject(root, "program", known ? cJSON_CreateString(lt_hash_text(hash, text)) : cJSON_CreateNull());
+}
+
+static cJSON *describe(const lt_environment *now) {
+    char when[32];
+    time_t seconds = time(NULL);
     cJSON *root = cJSON_CreateObject();
-    LT_CHECK(root, LT_FAILED, "%s: out of memory", path);
-    strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", gmtime(&now));
+    if (!root) return NULL;
+    strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", gmtime(&seconds));
     cJSON_AddStringToObject(root, "started", when);
-    if (arguments) cJSON_AddStringToObject(root, "command", arguments);
+    cJSON_AddNumberToObject(root, "after_step", (double)now->step);
+    if (now->arguments) cJSON_AddStringToObject(root, "command", now->arguments);
     lt_build_info(root);
-    add_machine(root, device, comm);
-    add_dataset(root, set);
-    add_init(root, init);
-    if (recompute) cJSON_AddStringToObject(root, "recompute", recompute);
+    add_program(root);
+    add_machine(root, now->device, now->comm);
+    add_dataset(root, now->set);
+    add_init(root, now->init);
+    if (now->recompute) cJSON_AddStringToObject(root, "recompute", now->recompute);
+    return root;
+}
+
+static cJSON *read_json(const char *path) {
+    char *text;
+    size_t size;
+    cJSON *root = NULL;
+    if (!lt_path_exists(path) || lt_read_file(path, &text, &size) != LT_OK) return NULL;
+    (void)lt_json_parse(text, size, path, LT_INPUT, &root);
+    free(text);
+    return root;
+}
+
+static int compare_config(const char *path, const lt_config *config, FILE *to) {
+    char other[LT_PATH_MAX];
+    char *text = config ? lt_config_print(config) : NULL;
+    cJSON *now = text ? cJSON_Parse(text) : NULL, *before = NULL;
+    snprintf(other, sizeof other, "%.*sconfig.json", (int)(lt_path_base(path) - path), path);
+    if (now) before = read_json(other);
+    int count = before ? lt_config_differences(before, now, to) : 0;
+    if (before && lt_config_curve_differs(before, now))
+        lt_info(
+            "the learning rate now falls until the new last step (train.steps): another curve than before");
+    cJSON_Delete(now);
+    cJSON_Delete(before);
+    free(text);
+    return count;
+}
+
+/* Says what differs, and takes `before` over into `root`, with what that had taken over. */
+static void compare(const char *path, const lt_environment *now, cJSON *root, cJSON *before) {
+    char *text = NULL;
+    size_t size;
+    cJSON *earlier = cJSON_DetachItemFromObjectCaseSensitive(before, "earlier");
+    FILE *to = open_memstream(&text, &size);
+    int count = to ? lt_environment_differences(before, root, to) + compare_config(path, now->config, to) : 0;
+    if (to) fclose(to);
+    if (count > 0) {
+        lt_warn("%s goes on with something else than before; %s:", path, now->consequence);
+        lt_warn("%s", text);
+        if (!cJSON_IsArray(earlier)) cJSON_Delete(earlier), earlier = cJSON_CreateArray();
+        cJSON_AddItemToArray(earlier, cJSON_Duplicate(before, true));
+    }
+    if (earlier) cJSON_AddItemToObject(root, "earlier", earlier);
+    free(text);
+}
+
+static lt_status save(const char *path, const cJSON *root) {
+    char *text = NULL;
+    size_t size;
     FILE *memory = open_memstream(&text, &size);
     if (memory) {
         lt_json_write(memory, root, 0);
         fputc('\n', memory);
         fclose(memory);
     }
-    cJSON_Delete(root);
     lt_status status = text ? lt_write_file(path, text, size) : lt_fail(LT_FAILED, "%s: out of memory", path);
     free(text);
     return status;
 }
 
-char *lt_environment_recompute(const char *path) {
-    char *text, *copy = NULL;
-    size_t size;
-    cJSON *root = NULL;
-    if (!lt_path_exists(path) || lt_read_file(path, &text, &size) != LT_OK) return NULL;
-    if (lt_json_parse(text, size, path, LT_INPUT, &root) == LT_OK) {
-        const char *value = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(root, "recompute"));
-        copy = value ? strdup(value) : NULL;
-    }
+lt_status lt_environment_write(const char *path, const lt_environment *now) {
+    cJSON *root = describe(now), *before = now->consequence ? read_json(path) : NULL;
+    LT_CHECK(root, LT_FAILED, "%s: out of memory", path);
+    if (before) compare(path, now, root, before);
+    else if (now->consequence && lt_path_exists(path))
+        lt_warn("%s cannot be read, so what differs from before is not known", path);
+    lt_status status = save(path, root);
+    cJSON_Delete(before);
     cJSON_Delete(root);
-    free(text);
+    return status;
+}
+
+char *lt_environment_recompute(const char *path) {
+    cJSON *root = read_json(path);
+    const char *value = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(root, "recompute"));
+    char *copy = value ? strdup(value) : NULL;
+    cJSON_Delete(root);
     return copy;
 }

@@ -3,6 +3,7 @@
 #define LT_TRAIN_ENVIRONMENT_H
 
 #include "core/comm.h"
+#include "core/config.h"
 #include "data/dataset.h"
 #include "train/start.h"
 
@@ -10,12 +11,23 @@
 extern "C" {
 #endif
 
+typedef struct lt_environment {
+    const lt_device *device;
+    const lt_dataset *set;
+    const lt_comm *comm;     /* or NULL */
+    const char *arguments;   /* command line; or NULL */
+    const char *recompute;   /* what training computes again: lt_recompute_text; or NULL */
+    const lt_start *init;    /* what it started from; or NULL */
+    const lt_config *config; /* compared with the config.json beside the file; or NULL */
+    int64_t step;            /* that it goes on after */
+    const char *
+        consequence; /* what follows from other surroundings; NULL: nothing, as nothing done before is gone on with */
+} lt_environment;
+
 /* Writes commit, dirty flag, compiler, library versions, device, threads, processes, host, dataset with its hash, and the
- * command line (`arguments`, may be NULL), what training computes again (`recompute`: lt_recompute_text, or NULL), and what it
- * started from (`init`, or NULL). What cannot be found out is null. */
-lt_status lt_environment_write(const char *path, const lt_device *device, const lt_dataset *set,
-                               const lt_comm *comm, const char *arguments, const char *recompute,
-                               const lt_start *init);
+ * command line, and the rest. What cannot be found out is null. Where the file is there already, warns of what differs
+ * (train/differences.h) and keeps the record of that under "earlier". */
+lt_status lt_environment_write(const char *path, const lt_environment *now);
 /* The `recompute` of such a file, freed by the caller; NULL where there is none. */
 char *lt_environment_recompute(const char *path);
 

@@ -1,8 +1,7 @@
 #include "train/metrics.h"
 
-#include "core/io.h"
+#include "core/output.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -10,8 +9,10 @@
 #include <string.h>
 
 struct lt_metrics {
-    FILE *file;
-    char path[LT_PATH_MAX];
+    lt_rows *rows;
+    FILE *file; /* the row under way, in memory */
+    char *text;
+    size_t size;
 };
 
 /* Length of the beginning of `text` that stays: whole lines up to the first with a later step. */
@@ -40,19 +41,21 @@ lt_status lt_metrics_open(const char *path, int64_t step, lt_metrics **out) {
     LT_TRY(truncate_after(path, step));
     lt_metrics *m = calloc(1, sizeof *m);
     LT_CHECK(m, LT_FAILED, "%s: out of memory", path);
-    snprintf(m->path, sizeof m->path, "%s", path);
-    m->file = fopen(path, "ae");
-    if (!m->file) {
-        free(m);
-        return lt_fail(LT_FAILED, "%s: %s", path, strerror(errno));
-    }
-    *out = m;
-    return LT_OK;
+    m->file = open_memstream(&m->text, &m->size);
+    lt_status status =
+        m->file ? lt_rows_open(path, false, &m->rows) : lt_fail(LT_FAILED, "%s: out of memory", path);
+    if (status == LT_OK) *out = m;
+    else lt_metrics_close(m);
+    return status;
 }
+
+lt_status lt_metrics_sync(lt_metrics *metrics) { return lt_rows_sync(metrics->rows); }
 
 void lt_metrics_close(lt_metrics *metrics) {
     if (!metrics) return;
-    fclose(metrics->file);
+    if (metrics->file) fclose(metrics->file);
+    lt_rows_close(metrics->rows);
+    free(metrics->text);
     free(metrics);
 }
 
@@ -63,8 +66,10 @@ static void number(FILE *to, const char *name, double value) {
 
 static lt_status end_row(lt_metrics *m) {
     fputs("}\n", m->file);
-    LT_CHECK(fflush(m->file) == 0 && !ferror(m->file), LT_FAILED, "%s: %s", m->path, strerror(errno));
-    return LT_OK;
+    LT_CHECK(fflush(m->file) == 0, LT_FAILED, "out of memory for a row of metrics.jsonl");
+    lt_status status = lt_rows_add(m->rows, m->text, m->size);
+    rewind(m->file); /* the next row starts over */
+    return status;
 }
 
 static void keep_figures(FILE *to, const lt_keep_result *keep) {

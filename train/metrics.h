@@ -1,4 +1,4 @@
-/* A run's metrics.jsonl: one JSON object per line, flushed line by line. Rows of a step have step, loss, lr, grad_norm,
+/* A run's metrics.jsonl: one JSON object per line, written line by line. Rows of a step have step, loss, lr, grad_norm,
  * tokens_per_s, peak_bytes, seconds; rows of a validation have step, val_loss, val_by_time, seconds. Numbers that are not
  * finite are null.
  */
@@ -17,6 +17,8 @@ typedef struct lt_metrics lt_metrics;
  * line that a kill cut short, are removed first. */
 lt_status lt_metrics_open(const char *path, int64_t step, lt_metrics **out);
 void lt_metrics_close(lt_metrics *metrics);
+/* The rows so far survive a power cut: before a checkpoint that follows them. */
+lt_status lt_metrics_sync(lt_metrics *metrics);
 
 typedef struct lt_metrics_step {
     const lt_step_result *result;

@@ -37,6 +37,13 @@ static lt_status find_init(training *run, bool has_checkpoint) {
 static lt_status find_checkpoint(const lt_run_options *o, char folder[LT_PATH_MAX], bool *found) {
     char checkpoints[LT_PATH_MAX], **names;
     int count;
+    char name[64];
+    *found = false;
+    if (o->resume && o->resume_from > 0) {
+        snprintf(name, sizeof name, "step-%" PRId64, o->resume_from);
+        *found = true;
+        return lt_run_checkpoint(o->out, name, folder);
+    }
     *found = o->resume && lt_run_checkpoint(o->out, "latest", folder) == LT_OK;
     if (!o->resume || *found) return LT_OK;
     LT_TRY(lt_path_join(checkpoints, o->out, "checkpoints"));
@@ -109,7 +116,6 @@ static lt_status open_model(training *run) {
 /* All that can fail because of configuration or data, before anything is written. */
 static lt_status prepare(training *run) {
     const lt_run_options *o = &run->options;
-    LT_TRY(lt_run_folder_check(o));
     if (o->resume) lt_run_read_choices(o);
     LT_TRY(open_model(run));
     LT_TRY(lt_dataset_open(o->data, &run->set));
@@ -168,6 +174,8 @@ static lt_status open_writer(training *run) {
 }
 
 static lt_status open_and_train(training *run) {
+    lt_status claimed = run->lead ? lt_run_folder_claim(run) : LT_OK;
+    LT_TRY(run->options.comm ? lt_comm_agree(run->options.comm, claimed) : claimed);
     if (run->options.memory_limit == 0) LT_TRY(find_room(run));
     lt_status status = prepare(run);
     if (run->options.comm) status = lt_comm_agree(run->options.comm, status);
@@ -200,6 +208,7 @@ lt_status lt_run_train(const lt_run_options *options) {
     lt_run_folder_close(run, status);
     lt_comm_end_alone(options->comm, status);
     lt_checkpoint_writer_close(run->writer);
+    lt_folder_lock_release(run->lock);
     lt_trainer_close(run->trainer);
     lt_dataset_close(run->set);
     lt_train_config_free(&run->config);

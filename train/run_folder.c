@@ -1,16 +1,15 @@
 /* The run folder: config.json, environment.json, algorithms.json, metrics.jsonl, TensorBoard events, log.txt, checkpoints, samples. */
 #include "train/run_impl.h"
 
-#include "core/io.h"
 #include "core/log.h"
 #include "kernels/choices.h"
 #include "train/environment.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 static bool has(const char *folder, const char *name) {
     char path[LT_PATH_MAX];
@@ -27,124 +26,195 @@ static bool is_or_becomes(const char *name, const char *file) {
     return *digits && digits[strspn(digits, "0123456789")] == '\0';
 }
 
-/* A run whose start was cut short: environment.json is the first that a start writes, and the last that --force removes. */
-static bool is_start(const char *folder) {
-    char **names;
-    int count;
-    if (has(folder, "environment.json")) return true;
-    if (lt_list_dir(folder, &names, &count) != LT_OK) return false;
-    bool ours = count > 0;
-    for (int i = 0; i < count; i++) ours = ours && is_or_becomes(names[i], "environment.json");
-    lt_list_free(names, count);
-    return ours;
-}
-
-static bool is_empty(const char *folder) {
-    char **names;
-    int count;
-    if (lt_list_dir(folder, &names, &count) != LT_OK) return false;
-    lt_list_free(names, count);
-    return count == 0;
-}
+static const char kind[] = "run";
 
 /* What --resume takes. */
 static lt_status check_run(const char *out) {
     bool run = has(out, "config.json");
-    LT_CHECK(run || !is_start(out), LT_INPUT,
+    LT_CHECK(run || !lt_folder_is(out, kind), LT_INPUT,
              "--resume: %s is a run that was stopped before it began; start it again with --force", out);
     LT_CHECK(run, LT_INPUT, "--resume: %s is no run (it has no config.json)", out);
     return LT_OK;
 }
 
-lt_status lt_run_folder_check(const lt_run_options *o) {
-    if (o->resume) return check_run(o->out);
-    if (!lt_path_exists(o->out) || is_empty(o->out)) return LT_OK;
-    bool run = has(o->out, "config.json"), start = is_start(o->out);
-    if (o->force && (run || start)) return LT_OK;
+/* Where a new run may go. The mark is the first that a start writes. */
+static lt_status check_new(const lt_run_options *o) {
+    if (!lt_path_exists(o->out) || lt_folder_is_empty(o->out)) return LT_OK;
+    bool run = has(o->out, "config.json"), ours = lt_folder_is(o->out, kind);
+    if (o->force && ours) return LT_OK;
+    LT_CHECK(!o->force || !run, LT_USAGE,
+             "--force: %s has no file " LT_FOLDER_MARK
+             " that marks it as a run that longtake made, so it is not replaced; --resume marks a run of an "
+             "earlier version; or remove the folder, or choose another --out",
+             o->out);
     LT_CHECK(!o->force, LT_USAGE,
              "--force: %s is neither empty nor a run, so it is not replaced; choose another --out", o->out);
     LT_CHECK(!run, LT_USAGE,
              "%s exists; go on with --resume, replace it with --force, or choose another --out", o->out);
-    LT_CHECK(!start, LT_USAGE,
+    LT_CHECK(!ours, LT_USAGE,
              "%s is a run that was stopped before it began; replace it with --force, or choose another --out",
              o->out);
     return lt_fail(LT_USAGE, "%s is neither empty nor a run; choose another --out", o->out);
 }
 
-/* What a run writes, and what is left of it; nothing else in the folder is touched. */
+lt_status lt_run_folder_claim(training *run) {
+    const lt_run_options *o = &run->options;
+    LT_TRY(o->resume ? check_run(o->out) : check_new(o));
+    if (!o->resume && !has(o->out, LT_FOLDER_MARK)) return LT_OK; /* made when everything else stands */
+    LT_TRY(lt_folder_lock_take(o->out, kind, &run->lock));
+    return o->resume ? check_run(o->out) : check_new(o); /* the one that held it may have changed it */
+}
+
+/* ---- replacing an old run ---------------------------------------------------------------------------------------- */
+
 static bool is_of_run(const char *name) {
-    static const char *const files[] = {"checkpoints",   "samples",          "metrics.jsonl", "log.txt",
-                                        LT_CHOICES_NAME, "environment.json", "config.json"};
+    static const char *const files[] = {"metrics.jsonl", "log.txt", LT_CHOICES_NAME, "environment.json",
+                                        "config.json"};
     for (size_t i = 0; i < sizeof files / sizeof *files; i++)
         if (is_or_becomes(name, files[i])) return true;
-    return strncmp(name, "events.out.tfevents.", 20) == 0;
+    return strncmp(name, "events.out.tfevents.", 20) == 0 || strcmp(name, "set-aside") == 0;
 }
 
-static lt_status remove_file(const char *out, const char *name) {
+static bool is_checkpoint(const char *name) {
+    static const char *const links[] = {"latest", "best", "latest.link", "best.link"};
+    for (size_t i = 0; i < sizeof links / sizeof *links; i++)
+        if (strcmp(name, links[i]) == 0) return true;
+    return strncmp(name, "step-", 5) == 0;
+}
+
+static bool is_sample(const char *name) {
+    size_t length = strlen(name);
+    return strncmp(name, "step-", 5) == 0 && length > 4 && strcmp(name + length - 4, ".mp4") == 0;
+}
+
+/* Removes what a run makes in `folder`; whatever else is there stays. */
+static lt_status remove_own(const char *folder, bool (*own)(const char *name)) {
+    char **names, path[LT_PATH_MAX];
+    int count;
+    if (!lt_path_is_dir(folder)) return LT_OK;
+    LT_TRY(lt_list_dir(folder, &names, &count));
+    lt_status status = LT_OK;
+    for (int i = 0; i < count && status == LT_OK; i++) {
+        if (!own(names[i])) continue;
+        status = lt_path_join(path, folder, names[i]);
+        if (status == LT_OK) status = lt_remove_tree(path);
+    }
+    lt_list_free(names, count);
+    return status;
+}
+
+static lt_status remove_below(const char *out, const char *name, bool (*own)(const char *name)) {
     char path[LT_PATH_MAX];
     LT_TRY(lt_path_join(path, out, name));
-    return lt_remove_tree(path);
+    LT_TRY(remove_own(path, own));
+    (void)rmdir(path); /* unless somebody else's files are there */
+    return LT_OK;
 }
 
-/* config.json goes first, so that --resume does not take what is left if a kill comes then, and environment.json last: until it is
- * gone, --force takes the folder again. */
+/* config.json goes first, so that --resume does not take what is left if a kill comes then. */
 static lt_status remove_old(const char *out) {
-    char **names;
-    int count;
+    char path[LT_PATH_MAX];
     if (!lt_path_exists(out)) return LT_OK;
-    LT_TRY(remove_file(out, "config.json"));
-    LT_TRY(lt_list_dir(out, &names, &count));
-    lt_status status = LT_OK;
-    for (int i = 0; i < count && status == LT_OK; i++)
-        if (is_of_run(names[i]) && strcmp(names[i], "environment.json") != 0)
-            status = remove_file(out, names[i]);
-    lt_list_free(names, count);
-    LT_TRY(status);
-    return remove_file(out, "environment.json");
+    LT_TRY(lt_path_join(path, out, "config.json"));
+    LT_TRY(lt_remove_tree(path));
+    LT_TRY(remove_below(out, "checkpoints", is_checkpoint));
+    LT_TRY(remove_below(out, "samples", is_sample));
+    return remove_own(out, is_of_run);
 }
 
+/* What kills have left of files that were being written. */
+static bool is_remains(const char *name) { return is_of_run(name) && strstr(name, ".tmp"); }
+
+/* ---- log.txt ----------------------------------------------------------------------------------------------------- */
+
+/* The log must not fail what logs, which may be anywhere; the next step does. */
 static void to_log(lt_log_level level, const char *line, void *user) {
     static const char *const names[] = {"error", "warning", "info", "debug"};
-    char when[32];
+    training *run = user;
+    char when[32], *text = NULL;
     time_t now = time(NULL);
     struct tm parts;
     strftime(when, sizeof when, "%Y-%m-%d %H:%M:%S", localtime_r(&now, &parts));
-    fprintf(user, "%s %s: %s\n", when, names[level], line);
-    fflush(user);
+    char *error = strdup(lt_error()); /* stays what it was */
+    int size = asprintf(&text, "%s %s: %s\n", when, names[level], line);
+    if (size < 0 || lt_rows_add(run->log, text, (size_t)size) != LT_OK) {
+        run->log_failed = true;
+        lt_fail(LT_FAILED, "%s", error ? error : "");
+    }
+    if (size >= 0) free(text);
+    free(error);
+}
+
+lt_status lt_run_folder_check_log(training *run) {
+    bool failed = run->log_failed;
+    run->log_failed = false;
+    LT_CHECK(!failed, LT_FAILED, "%s/log.txt: cannot write; is the disk full?", run->options.out);
+    return LT_OK;
 }
 
 static lt_status open_log(training *run) {
     char path[LT_PATH_MAX];
     LT_TRY(lt_path_join(path, run->options.out, "log.txt"));
-    run->log = fopen(path, "ae");
-    LT_CHECK(run->log, LT_FAILED, "%s: %s", path, strerror(errno));
-    lt_log_tee(to_log, run->log);
+    LT_TRY(lt_rows_open(path, false, &run->log));
+    lt_log_tee(to_log, run);
     return LT_OK;
 }
+
+/* ---- opening and closing ----------------------------------------------------------------------------------------- */
 
 /* config.json goes last: it makes the folder a run, which --resume takes if a kill comes then, and environment.json says what such a
  * run started from. --force takes a folder with either. */
 static lt_status write_records(training *run) {
     const lt_run_options *o = &run->options;
-    char path[LT_PATH_MAX];
-    char keep[LT_RECOMPUTE_TEXT];
-    lt_recompute_text(&run->recompute.keep, run->model->config.layers, keep);
+    char path[LT_PATH_MAX], keep[LT_RECOMPUTE_TEXT];
+    lt_environment now = {
+        .device = o->device,
+        .set = run->set,
+        .comm = o->comm,
+        .arguments = o->arguments,
+        .recompute = lt_recompute_text(&run->recompute.keep, run->model->config.layers, keep),
+        .init = &run->init,
+        .config = o->config,
+        .step = run->state.step,
+        .consequence = run->state.step > 0 ? "its bits are no longer those of an unbroken run" : NULL};
     LT_TRY(lt_path_join(path, o->out, "environment.json"));
-    LT_TRY(lt_environment_write(path, o->device, run->set, o->comm, o->arguments, keep, &run->init));
+    LT_TRY(lt_environment_write(path, &now));
     LT_TRY(lt_path_join(path, o->out, "config.json"));
     return lt_config_save(o->config, path);
+}
+
+static lt_status go_back(training *run) {
+    char aside[LT_PATH_MAX];
+    LT_TRY(lt_checkpoint_go_back(run->options.out, &run->state, aside));
+    lt_info("gone back to step %" PRId64 "; what came after it is in %s", run->state.step, aside);
+    return LT_OK;
+}
+
+/* Another start may have taken the folder since it was looked at. */
+static lt_status make_folder(training *run) {
+    const lt_run_options *o = &run->options;
+    if (!run->lock) {
+        LT_TRY(lt_folder_lock_take(o->out, kind, &run->lock));
+        LT_TRY(check_new(o));
+    }
+    return o->resume ? remove_own(o->out, is_remains) : remove_old(o->out);
 }
 
 lt_status lt_run_folder_open(training *run) {
     const lt_run_options *o = &run->options;
     char path[LT_PATH_MAX];
-    if (!o->resume) LT_TRY(remove_old(o->out));
-    LT_TRY(lt_make_dirs(o->out));
-    LT_TRY(write_records(run));
+    LT_TRY(make_folder(run));
     LT_TRY(open_log(run));
+    if (o->resume_from > 0) LT_TRY(go_back(run));
+    LT_TRY(write_records(run));
     LT_TRY(lt_path_join(path, o->out, "metrics.jsonl"));
     LT_TRY(lt_metrics_open(path, run->state.step, &run->metrics));
     return lt_tensorboard_open(o->out, run->state.step, &run->board);
+}
+
+lt_status lt_run_folder_sync(training *run) {
+    LT_TRY(lt_metrics_sync(run->metrics));
+    return lt_tensorboard_sync(run->board);
 }
 
 void lt_run_folder_close(training *run, lt_status status) {
@@ -152,8 +222,8 @@ void lt_run_folder_close(training *run, lt_status status) {
     lt_tensorboard_close(run->board);
     if (!run->log) return;
     lt_log_tee(NULL, NULL);
-    if (status != LT_OK) to_log(status == LT_INTERRUPTED ? LT_LOG_INFO : LT_LOG_ERROR, lt_error(), run->log);
-    fclose(run->log);
+    if (status != LT_OK) to_log(status == LT_INTERRUPTED ? LT_LOG_INFO : LT_LOG_ERROR, lt_error(), run);
+    lt_rows_close(run->log);
 }
 
 lt_status lt_run_config(const char *out, const char *const *overrides, int override_count,

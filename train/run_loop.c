@@ -71,14 +71,10 @@ static lt_status one_step(training *run) {
         status = write_step(run, &r, seconds);
         if (!r.finite) lt_warn("step %" PRId64 ": the gradient is not finite; nothing was updated", r.step);
         show(run, &r);
+        if (status == LT_OK) status = lt_run_folder_check_log(run);
         if (status == LT_OK) status = go_on_writing(run);
     }
-    if (status == LT_OK && run->state.bad_steps >= run->config.max_bad_steps)
-        status = lt_fail(LT_FAILED,
-                         "step %" PRId64
-                         ": %d steps in a row had a gradient that is not finite (train.max_bad_steps); lower "
-                         "train.lr and resume from the latest checkpoint",
-                         r.step, run->state.bad_steps);
+    if (status == LT_OK && run->state.bad_steps >= run->config.max_bad_steps) status = lt_run_diverged(run);
     return agree(run, status);
 }
 
@@ -103,19 +99,24 @@ static lt_status validate(training *run, bool *best) {
     run->state.seconds += lt_seconds() - start;
     if (status != LT_OK || !v.found) return status;
     lt_train_state *state = &run->state;
-    *best = isfinite(v.loss) && (state->best_step == 0 || v.loss < state->best_loss);
+    *best = state->bad_steps == 0 && isfinite(v.loss) && (state->best_step == 0 || v.loss < state->best_loss);
     if (*best) state->best_step = state->step, state->best_loss = v.loss;
     return agree(run, run->lead ? write_validation(run, &v) : LT_OK);
+}
+
+static lt_status sample_path(const training *run, char path[LT_PATH_MAX]) {
+    char name[64];
+    snprintf(name, sizeof name, "samples/step-%" PRId64 ".mp4", run->state.step);
+    return lt_path_join(path, run->options.out, name);
 }
 
 /* On the EMA weights, which a stream of its own reads: it must not overtake the step's update, or the swap. */
 static lt_status write_sample(training *run) {
     lt_device *device = run->options.device;
-    char folder[LT_PATH_MAX], path[LT_PATH_MAX], name[64];
-    snprintf(name, sizeof name, "step-%" PRId64 ".mp4", run->state.step);
+    char folder[LT_PATH_MAX], path[LT_PATH_MAX];
     LT_TRY(lt_path_join(folder, run->options.out, "samples"));
-    LT_TRY(lt_path_join(path, folder, name));
     LT_TRY(lt_make_dirs(folder));
+    LT_TRY(sample_path(run, path));
     LT_TRY(swap_ema(run));
     lt_status status = lt_device_synchronize(device, lt_trainer_session(run->trainer)->ctx.stream);
     if (status == LT_OK)
@@ -128,13 +129,14 @@ static lt_status write_sample(training *run) {
     return LT_OK;
 }
 
-/* Beside the next step, or where there is none (`ends`) before it returns. */
+/* The rows before it are on the disk first. Beside the next step, or where there is none (`ends`) before it returns. */
 static lt_status write_checkpoint(training *run, bool ends) {
     lt_checkpoint checkpoint = {.run = run->options.out,
                                 .config = run->options.config,
                                 .model = run->model,
                                 .state = &run->state,
                                 .keep = run->config.keep};
+    LT_TRY(lt_run_folder_sync(run));
     LT_TRY(
         lt_checkpoint_writer_begin(run->writer, &checkpoint, lt_trainer_session(run->trainer)->ctx.stream));
     if (ends) return lt_checkpoint_writer_finish(run->writer);
@@ -149,7 +151,7 @@ static lt_status between_steps(training *run, bool last, bool stop) {
     int64_t step = run->state.step;
     bool best = false;
     if (c->validate_every > 0 && (last || due(step, c->validate_every))) LT_TRY(validate(run, &best));
-    bool saves = last || stop || best || due(step, c->checkpoint_every);
+    bool saves = run->state.bad_steps == 0 && (last || stop || best || due(step, c->checkpoint_every));
     if (saves) LT_TRY(lt_trainer_check_ranks(run->trainer));
     lt_status status = LT_OK;
     if (run->lead && !stop && due(step, c->sample_every) && !run->samples_off) status = write_sample(run);
@@ -159,18 +161,36 @@ static lt_status between_steps(training *run, bool last, bool stop) {
     return agree(run, status);
 }
 
+/* A sample that was due where the run was stopped is made when it goes on. */
+static lt_status catch_up(training *run) {
+    char path[LT_PATH_MAX];
+    lt_status status = LT_OK;
+    if (run->lead && run->state.step > 0 && due(run->state.step, run->config.sample_every)) {
+        status = sample_path(run, path);
+        if (status == LT_OK && !lt_path_exists(path)) status = write_sample(run);
+    }
+    return agree(run, status);
+}
+
+static lt_status stopped(const training *run) {
+    return lt_fail(LT_INTERRUPTED, "stopped at step %" PRId64 " of %" PRId64 "; go on with --resume%s",
+                   run->state.step, run->config.steps,
+                   run->state.bad_steps > 0
+                       ? ", which begins before the latest steps: they were skipped and have no checkpoint"
+                       : "");
+}
+
 lt_status lt_run_loop(training *run) {
     run->started = run->shown_at = lt_seconds();
     run->shown_step = run->state.step;
     if (run->lead && run->state.step >= run->config.steps)
         lt_info("the run is at step %" PRId64 " already; ask for more with --steps", run->state.step);
+    LT_TRY(catch_up(run));
     while (run->state.step < run->config.steps) {
         LT_TRY(one_step(run));
         lt_status stop = agree(run, lt_interrupted() ? LT_INTERRUPTED : LT_OK);
         LT_TRY(between_steps(run, run->state.step == run->config.steps, stop == LT_INTERRUPTED));
-        if (stop != LT_OK)
-            return agree(run, lt_fail(stop, "stopped at step %" PRId64 " of %" PRId64 "; go on with --resume",
-                                      run->state.step, run->config.steps));
+        if (stop != LT_OK) return agree(run, stopped(run));
     }
-    return LT_OK;
+    return agree(run, run->state.bad_steps > 0 ? lt_run_diverged(run) : LT_OK);
 }

@@ -64,7 +64,7 @@ lt_status lt_sample_write(lt_model *model, const lt_train_config *config, double
     lt_status status = open_sample(&s, model, config, fps, step, path);
     if (status == LT_OK) status = write_blocks(&s, model, config->sample_blocks);
     lt_video_stream_close(s.stream);
-    lt_status closed = lt_video_writer_close(s.video);
+    lt_status closed = status == LT_OK ? lt_video_writer_close(s.video) : lt_video_writer_leave(s.video);
     free(s.latents);
     free(s.rgb);
     return status == LT_OK ? closed : status;

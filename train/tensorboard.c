@@ -1,16 +1,15 @@
 #include "train/tensorboard.h"
 
-#include "core/io.h"
+#include "core/output.h"
 
-#include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 struct lt_tensorboard {
-    FILE *file;
-    char path[LT_PATH_MAX];
+    lt_rows *rows;
 };
 
 uint32_t lt_crc32c(const void *data, size_t size) {
@@ -73,43 +72,61 @@ static message event_at(int64_t step) {
 }
 
 static lt_status write_record(lt_tensorboard *board, const message *m) {
+    char record[sizeof m->bytes + 16], *at = record;
     uint64_t length = m->size;
     uint32_t length_sum = masked(&length, sizeof length), data_sum = masked(m->bytes, m->size);
-    fwrite(&length, sizeof length, 1, board->file);
-    fwrite(&length_sum, sizeof length_sum, 1, board->file);
-    fwrite(m->bytes, 1, m->size, board->file);
-    fwrite(&data_sum, sizeof data_sum, 1, board->file);
-    LT_CHECK(fflush(board->file) == 0 && !ferror(board->file), LT_FAILED, "%s: %s", board->path,
-             strerror(errno));
-    return LT_OK;
+    memcpy(at, &length, sizeof length), at += sizeof length;
+    memcpy(at, &length_sum, sizeof length_sum), at += sizeof length_sum;
+    memcpy(at, m->bytes, m->size), at += m->size;
+    memcpy(at, &data_sum, sizeof data_sum), at += sizeof data_sum;
+    return lt_rows_add(board->rows, record, (size_t)(at - record));
 }
 
-/* Event 3: file_version; then event 7, session_log, with status START. */
-static lt_status write_head(lt_tensorboard *board, int64_t step) {
+/* Event 3: file_version; then event 7, session_log, with status START: TensorBoard drops what earlier files say of this event's step
+ * and of later ones (event_accumulator.py keeps `step < event.step`), so it is the first step that this file is going to have. */
+static lt_status write_head(lt_tensorboard *board, int64_t step, bool others) {
     static const char version[] = "brain.Event:2";
-    message head = event_at(0), start = event_at(step), log = {.size = 0};
+    message head = event_at(0), start = event_at(step + 1), log = {.size = 0};
     put_field(&head, 3, version, sizeof version - 1);
     LT_TRY(write_record(board, &head));
-    if (step == 0) return LT_OK;
+    if (step == 0 && !others) return LT_OK;
     put_tag(&log, 1, VARINT);
     put_varint(&log, 1);
     put_field(&start, 7, log.bytes, log.size);
     return write_record(board, &start);
 }
 
+static const char prefix[] = "events.out.tfevents.";
+
+/* Now, or later where the folder has such a file already (*others): files are read in the order of their names. */
+static lt_status choose_time(const char *folder, int64_t *when, bool *others) {
+    char **names;
+    int count;
+    *when = (int64_t)time(NULL);
+    *others = false;
+    LT_TRY(lt_list_dir(folder, &names, &count));
+    for (int i = 0; i < count; i++) {
+        if (strncmp(names[i], prefix, sizeof prefix - 1) != 0) continue;
+        int64_t other = strtoll(names[i] + sizeof prefix - 1, NULL, 10);
+        *others = true;
+        if (other >= *when && other < INT64_MAX) *when = other + 1;
+    }
+    lt_list_free(names, count);
+    return LT_OK;
+}
+
 lt_status lt_tensorboard_open(const char *folder, int64_t step, lt_tensorboard **out) {
-    char name[128];
+    char name[128], path[LT_PATH_MAX];
+    int64_t when;
+    bool others;
     *out = NULL;
+    LT_TRY(choose_time(folder, &when, &others));
+    snprintf(name, sizeof name, "%s%" PRId64 ".longtake", prefix, when);
+    LT_TRY(lt_path_join(path, folder, name));
     lt_tensorboard *board = calloc(1, sizeof *board);
     LT_CHECK(board, LT_FAILED, "%s: out of memory", folder);
-    lt_status status = LT_OK;
-    for (long long now = (long long)time(NULL); status == LT_OK && !board->file; now++) {
-        snprintf(name, sizeof name, "events.out.tfevents.%lld.longtake", now);
-        status = lt_path_join(board->path, folder, name);
-        if (status == LT_OK && !(board->file = fopen(board->path, "wxe")) && errno != EEXIST)
-            status = lt_fail(LT_FAILED, "%s: %s", board->path, strerror(errno));
-    }
-    if (status == LT_OK) status = write_head(board, step);
+    lt_status status = lt_rows_open(path, true, &board->rows);
+    if (status == LT_OK) status = write_head(board, step, others);
     if (status == LT_OK) *out = board;
     else lt_tensorboard_close(board);
     return status;
@@ -117,9 +134,11 @@ lt_status lt_tensorboard_open(const char *folder, int64_t step, lt_tensorboard *
 
 void lt_tensorboard_close(lt_tensorboard *board) {
     if (!board) return;
-    if (board->file) fclose(board->file);
+    lt_rows_close(board->rows);
     free(board);
 }
+
+lt_status lt_tensorboard_sync(lt_tensorboard *board) { return lt_rows_sync(board->rows); }
 
 /* Event 5: summary, of one value (1) with tag (1) and simple_value (2). */
 lt_status lt_tensorboard_scalar(lt_tensorboard *board, const char *tag, int64_t step, double value) {

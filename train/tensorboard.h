@@ -12,10 +12,11 @@ extern "C" {
 
 typedef struct lt_tensorboard lt_tensorboard;
 
-/* Creates events.out.tfevents.TIME.longtake in `folder`. A resumed run starts a new file at its step, and TensorBoard
- * then leaves out what earlier files say of later steps. */
+/* Creates events.out.tfevents.TIME.longtake in `folder`. A run that goes on after `step` steps starts a new file, and
+ * TensorBoard then leaves out what earlier files say of later steps, and only of those. */
 lt_status lt_tensorboard_open(const char *folder, int64_t step, lt_tensorboard **out);
 void lt_tensorboard_close(lt_tensorboard *board);
+lt_status lt_tensorboard_sync(lt_tensorboard *board); /* the scalars so far survive a power cut */
 lt_status lt_tensorboard_scalar(lt_tensorboard *board, const char *tag, int64_t step, double value);
 
 /* CRC-32C (Castagnoli) of a buffer. */

@@ -1,3 +1,4 @@
+#include "core/folder.h"
 #include "core/parallel.h"
 #include "kernels/choices.h"
 #include "train/checkpoint.h"
@@ -213,9 +214,12 @@ static bool there(const char *name) {
 /* What a kill leaves before there is a config.json can be replaced, and cannot be gone on with. */
 static void a_start_that_was_cut_short_is_replaced(void) {
     static const char *const remains[] = {"environment.json", "environment.json.tmp123"};
+    lt_folder_lock *lock = NULL;
     static const char *const one[] = {"train.steps=1", NULL};
     for (int i = 0; i < 2; i++) {
         fresh();
+        CHECK_OK(lt_folder_lock_take(out[0], "run", &lock));
+        lt_folder_lock_release(lock);
         put(remains[i]);
         CHECK_FAILS(train_into(out[0], one, false), LT_USAGE,
                     "stopped before it began; replace it with --force");

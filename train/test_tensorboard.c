@@ -102,21 +102,51 @@ static void scalars_come_back(void) {
     free(data);
 }
 
-static void a_resumed_run_says_where_it_starts(void) {
+/* What TensorBoard shows of a folder: how often it has each step, files in the order of their names, where a record with
+ * session_log drops what came before and has its step or a later one (event_accumulator.py, _CheckForRestartAndMaybePurge). */
+static void shown_steps(int *times, int most) {
+    char **names, path[LT_PATH_MAX], *data;
+    int count;
+    memset(times, 0, (size_t)(most + 1) * sizeof *times);
+    CHECK_OK(lt_list_dir(folder, &names, &count));
+    for (int i = 0; i < count; i++) {
+        size_t size = 0, at = 0;
+        uint64_t length, step, other;
+        const uint8_t *record;
+        CHECK_OK(lt_path_join(path, folder, names[i]));
+        CHECK_OK(lt_read_file(path, &data, &size));
+        while ((record = next_record(data, size, &at, &length))) {
+            if (!field(record, record + length, 2, &step) || step > (uint64_t)most) continue;
+            if (field(record, record + length, 7, &other))
+                for (int s = (int)step; s <= most; s++) times[s] = 0;
+            if (field(record, record + length, 5, &other)) times[step]++;
+        }
+        CHECK(at == size);
+        free(data);
+    }
+    lt_list_free(names, count);
+}
+
+static void write_steps(int done, int last) {
     lt_tensorboard *board;
-    size_t size = 0, at = 0;
-    uint64_t length, number = 0;
+    CHECK_OK(lt_tensorboard_open(folder, done, &board));
+    for (int i = done + 1; i <= last; i++) CHECK_OK(lt_tensorboard_scalar(board, "train/loss", i, i));
+    lt_tensorboard_close(board);
+}
+
+/* Killed after step 6 and gone on with from the checkpoint of step 4; then a run that had none and begins again. */
+static void every_step_is_shown_once_after_a_resume(void) {
+    enum { MOST = 9 };
+    int times[MOST + 1];
     CHECK_OK(lt_remove_tree(folder));
     CHECK_OK(lt_make_dirs(folder));
-    CHECK_OK(lt_tensorboard_open(folder, 12, &board));
-    lt_tensorboard_close(board);
-    char *data = read_events(&size);
-    (void)next_record(data, size, &at, &length);
-    const uint8_t *record = next_record(data, size, &at, &length);
-    CHECK(record && field(record, record + length, 2, &number) && number == 12);
-    const uint8_t *log = record ? field(record, record + length, 7, &number) : NULL;
-    CHECK(log && field(log, log + number, 1, &number) && number == 1);
-    free(data);
+    write_steps(0, 6);
+    write_steps(4, MOST);
+    shown_steps(times, MOST);
+    for (int s = 1; s <= MOST; s++) CHECK(times[s] == 1);
+    write_steps(0, 3);
+    shown_steps(times, MOST);
+    for (int s = 1; s <= MOST; s++) CHECK(times[s] == (s <= 3));
 }
 
 int main(int argc, char **argv) {
@@ -124,7 +154,7 @@ int main(int argc, char **argv) {
     snprintf(folder, sizeof folder, "%s/lt_tensorboard_%d", base ? base : "/tmp", (int)getpid());
     RUN(crc32c_has_its_published_value);
     RUN(scalars_come_back);
-    RUN(a_resumed_run_says_where_it_starts);
+    RUN(every_step_is_shown_once_after_a_resume);
     (void)lt_remove_tree(folder);
     return test_end();
 }

@@ -13,6 +13,11 @@ if(NOT OPENBLAS_INCLUDE OR NOT OPENBLAS_LIBRARY)
   message(FATAL_ERROR "OpenBLAS was not found. Debian: apt-get install libopenblas-openmp-dev")
 endif()
 
+find_path(XXHASH_INCLUDE xxhash.h) # compiled in (XXH_INLINE_ALL): nothing to link
+if(NOT XXHASH_INCLUDE)
+  message(FATAL_ERROR "xxhash.h was not found. Debian: apt-get install libxxhash-dev")
+endif()
+
 # One line per optional part: its state, and how to get it where it is missing.
 function(lt_report name state hint)
   if(state)

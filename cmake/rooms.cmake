@@ -74,7 +74,7 @@ endfunction()
 
 lt_room(core)
 target_link_libraries(lt_core PUBLIC PkgConfig::CJSON)
-target_include_directories(lt_core PRIVATE ${OPENBLAS_INCLUDE})
+target_include_directories(lt_core PRIVATE ${OPENBLAS_INCLUDE} ${XXHASH_INCLUDE})
 target_link_libraries(lt_core PUBLIC ${OPENBLAS_LIBRARY})
 if(LT_WITH_LT_MPI)
   target_link_libraries(lt_core PUBLIC MPI::MPI_C)

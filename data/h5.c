@@ -33,7 +33,12 @@ lt_status lt_h5_fail(lt_h5 *h5, lt_status code, const char *what, const char *ob
     if (code == LT_FAILED) h5->failed = LT_FAILED;
     if (h5->journal && lt_jfile_read_failed(h5->journal) != LT_OK)
         snprintf(text, sizeof text, "%s", lt_error());
-    return lt_fail(code, "%s: cannot %s %s: %s", h5->path, what, object, text);
+    bool newer = strstr(text, "superblock version") || strstr(text, "version number");
+    return lt_fail(
+        code, "%s: cannot %s %s: %s%s", h5->path, what, object, text,
+        newer ? "; if it is not damaged, it was written for newer HDF5 libraries (libver='latest' in "
+                "h5py): write it with h5py's default"
+              : "");
 }
 
 lt_status lt_h5_written(lt_h5 *h5, bool ok, const char *what, const char *object) {

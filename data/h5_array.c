@@ -122,7 +122,10 @@ static bool plain_link(const lt_h5 *h5, const char *array) {
 }
 
 static lt_status open_checked(lt_h5 *h5, const char *array, lt_h5_layout *layout, hid_t *set) {
-    *set = plain_link(h5, array) ? H5Dopen2(h5->file, array, H5P_DEFAULT) : H5I_INVALID_HID;
+    *set = H5I_INVALID_HID;
+    LT_CHECK(plain_link(h5, array), LT_INPUT, "%s: %s is missing, or a link and not an array", h5->path,
+             array);
+    *set = H5Dopen2(h5->file, array, H5P_DEFAULT);
     if (*set < 0) return lt_h5_fail(h5, LT_INPUT, "open", array);
     lt_status status = check_layout(h5, array, *set, layout);
     hid_t access = status == LT_OK ? chunk_cache(stored_chunk_bytes(*set)) : H5I_INVALID_HID;

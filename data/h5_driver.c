@@ -106,21 +106,26 @@ static const H5FD_class_t driver_class = {
     .fl_map = H5FD_FLMAP_DICHOTOMY,
 };
 
-/* Made once: closing it after a failed opening would also clear the reason of the failure. */
-static hid_t access_list(void) {
-    static hid_t access = H5I_INVALID_HID;
-    if (access >= 0) return access;
-    hid_t driver = H5FDregister(&driver_class), fresh = H5Pcreate(H5P_FILE_ACCESS);
-    if (driver >= 0 && H5Pset_driver(fresh, driver, NULL) >= 0 &&
-        H5Pset_fclose_degree(fresh, H5F_CLOSE_STRONG) >= 0 &&
-        /* Of the formats with checksums over headers, the one without a mark of being open, which a kill would leave. */
-        H5Pset_libver_bounds(fresh, H5F_LIBVER_V18, H5F_LIBVER_V18) >= 0)
-        access = fresh;
-    return access;
+/* Files are written in the one format that has checksums over headers and no mark of being open, which a kill would leave; all that
+ * the library knows are read. */
+static hid_t make_access_list(bool reader) {
+    hid_t driver = H5FDregister(&driver_class), access = H5Pcreate(H5P_FILE_ACCESS);
+    bool ok = driver >= 0 && H5Pset_driver(access, driver, NULL) >= 0 &&
+              H5Pset_fclose_degree(access, H5F_CLOSE_STRONG) >= 0 &&
+              H5Pset_libver_bounds(access, reader ? H5F_LIBVER_EARLIEST : H5F_LIBVER_V18,
+                                   reader ? H5F_LIBVER_LATEST : H5F_LIBVER_V18) >= 0;
+    return ok ? access : H5I_INVALID_HID;
+}
+
+/* Made once: closing one after a failed opening would also clear the reason of the failure. */
+static hid_t access_list(bool reader) {
+    static hid_t lists[2] = {H5I_INVALID_HID, H5I_INVALID_HID};
+    if (lists[reader] < 0) lists[reader] = make_access_list(reader);
+    return lists[reader];
 }
 
 hid_t lt_h5_driver_open(lt_jfile *file, const char *name, unsigned flags) {
-    hid_t access = access_list(), out = H5I_INVALID_HID;
+    hid_t access = access_list(!(flags & (H5F_ACC_RDWR | H5F_ACC_TRUNC))), out = H5I_INVALID_HID;
     if (access < 0) return out;
     opening = file;
     out = flags & H5F_ACC_TRUNC ? H5Fcreate(name, flags, H5P_DEFAULT, access) : H5Fopen(name, flags, access);

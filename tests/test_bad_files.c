@@ -2,6 +2,7 @@
  * Run under AddressSanitizer too, this is where a bad offset in a file would show: a sanitizer's exit code is none of the
  * table. LT_FUZZ_FILES sets how many damaged copies of each file are tried, LT_FUZZ_SEED which. */
 #include "core/rng.h"
+#include "data/dataset.h"
 #include "tests/testing.h"
 
 #include <sys/stat.h>
@@ -70,6 +71,49 @@ static void damaged_datasets(void) {
         check_ended("scenes --append");
     }
     finish("datasets");
+}
+
+/* Puts zeros for all frames of d.h5, and for their Fletcher32 sums, which takes that for whole. */
+static void lose_frames(const char *copy) {
+    static uint8_t frame[16 * 16 * 3];
+    lt_dataset *set = NULL;
+    char *bytes = NULL, *at;
+    size_t size = 0;
+    CHECK_OK(lt_read_file(in_folder("d.h5"), &bytes, &size));
+    CHECK_OK(lt_dataset_open(in_folder("d.h5"), &set));
+    int64_t clips = set ? lt_dataset_clip_count(set) : 0, lost = 0;
+    for (int64_t i = 0; i < clips; i++) { /* clips of 48 frames: three chunks */
+        CHECK_OK(lt_dataset_read_frames(set, i, 0, 1, frame));
+        at = memmem(bytes, size, frame, sizeof frame);
+        if (at) memset(at, 0, LT_DATASET_CHUNK * sizeof frame + 4), lost++;
+    }
+    CHECK(clips > 0 && lost == clips);
+    lt_dataset_close(set);
+    CHECK_OK(lt_write_file(copy, bytes, size));
+    free(bytes);
+}
+
+/* No command works on zeros in place of frames, and a run that meets them keeps its checkpoints. */
+static void datasets_that_lost_their_frames(void) {
+    const char *bad = in_folder("bad.h5"), *run = in_folder("work"),
+               *checkpoints = in_folder("work/checkpoints");
+    char from[LT_PATH_MAX + 8];
+    lose_frames(bad);
+    snprintf(from, sizeof from, "%s:0", bad);
+    CHECK_OK(lt_remove_tree(run));
+    copy_tree(in_folder("run"), run);
+    uint64_t before = folder_state(checkpoints);
+    CHECK_EXIT(LT_INPUT, "fault", "info", bad, "--check", "-q");
+    CHECK_EXIT(LT_INPUT, "not what was written", "train", "--config", in_folder("tiny.json"), "--data", bad,
+               "--out", in_folder("new"), "-q");
+    CHECK_OK(lt_remove_tree(in_folder("new")));
+    CHECK_EXIT(LT_INPUT, "", "train", "--data", bad, "--out", run, "--resume", "--steps", "9", "-q");
+    CHECK(folder_state(checkpoints) == before);
+    CHECK_EXIT(LT_INPUT, "not what was written", "evaluate", "--run", run, "--data", bad, "--policy",
+               "window", "--budget", "1", "--clips", "1", "--blocks", "4", "-q");
+    CHECK_EXIT(LT_INPUT, "not what was written", "generate", "--run", run, "--out", in_folder("w.mp4"),
+               "--blocks", "1", "--steps", "1", "--from", from, "-q");
+    CHECK(!lt_path_exists(in_folder("w.mp4")));
 }
 
 /* A checkpoint in which one file is damaged (a changed weight is a weight, so few of those may be refused); `name` within
@@ -197,6 +241,7 @@ int main(int argc, char **argv) {
     CHECK_RUN("train", "--config", in_folder("tiny.json"), "--data", in_folder("d.h5"), "--out",
               in_folder("run"), "-q");
     RUN(damaged_datasets);
+    RUN(datasets_that_lost_their_frames);
     RUN(damaged_weights);
     RUN(damaged_averages);
     RUN(damaged_moments);

@@ -246,6 +246,8 @@ lt_status lt_dataset_read_flow(lt_dataset *set, int64_t clip, int64_t first, int
     LT_TRY(locate(set, clip, first, count, &at));
     LT_CHECK(set->spec.flow && set->clips[clip].flags & LT_CLIP_HAS_FLOW, LT_INPUT,
              "%s: clip %lld has no true flow", lt_h5_path(set->h5), (long long)clip);
+    LT_CHECK(lt_h5_rows(set->h5, set->flow) >= at + count, LT_INPUT,
+             "%s: /flow is shorter than /frames: damaged", lt_h5_path(set->h5));
     uint16_t *half = malloc((size_t)values * sizeof *half + 1);
     LT_CHECK(half, LT_FAILED, "%s: no memory for %lld flow values", lt_h5_path(set->h5), (long long)values);
     lt_status status = lt_h5_read(set->h5, set->flow, at, count, half);

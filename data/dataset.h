@@ -113,7 +113,7 @@ lt_status lt_dataset_feature_create(lt_dataset *set, lt_feature feature, const l
 /* NULL when the file has none. */
 const lt_feature_spec *lt_dataset_feature_spec(const lt_dataset *set, lt_feature feature);
 /* Rows of one clip; 0 when they have not been written. */
-int64_t lt_dataset_feature_rows(lt_dataset *set, lt_feature feature, int64_t clip);
+lt_status lt_dataset_feature_rows(lt_dataset *set, lt_feature feature, int64_t clip, int64_t *out);
 /* Appends the rows of a clip, f16[rows][shape...] as IEEE half bits (lt_f32_to_f16); permanent at the next
  * commit. */
 lt_status lt_dataset_feature_write(lt_dataset *set, lt_feature feature, int64_t clip, const uint16_t *f16,

@@ -108,9 +108,11 @@ static lt_status rows_of(lt_dataset *set, lt_feature feature, int64_t clip, int6
     return LT_OK;
 }
 
-int64_t lt_dataset_feature_rows(lt_dataset *set, lt_feature feature, int64_t clip) {
+lt_status lt_dataset_feature_rows(lt_dataset *set, lt_feature feature, int64_t clip, int64_t *out) {
     int64_t rows[2];
-    return rows_of(set, feature, clip, rows) == LT_OK ? rows[1] : 0;
+    lt_status status = rows_of(set, feature, clip, rows);
+    *out = status == LT_OK ? rows[1] : 0;
+    return status;
 }
 
 static lt_status require(const lt_dataset *set, lt_feature feature, int64_t clip) {

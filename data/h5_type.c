@@ -97,7 +97,8 @@ bool lt_h5_type_serves(hid_t stored, hid_t wanted, char *why, size_t size) {
     }
     if (H5Tget_class(wanted) != H5T_COMPOUND) {
         if (same_type(stored, wanted)) return true;
-        snprintf(why, size, "elements of %zu bytes are of another kind than the %zu bytes expected",
+        snprintf(why, size,
+                 "elements have another size, sign, byte order or layout of bits (%zu bytes; %zu expected)",
                  H5Tget_size(stored), H5Tget_size(wanted));
         return false;
     }

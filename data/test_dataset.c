@@ -197,6 +197,12 @@ static void true_flow_is_kept_to_half_precision(void) {
     lt_dataset_close(set);
 }
 
+static int64_t rows_of(lt_dataset *set, lt_feature feature, int64_t clip) {
+    int64_t rows = -1;
+    CHECK_OK(lt_dataset_feature_rows(set, feature, clip, &rows));
+    return rows;
+}
+
 static void features_are_rows_per_clip(void) {
     lt_dataset *set;
     fresh("features.h5");
@@ -215,9 +221,8 @@ static void features_are_rows_per_clip(void) {
     CHECK_OK(lt_dataset_open(path, &set));
     CHECK(strcmp(lt_dataset_feature_spec(set, LT_LATENTS)->producer, "haar3d") == 0);
     CHECK(lt_dataset_feature_spec(set, LT_LATENTS)->shape[2] == 4);
-    CHECK(lt_dataset_feature_rows(set, LT_LATENTS, 2) == 3 &&
-          lt_dataset_feature_rows(set, LT_LATENTS, 1) == 0);
-    CHECK(lt_dataset_feature_rows(set, LT_TEXT, 2) == 0);
+    CHECK(rows_of(set, LT_LATENTS, 2) == 3 && rows_of(set, LT_LATENTS, 1) == 0);
+    CHECK(rows_of(set, LT_TEXT, 2) == 0);
     CHECK_OK(lt_dataset_feature_read(set, LT_LATENTS, 2, 1, 1, got));
     CHECK(memcmp(got, rows[1], sizeof got) == 0);
     CHECK_OK(lt_dataset_feature_read(set, LT_LATENTS, 0, 0, 1, got));
@@ -226,7 +231,7 @@ static void features_are_rows_per_clip(void) {
     lt_dataset_close(set);
     CHECK_OK(lt_dataset_open_append(path, &set));
     CHECK_OK(lt_dataset_feature_create(set, LT_LATENTS, &latents)); /* again: replaced */
-    CHECK(lt_dataset_feature_rows(set, LT_LATENTS, 2) == 0);
+    CHECK(rows_of(set, LT_LATENTS, 2) == 0);
     CHECK_OK(lt_dataset_commit(set));
     lt_dataset_close(set);
 }
@@ -336,6 +341,49 @@ static void zeros_are_not_content(void) {
     CHECK_FAILS(lt_dataset_check(set, count_fault, NULL, &lines), LT_INPUT, "1 fault");
     CHECK(lines == 1);
     lt_dataset_close(set);
+}
+
+static void zero_out(const void *pattern, size_t length) {
+    char *bytes, *at;
+    size_t size;
+    CHECK_OK(lt_read_file(path, &bytes, &size));
+    at = memmem(bytes, size, pattern, length);
+    CHECK(at);
+    if (at) memset(at, 0, length);
+    CHECK_OK(lt_write_file(path, bytes, size));
+    free(bytes);
+}
+
+/* Every array has checksums, not only the frames; chunks of flow and features have other sizes. */
+static void zeros_are_seen_in_every_array(void) {
+    lt_dataset *set;
+    lt_dataset_spec with = {4, 2, 8, true};
+    static uint8_t rgb[2][4 * 2 * 3];
+    static float flow[2 * 16], got[2 * 16];
+    uint16_t half[2 * 16], rows[4 * 5], read[4 * 5];
+    lt_feature_spec text = {"utf8", 1, {5}};
+    lt_clip clip = make_clip(0);
+    fresh("every.h5");
+    clip.flags = LT_CLIP_HAS_FLOW;
+    for (int i = 0; i < 32; i++) flow[i] = (float)i + 0.5f, half[i] = lt_f32_to_f16(flow[i]);
+    for (int i = 0; i < 20; i++) rows[i] = (uint16_t)(1000 + i * 37);
+    CHECK_OK(lt_dataset_create(path, &with, &set));
+    CHECK_OK(lt_dataset_append_frames(set, rgb[0], flow, 2));
+    CHECK_OK(lt_dataset_add_clip(set, &clip));
+    CHECK_OK(lt_dataset_feature_create(set, LT_TEXT, &text));
+    CHECK_OK(lt_dataset_feature_write(set, LT_TEXT, 0, rows, 4));
+    CHECK_OK(lt_dataset_commit(set));
+    lt_dataset_close(set);
+    zero_out(half + 16, 16 * sizeof *half);
+    zero_out(rows + 10, 5 * sizeof *rows);
+    CHECK_OK(lt_dataset_open(path, &set));
+    CHECK_FAILS(lt_dataset_read_flow(set, 0, 0, 2, got), LT_INPUT, "/flow: 1 of rows 0 to 1");
+    CHECK_OK(lt_dataset_read_flow(set, 0, 0, 1, got));
+    CHECK_FAILS(lt_dataset_feature_read(set, LT_TEXT, 0, 0, 4, read), LT_INPUT, "/text: 1 of rows 0 to 3");
+    CHECK_OK(lt_dataset_feature_read(set, LT_TEXT, 0, 0, 2, read));
+    lt_dataset_close(set);
+    zero_out("source 0", 8);
+    CHECK_FAILS(lt_dataset_open(path, &set), LT_INPUT, "/clips");
 }
 
 /* A word that changes between 0x0000 and 0xFFFF leaves Fletcher32 as it is. */
@@ -598,6 +646,7 @@ int main(int argc, char **argv) {
     RUN(one_writer_at_a_time);
     RUN(a_flipped_byte_is_found);
     RUN(zeros_are_not_content);
+    RUN(zeros_are_seen_in_every_array);
     RUN(black_does_not_become_white);
     RUN(a_file_of_version_1_stays_one);
     RUN(other_frames_are_other_data);

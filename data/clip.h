@@ -20,13 +20,14 @@ typedef enum lt_clip_flag {
     LT_CLIP_BEFORE_CUT = 4, /* a detected shot cut follows the last frame */
     LT_CLIP_SOURCE_FPS = 8, /* the source is slower than the dataset's rate, and was not upsampled */
     LT_CLIP_HAS_FLOW = 16,  /* /flow holds the true motion of this clip */
-    LT_CLIP_SYNTHETIC = 32  /* made by `scenes`, not by a camera */
+    LT_CLIP_SYNTHETIC = 32, /* made by `scenes`, not by a camera */
+    LT_CLIP_UNEVEN = 64     /* the frames' distances in time vary by 40 % (standard deviation) or more: motion is uneven */
 } lt_clip_flag;
 
 typedef struct lt_clip {
     int64_t first_frame;   /* index into /frames; assigned by lt_dataset_add_clip */
     int64_t frames;        /* assigned by lt_dataset_add_clip */
-    double fps;            /* of the stored frames */
+    double fps;            /* of the stored frames: what their times say */
     double start_s;        /* where the clip begins in its source, seconds */
     double luma_diff;      /* mean |luma(f+1) - luma(f)| at the stored size, 8-bit codes per frame step */
     double flow_px_per_s;  /* mean length of the flow, stored pixels per second (ingest: from a sample) */

@@ -4,13 +4,13 @@
 #include "core/rng.h"
 #include "data/motion.h"
 #include "data/role_plan.h"
-#include "data/video_reader.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#define UNEVEN         0.4  /* standard deviation of the steps in time, in means */
 #define REPEATED_SHARE 0.05 /* of a clip's source frames: from here on the clip is flagged */
 
 /* One source on its way into the dataset, and the clip that is being filled. */
@@ -22,15 +22,14 @@ typedef struct intake {
     lt_ingest_result *result;
     lt_video *video;
     lt_motion_meter *meter;
-    lt_clip base;    /* what all clips of the source share */
-    int64_t longest; /* frames per clip */
+    lt_clip base; /* what all clips of the source share */
     uint8_t *frames; /* LT_DATASET_CHUNK of them, on their way to the file */
     size_t frame_bytes;
     int64_t buffered;
     int64_t count; /* frames of this clip */
     lt_video_place first, last;
-    double luma_diff, flow_px; /* sums over its frame steps; of the flow: over flow_steps of them */
-    int64_t flow_steps;
+    double luma_diff, step_squares; /* sums over its frame steps */
+    double flow_px, flow_s;         /* the same over those whose flow was computed */
     bool after_cut;
 } intake;
 
@@ -56,6 +55,17 @@ static lt_status flush_frames(intake *in) {
     return LT_OK;
 }
 
+/* What the clip's frames say about its time. */
+static void set_times(const intake *in, int64_t count, lt_clip *clip) {
+    double span = in->last.moment.time_s - in->first.moment.time_s, mean = span / (double)(count - 1);
+    clip->start_s = in->first.moment.time_s;
+    clip->fps = lt_video_rate(in->video, &in->first, &in->last, count);
+    clip->flow_px_per_s = in->flow_s > 0 ? in->flow_px / in->flow_s : 0;
+    if (clip->fps < 0.998 * lt_dataset_get_spec(in->set)->fps) clip->flags |= LT_CLIP_SOURCE_FPS;
+    double variance = count > 1 ? in->step_squares / (double)(count - 1) - mean * mean : 0;
+    if (variance > UNEVEN * UNEVEN * mean * mean) clip->flags |= LT_CLIP_UNEVEN;
+}
+
 /* Ends the clip that is being filled; `cut`: because a shot ends here. */
 static lt_status end_clip(intake *in, bool cut) {
     lt_ingest_result *result = in->result;
@@ -70,9 +80,8 @@ static lt_status end_clip(intake *in, bool cut) {
     lt_clip clip = in->base;
     int64_t steps = count > 1 ? count - 1 : 1, span = in->last.index - in->first.index + 1;
     int64_t repeated = lt_video_repeats(in->video, in->first.index, in->last.index);
-    clip.start_s = in->first.time_s;
+    set_times(in, count, &clip);
     clip.luma_diff = in->luma_diff / (double)steps;
-    clip.flow_px_per_s = in->flow_steps ? in->flow_px / (double)in->flow_steps * clip.fps : 0;
     clip.repeated = (int32_t)repeated;
     clip.part = (int32_t)result->clips;
     if ((double)repeated >= REPEATED_SHARE * (double)span && repeated >= 2) clip.flags |= LT_CLIP_REPEATED;
@@ -85,10 +94,13 @@ static lt_status end_clip(intake *in, bool cut) {
     return LT_OK;
 }
 
-/* A hole in the timestamps: what lies on both sides is not consecutive. */
-static bool is_hole(const intake *in, const lt_video_place *place) {
-    double step = place->time_s - in->last.time_s;
-    return step > 3.5 / in->base.fps && step > 0.25;
+/* The clip has as many frames, or goes on for as long, as a clip may. */
+static bool is_full(const intake *in, const lt_video_place *place) {
+    const lt_ingest_options *options = in->options;
+    double seconds = place->moment.time_s - in->first.moment.time_s;
+    bool long_enough = options->clip_seconds > 0 && in->count > 0 &&
+                       seconds > options->clip_seconds - 0.5 / lt_video_get_info(in->video)->fps;
+    return long_enough || (options->clip_frames > 0 && in->count == options->clip_frames);
 }
 
 /* One step in four tells the mean motion, at a quarter of the cost; at irregular distances (multiples of the golden
@@ -99,9 +111,10 @@ static lt_status take_frame(intake *in, const lt_video_place *place) {
     uint8_t *rgb = in->frames + (size_t)in->buffered * in->frame_bytes;
     bool sampled = flow_is_sampled(in->count);
     lt_motion_step step = lt_motion_next(in->meter, rgb, sampled);
-    bool cut = step.cut && in->options->split_cuts, hole = in->count > 0 && is_hole(in, place);
+    bool cut = step.cut && in->options->split_cuts;
+    bool apart = in->count > 0 && place->moment.piece != in->last.moment.piece;
     in->result->cuts += cut;
-    if (cut || hole || in->count == in->longest) {
+    if (cut || apart || is_full(in, place)) {
         /* The frame itself is the first of the next clip: it waits at the start of the buffer. */
         LT_TRY(end_clip(in, cut));
         memmove(in->frames, rgb, in->frame_bytes);
@@ -109,12 +122,13 @@ static lt_status take_frame(intake *in, const lt_video_place *place) {
     }
     if (in->count == 0) {
         in->first = *place;
-        in->luma_diff = in->flow_px = 0;
-        in->flow_steps = 0;
+        in->luma_diff = in->step_squares = in->flow_px = in->flow_s = 0;
     } else {
+        double seconds = place->moment.time_s - in->last.moment.time_s;
         in->luma_diff += step.luma_diff;
+        in->step_squares += seconds * seconds;
         in->flow_px += sampled ? step.px : 0;
-        in->flow_steps += sampled;
+        in->flow_s += sampled ? seconds : 0;
     }
     in->last = *place;
     in->count++;
@@ -136,7 +150,6 @@ static lt_status take_all(intake *in) {
 
 static lt_status describe(intake *in) {
     const lt_source *source = in->source;
-    const lt_video_info *info = lt_video_get_info(in->video);
     lt_clip *base = &in->base;
     bool whole;
     LT_TRY(lt_source_caption(source, base->caption, sizeof base->caption, &whole));
@@ -151,12 +164,6 @@ static lt_status describe(intake *in) {
     if (lt_role_share(&in->options->shares, lt_role_number(base->role)) == 0)
         lt_warn("%s: its group %s has role %s in the dataset already, and keeps it", source->path,
                 base->group, base->role);
-    base->fps = info->fps;
-    if (info->fps < 0.998 * lt_dataset_get_spec(in->set)->fps) base->flags |= LT_CLIP_SOURCE_FPS;
-    double seconds = in->options->clip_seconds;
-    int64_t longest = in->options->clip_frames > 0 ? in->options->clip_frames : INT64_MAX;
-    if (seconds > 0 && seconds * info->fps < (double)longest) longest = llround(seconds * info->fps);
-    in->longest = longest < 1 ? 1 : longest;
     return LT_OK;
 }
 
@@ -198,6 +205,7 @@ static lt_status ingest_one(lt_dataset *set, const lt_source *source, const lt_i
         status = lt_fail(LT_INPUT, "%s: no piece without a cut has %lld frames: %lld frames in all",
                          source->path, (long long)options->min_frames, (long long)result->dropped);
     if (status == LT_OK) status = lt_dataset_commit(set);
+    if (in.video) result->video = *lt_video_get_info(in.video);
     lt_video_close(in.video);
     lt_motion_close(in.meter);
     free(in.frames);

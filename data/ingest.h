@@ -1,5 +1,5 @@
 /* Video files into a dataset: each source is decoded, brought to the size and at most the rate of the dataset, split
- * at shot cuts and holes in time, measured, and committed as a whole. What a source was turned into is permanent once
+ * at shot cuts and where its clock jumps or pictures are lost, measured, and committed as a whole. What a source was turned into is permanent once
  * the next one starts; running again skips it.
  */
 #ifndef LT_DATA_INGEST_H
@@ -8,6 +8,7 @@
 #include "data/dataset.h"
 #include "data/roles.h"
 #include "data/sources.h"
+#include "data/video_reader.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -36,6 +37,7 @@ typedef struct lt_ingest_result {
     int64_t cuts;          /* found */
     int64_t dropped;       /* frames of pieces shorter than min_frames */
     int64_t repeated;      /* source frames that repeat their predecessor */
+    lt_video_info video;   /* what was met in it */
 } lt_ingest_result;
 
 /* Hears about each source as it is done. */

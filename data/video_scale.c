@@ -1,7 +1,9 @@
 #ifdef LT_WITH_FFMPEG
 
 #    include "data/video_scale.h"
+#    include "data/video_planes.h"
 
+#    include <libavutil/opt.h>
 #    include <libavutil/pixdesc.h>
 #    include <libswscale/swscale.h>
 #    include <math.h>
@@ -12,32 +14,49 @@ enum { ROW_ALIGN = 64 };
 
 struct lt_scaler {
     int width, height; /* before the turn */
-    int rotation;
+    lt_turn turn;
     struct SwsContext *sws;
-    int source_width, source_height, source_format, source_space, source_range; /* what sws was made for */
-    uint8_t *rows; /* [height][stride]: libswscale writes whole vectors, past the end of a row */
+    int source_width, source_height, source_format, source_site; /* what sws was made for */
+    lt_planes planes;
+    lt_colour_matrix matrix;
+    uint8_t *scaled[3]; /* [height][stride], 16-bit samples: libswscale writes whole vectors, past the end of a row */
     int stride;
+    uint8_t *row; /* RGB, before it is turned */
 };
 
-lt_status lt_scaler_open(int width, int height, int rotation, lt_scaler **out) {
+/* Signs of x and y of the picture's right and lower edge after the turn say which of the eight it is. */
+lt_turn lt_turn_of(const int32_t matrix[9]) {
+    if (!matrix) return (lt_turn){false, false, false};
+    double right_x = matrix[0], right_y = matrix[1], low_x = matrix[3], low_y = matrix[4];
+    bool swap = fabs(right_y) + fabs(low_x) > fabs(right_x) + fabs(low_y);
+    return swap ? (lt_turn){true, low_x < 0, right_y < 0} : (lt_turn){false, right_x < 0, low_y < 0};
+}
+
+lt_status lt_scaler_open(int width, int height, lt_turn turn, lt_scaler **out) {
     lt_scaler *scaler = calloc(1, sizeof *scaler);
     *out = scaler;
     LT_CHECK(scaler, LT_FAILED, "out of memory");
-    bool quarter = rotation % 180 != 0;
-    scaler->width = quarter ? height : width;
-    scaler->height = quarter ? width : height;
-    scaler->rotation = rotation;
+    scaler->width = turn.swap ? height : width;
+    scaler->height = turn.swap ? width : height;
+    scaler->turn = turn;
     scaler->source_format = -1;
-    scaler->stride = (3 * scaler->width + 2 * ROW_ALIGN - 1) / ROW_ALIGN * ROW_ALIGN;
-    scaler->rows = aligned_alloc(ROW_ALIGN, (size_t)scaler->stride * (size_t)scaler->height);
-    LT_CHECK(scaler->rows, LT_FAILED, "out of memory");
+    scaler->stride = (2 * scaler->width + 2 * ROW_ALIGN - 1) / ROW_ALIGN * ROW_ALIGN;
+    scaler->row = malloc(3 * (size_t)scaler->width);
+    bool got = scaler->row;
+    for (int i = 0; i < 3; i++) {
+        scaler->scaled[i] = aligned_alloc(ROW_ALIGN, (size_t)scaler->stride * (size_t)scaler->height);
+        got = got && scaler->scaled[i];
+    }
+    LT_CHECK(got, LT_FAILED, "out of memory");
     return LT_OK;
 }
 
 void lt_scaler_close(lt_scaler *scaler) {
     if (!scaler) return;
     sws_freeContext(scaler->sws);
-    free(scaler->rows);
+    lt_planes_free(&scaler->planes);
+    for (int i = 0; i < 3; i++) free(scaler->scaled[i]);
+    free(scaler->row);
     free(scaler);
 }
 
@@ -63,86 +82,92 @@ static bool crop(const lt_scaler *scaler, AVFrame *frame) {
     return av_frame_apply_cropping(frame, AV_FRAME_CROP_UNALIGNED) >= 0;
 }
 
-/* What an untagged picture most likely is: the convention of players. */
-static int colour_space(const AVFrame *frame) {
-    switch (frame->colorspace) {
-    case AVCOL_SPC_BT709: return SWS_CS_ITU709;
-    case AVCOL_SPC_BT2020_NCL:
-    case AVCOL_SPC_BT2020_CL: return SWS_CS_BT2020;
-    case AVCOL_SPC_SMPTE240M: return SWS_CS_SMPTE240M;
-    case AVCOL_SPC_FCC: return SWS_CS_FCC;
-    case AVCOL_SPC_UNSPECIFIED: return frame->height >= 720 ? SWS_CS_ITU709 : SWS_CS_ITU601;
-    default: return SWS_CS_ITU601;
-    }
+/* Where chroma samples lie, in 1/256 of a luma pixel; untagged: in the middle of the pixels they cover, libswscale's own choice. */
+static void set_site(struct SwsContext *sws, const AVPixFmtDescriptor *format, int site) {
+    bool left = site == AVCHROMA_LOC_LEFT || site == AVCHROMA_LOC_TOPLEFT || site == AVCHROMA_LOC_BOTTOMLEFT;
+    bool top = site == AVCHROMA_LOC_TOPLEFT || site == AVCHROMA_LOC_TOP;
+    bool bottom = site == AVCHROMA_LOC_BOTTOMLEFT || site == AVCHROMA_LOC_BOTTOM;
+    if (site == AVCHROMA_LOC_UNSPECIFIED) return;
+    if (format->log2_chroma_w == 1) av_opt_set_int(sws, "src_h_chr_pos", left ? 0 : 128, 0);
+    if (format->log2_chroma_h == 1) av_opt_set_int(sws, "src_v_chr_pos", top ? 0 : bottom ? 256 : 128, 0);
 }
 
-/* The old full-range twins of formats, which libswscale wants named otherwise. */
-static int plain_format(int format, int *range) {
-    switch (format) {
-    case AV_PIX_FMT_YUVJ420P: *range = 1; return AV_PIX_FMT_YUV420P;
-    case AV_PIX_FMT_YUVJ422P: *range = 1; return AV_PIX_FMT_YUV422P;
-    case AV_PIX_FMT_YUVJ444P: *range = 1; return AV_PIX_FMT_YUV444P;
-    case AV_PIX_FMT_YUVJ440P: *range = 1; return AV_PIX_FMT_YUV440P;
-    case AV_PIX_FMT_YUVJ411P: *range = 1; return AV_PIX_FMT_YUV411P;
-    default: return format;
-    }
+static struct SwsContext *open_sws(const lt_scaler *scaler, const AVFrame *frame) {
+    struct SwsContext *sws = sws_alloc_context();
+    if (!sws) return NULL;
+    /* Averaging where it shrinks, so that fine texture does not flicker. */
+    bool shrinks = frame->width > scaler->width && frame->height > scaler->height;
+    av_opt_set_int(sws, "srcw", frame->width, 0);
+    av_opt_set_int(sws, "srch", frame->height, 0);
+    av_opt_set_int(sws, "src_format", scaler->planes.format, 0);
+    av_opt_set_int(sws, "dstw", scaler->width, 0);
+    av_opt_set_int(sws, "dsth", scaler->height, 0);
+    av_opt_set_int(sws, "dst_format", AV_PIX_FMT_YUV444P16, 0);
+    av_opt_set_int(sws, "sws_flags", shrinks ? SWS_AREA : SWS_BICUBIC, 0);
+    set_site(sws, av_pix_fmt_desc_get(scaler->planes.format), frame->chroma_location);
+    /* The same range on both sides: samples are only scaled, and shifted up to 16 bits. */
+    const int *any = sws_getCoefficients(SWS_CS_DEFAULT);
+    sws_setColorspaceDetails(sws, any, 0, any, 0, 0, 1 << 16, 1 << 16);
+    if (sws_init_context(sws, NULL, NULL) >= 0) return sws;
+    sws_freeContext(sws);
+    return NULL;
 }
 
 /* Makes the conversion for pictures like this one; kept until the pictures change. */
-static bool prepare(lt_scaler *scaler, const AVFrame *frame, int space) {
-    int range = frame->color_range == AVCOL_RANGE_JPEG, format = plain_format(frame->format, &range);
+static bool prepare(lt_scaler *scaler, const AVFrame *frame, bool limited_grey) {
+    lt_planes *planes = &scaler->planes;
+    if (!lt_planes_of(planes, frame, limited_grey)) return false;
+    scaler->matrix = lt_colour_to_rgb(&planes->colour);
     if (scaler->sws && scaler->source_width == frame->width && scaler->source_height == frame->height &&
-        scaler->source_format == format && scaler->source_space == space && scaler->source_range == range)
+        scaler->source_format == planes->format && scaler->source_site == (int)frame->chroma_location)
         return true;
     sws_freeContext(scaler->sws);
-    /* Averaging where it shrinks, so that fine texture does not flicker. */
-    bool shrinks = frame->width > scaler->width && frame->height > scaler->height;
-    scaler->sws = sws_getContext(frame->width, frame->height, format, scaler->width, scaler->height,
-                                 AV_PIX_FMT_RGB24, shrinks ? SWS_AREA : SWS_BICUBIC, NULL, NULL, NULL);
-    if (!scaler->sws) return false;
-    sws_setColorspaceDetails(scaler->sws, sws_getCoefficients(space), range,
-                             sws_getCoefficients(SWS_CS_DEFAULT), 1, 0, 1 << 16, 1 << 16);
+    scaler->sws = open_sws(scaler, frame);
     scaler->source_width = frame->width;
     scaler->source_height = frame->height;
-    scaler->source_format = format;
-    scaler->source_space = space;
-    scaler->source_range = range;
-    return true;
+    scaler->source_format = planes->format;
+    scaler->source_site = frame->chroma_location;
+    return scaler->sws;
 }
 
-/* Rows of the scaler -> out, turned clockwise. */
-static void turn(const lt_scaler *scaler, uint8_t *out) {
-    int width = scaler->width, height = scaler->height, rotation = scaler->rotation;
-    int out_width = rotation % 180 ? height : width;
-    for (int y = 0; y < height; y++) {
-        const uint8_t *in = scaler->rows + (size_t)y * (size_t)scaler->stride;
-        for (int x = 0; x < width; x++, in += 3) {
-            int to_x = rotation == 90 ? height - 1 - y : rotation == 180 ? width - 1 - x : y;
-            int to_y = rotation == 90 ? x : rotation == 180 ? height - 1 - y : width - 1 - x;
-            uint8_t *to = out + 3 * ((size_t)to_y * (size_t)out_width + (size_t)to_x);
-            to[0] = in[0], to[1] = in[1], to[2] = in[2];
-        }
+/* A row of RGB to where the turn puts it. */
+static void place_row(const lt_scaler *scaler, int y, uint8_t *out) {
+    lt_turn turn = scaler->turn;
+    int width = scaler->width, height = scaler->height, out_width = turn.swap ? height : width;
+    const uint8_t *in = scaler->row;
+    for (int x = 0; x < width; x++, in += 3) {
+        int to_x = turn.swap ? y : x, to_y = turn.swap ? x : y;
+        if (turn.flip_x) to_x = out_width - 1 - to_x;
+        if (turn.flip_y) to_y = (turn.swap ? width : height) - 1 - to_y;
+        memcpy(out + 3 * ((size_t)to_y * (size_t)out_width + (size_t)to_x), in, 3);
     }
 }
 
-static void pack(const lt_scaler *scaler, uint8_t *out) {
-    size_t bytes = 3 * (size_t)scaler->width;
-    for (int y = 0; y < scaler->height; y++)
-        memcpy(out + (size_t)y * bytes, scaler->rows + (size_t)y * (size_t)scaler->stride, bytes);
+static void colour_rows(const lt_scaler *scaler, uint8_t *out) {
+    bool turned = scaler->turn.swap || scaler->turn.flip_x || scaler->turn.flip_y;
+    for (int y = 0; y < scaler->height; y++) {
+        size_t at = (size_t)y * (size_t)scaler->stride;
+        const uint16_t *rows[3];
+        for (int i = 0; i < 3; i++) rows[i] = (const uint16_t *)(const void *)(scaler->scaled[i] + at);
+        uint8_t *row = turned ? scaler->row : out + 3 * (size_t)y * (size_t)scaler->width;
+        lt_colour_row(&scaler->matrix, rows, scaler->width, row);
+        if (turned) place_row(scaler, y, out);
+    }
 }
 
-lt_status lt_scaler_run(lt_scaler *scaler, AVFrame *frame, const char *path, uint8_t *rgb) {
-    int space = colour_space(frame);
-    LT_CHECK(crop(scaler, frame) && prepare(scaler, frame, space), LT_INPUT,
-             "%s: cannot convert a picture of %d x %d, format %d", path, frame->width, frame->height,
-             frame->format);
-    uint8_t *out[4] = {scaler->rows};
-    int stride[4] = {scaler->stride};
-    int rows = sws_scale(scaler->sws, (const uint8_t *const *)frame->data, frame->linesize, 0, frame->height,
-                         out, stride);
+lt_status lt_scaler_run(lt_scaler *scaler, AVFrame *frame, bool limited_grey, const char *path,
+                        uint8_t *rgb) {
+    /* What an untagged picture most likely is: the convention of players. */
+    if (frame->colorspace == AVCOL_SPC_UNSPECIFIED)
+        frame->colorspace = frame->height >= 720 ? AVCOL_SPC_BT709 : AVCOL_SPC_SMPTE170M;
+    LT_CHECK(crop(scaler, frame) && prepare(scaler, frame, limited_grey), LT_INPUT,
+             "%s: cannot convert a picture of %d x %d, format %s", path, frame->width, frame->height,
+             av_get_pix_fmt_name(frame->format) ? av_get_pix_fmt_name(frame->format) : "unknown");
+    uint8_t *out[4] = {scaler->scaled[0], scaler->scaled[1], scaler->scaled[2]};
+    int stride[4] = {scaler->stride, scaler->stride, scaler->stride};
+    int rows = sws_scale(scaler->sws, scaler->planes.data, scaler->planes.stride, 0, frame->height, out, stride);
     LT_CHECK(rows == scaler->height, LT_FAILED, "%s: scaling failed", path);
-    if (scaler->rotation) turn(scaler, rgb);
-    else pack(scaler, rgb);
+    colour_rows(scaler, rgb);
     return LT_OK;
 }
 

@@ -48,13 +48,18 @@ static lt_status read_dataset(const lt_model *model, const char *path, int64_t i
 }
 
 static lt_status read_frames(lt_video *video, const char *path, size_t frame_bytes, lt_history *h) {
-    h->fps = lt_video_get_info(video)->fps;
+    lt_video_place first, place;
     for (int64_t i = 0; i < h->frames; i++) {
-        lt_video_place place;
         bool got;
         LT_TRY(lt_video_next(video, h->rgb + (size_t)i * frame_bytes, &place, &got));
         if (!got) return too_short(path, i, h->frames);
+        if (i == 0) first = place;
+        LT_CHECK(place.moment.piece == first.moment.piece, LT_INPUT,
+                 "%s: its clock jumps, or frames are damaged, after %" PRId64 " frames; %" PRId64
+                 " that follow each other are needed; take fewer blocks of it, or cut the file there",
+                 path, i, h->frames);
     }
+    h->fps = lt_video_rate(video, &first, &place, h->frames);
     return LT_OK;
 }
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -124,8 +125,18 @@ void lt_list_free(char **names, int count) {
     free(names);
 }
 
+/* Of a pipe or a terminal: until there is something, or nobody writes any more. False: interrupted before. */
+static bool wait_for_data(int file) {
+    struct pollfd one = {.fd = file, .events = POLLIN};
+    while (poll(&one, 1, 100) <= 0)
+        if (lt_interrupted()) return false;
+    return true;
+}
+
 /* Reads to the end rather than trusting the size: pipes and /proc files have none. */
-static lt_status read_all(int file, const char *path, size_t expected, char **out, size_t *size) {
+static lt_status read_all(int file, const char *path, const struct stat *info, char **out, size_t *size) {
+    bool waits = !S_ISREG(info->st_mode);
+    size_t expected = (size_t)info->st_size + 1;
     size_t capacity = expected + 1, used = 0;
     char *data = malloc(capacity);
     while (data) {
@@ -135,8 +146,12 @@ static lt_status read_all(int file, const char *path, size_t expected, char **ou
             data = grown;
             capacity *= 2;
         }
+        if (waits && !wait_for_data(file)) {
+            free(data);
+            return lt_fail(LT_INTERRUPTED, "interrupted while waiting for %s", path);
+        }
         ssize_t got = read(file, data + used, capacity - used - 1);
-        if (got < 0 && errno == EINTR) continue;
+        if (got < 0 && (errno == EINTR || errno == EAGAIN)) continue;
         if (got < 0) {
             int reason = errno;
             free(data);
@@ -157,15 +172,15 @@ static lt_status read_all(int file, const char *path, size_t expected, char **ou
 lt_status lt_read_file(const char *path, char **out, size_t *size) {
     *out = NULL;
     if (size) *size = 0;
-    int file;
-    do file = open(path, O_RDONLY | O_CLOEXEC);
+    int file; /* opening a pipe would wait for its writer, deaf to signals */
+    do file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     while (file < 0 && errno == EINTR);
     LT_CHECK(file >= 0, LT_INPUT, "%s: cannot open: %s", path, strerror(errno));
     struct stat info;
     lt_status status;
     if (fstat(file, &info) != 0) status = lt_fail(LT_INPUT, "%s: cannot read: %s", path, strerror(errno));
     else if (S_ISDIR(info.st_mode)) status = lt_fail(LT_INPUT, "%s: expected a file, found a folder", path);
-    else status = read_all(file, path, (size_t)info.st_size + 1, out, size);
+    else status = read_all(file, path, &info, out, size);
     close(file);
     return status;
 }

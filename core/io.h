@@ -30,6 +30,8 @@ void lt_list_free(char **names, int count);
 lt_status lt_read_file(const char *path, char **out, size_t *size);
 /* lt_hash (core/rng.h) of a file's bytes, read in pieces. LT_INPUT when it cannot be read. */
 lt_status lt_hash_file(const char *path, uint64_t *out);
+/* The same for a text that people write: UTF-8 without zeros, else LT_INPUT; a byte order mark is left out. */
+lt_status lt_read_text(const char *path, char **out, size_t *size);
 /* Writes beside `path`, flushes to disk, renames over it, flushes the folder: a reader sees old or new, never half. */
 lt_status lt_write_file(const char *path, const void *data, size_t size);
 /* Flushes a file or folder that was written by other means; the folder in which `path` lies, so that its name stays. */

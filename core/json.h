@@ -19,7 +19,7 @@ struct cJSON;
 /* Integers up to this survive the way through a double. */
 #define LT_JSON_MAX_INT 9007199254740991
 
-/* Parses `size` bytes of text, which must be one JSON value. Fails with `code`; the message starts with
+/* Parses `size` bytes of text, which must be one JSON value (after a byte order mark). Fails with `code`; the message starts with
  * `origin` and names line and column. Free *out with cJSON_Delete. */
 lt_status lt_json_parse(const char *text, size_t size, const char *origin, lt_status code,
                         struct cJSON **out);
@@ -31,6 +31,8 @@ void lt_json_write(FILE *to, const struct cJSON *value, int depth);
 void lt_json_write_string(FILE *to, const char *text);
 /* Valid UTF-8, as RFC 3629 has it: no surrogates, no overlong forms. */
 bool lt_utf8_valid(const char *text, size_t size);
+/* Bytes of the byte order mark that a text begins with, which is not part of it; 0: there is none. */
+size_t lt_utf8_mark(const char *text, size_t size);
 
 #ifdef __cplusplus
 }

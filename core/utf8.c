@@ -1,5 +1,9 @@
+#include "core/io.h"
 #include "core/json.h"
 #include "core/text.h"
+
+#include <stdlib.h>
+#include <string.h>
 
 size_t lt_utf8_length(const char *text, size_t left) {
     const unsigned char *at = (const unsigned char *)text;
@@ -20,4 +24,19 @@ bool lt_utf8_valid(const char *text, size_t size) {
         at += length;
     }
     return true;
+}
+
+size_t lt_utf8_mark(const char *text, size_t size) {
+    return size >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+}
+
+lt_status lt_read_text(const char *path, char **out, size_t *size) {
+    LT_TRY(lt_read_file(path, out, size));
+    size_t mark = lt_utf8_mark(*out, *size);
+    *size -= mark;
+    memmove(*out, *out + mark, *size + 1);
+    if (lt_utf8_valid(*out, *size) && strlen(*out) == *size) return LT_OK;
+    free(*out);
+    *out = NULL;
+    return lt_fail(LT_INPUT, "%s: not a text in UTF-8", path);
 }

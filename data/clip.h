@@ -21,7 +21,8 @@ typedef enum lt_clip_flag {
     LT_CLIP_SOURCE_FPS = 8, /* the source is slower than the dataset's rate, and was not upsampled */
     LT_CLIP_HAS_FLOW = 16,  /* /flow holds the true motion of this clip */
     LT_CLIP_SYNTHETIC = 32, /* made by `scenes`, not by a camera */
-    LT_CLIP_UNEVEN = 64     /* the frames' distances in time vary by 40 % (standard deviation) or more: motion is uneven */
+    LT_CLIP_UNEVEN =
+        64 /* the frames' distances in time vary by 40 % (standard deviation) or more: motion is uneven */
 } lt_clip_flag;
 
 typedef struct lt_clip {

@@ -32,8 +32,19 @@ static const lt_option options[] = {
     {"strict", LT_OPT_FLAG, &strict, NULL, "end at the first file that cannot be used"},
     {NULL}};
 
+/* What is kept as it is, or left out, and should be known: a fact of a source, and how many sources have it. */
+enum { LOST, RESTARTS, HOLES, HDR, INTERLACED, ALPHA, FACTS };
+static const struct {
+    const char *key, *text;
+} facts[FACTS] = {{"damaged", "pictures are damaged and left out"},
+                  {"clock_restarts", "times the clock starts again: joined recordings, a new clip each"},
+                  {"holes", "holes in time or held pictures: a new clip after each"},
+                  {"hdr", "HDR (PQ or HLG), kept as coded without tone mapping: it will look flat"},
+                  {"interlaced", "interlaced, kept as coded: both fields in one picture"},
+                  {"alpha", "transparent in places: alpha is left out"}};
+
 typedef struct totals {
-    int64_t added, known, bad, clips, frames, cuts, dropped;
+    int64_t added, known, bad, clips, frames, cuts, dropped, having[FACTS];
     bool first_bad;
 } totals;
 
@@ -67,6 +78,25 @@ static lt_status open_set(bool exists, lt_dataset **set) {
     return lt_dataset_create(out, &spec, set);
 }
 
+/* Warns of what was met in one source, in one line. */
+static void tell_facts(const lt_source *source, const lt_video_info *video, totals *t) {
+    const int64_t found[FACTS] = {video->lost, video->restarts,   video->holes,
+                                  video->hdr,  video->interlaced, video->alpha};
+    char text[1024] = "";
+    size_t used = 0;
+    for (int i = 0; i < FACTS; i++) {
+        if (!found[i]) continue;
+        t->having[i]++;
+        /* Holes are ordinary in screen recordings: counted, and said with -v. */
+        if (i == HOLES && !lt_global.verbose) continue;
+        char count[24] = "";
+        if (i < HDR) snprintf(count, sizeof count, "%" PRId64 " ", found[i]);
+        used += (size_t)snprintf(text + used, sizeof text - used, "%s%s%s", used ? "; " : "", count,
+                                 facts[i].text);
+    }
+    if (used) lt_warn("%s: %s", source->path, text);
+}
+
 static void on_source(const lt_source *source, const lt_ingest_result *result, int64_t done, int64_t total,
                       void *user) {
     totals *t = user;
@@ -93,21 +123,32 @@ static void on_source(const lt_source *source, const lt_ingest_result *result, i
                  " frames dropped, %" PRId64 " source frames repeat",
                  source->path, result->clips, result->frames, result->cuts, result->dropped,
                  result->repeated);
+    tell_facts(source, &result->video, t);
     lt_progress("ingest", done, total, "sources");
+}
+
+static void summarise_facts(const totals *t) {
+    for (int i = 0; i < FACTS; i++)
+        if (t->having[i])
+            printf("  %" PRId64 " source%s: %s\n", t->having[i], t->having[i] == 1 ? "" : "s", facts[i].text);
 }
 
 static void summary(const totals *t, const lt_dataset *set, double seconds) {
     if (lt_global.json) {
         printf("%s],\n  \"sources\": %" PRId64 ", \"known\": %" PRId64 ", \"clips\": %" PRId64
                ", \"frames\": %" PRId64 ", \"cuts\": %" PRId64 ", \"frames_dropped\": %" PRId64
-               ",\n  \"file_clips\": %" PRId64 ", \"seconds\": %.3f\n}\n",
+               ",\n  \"file_clips\": %" PRId64 ", \"seconds\": %.3f,\n  \"sources_with\": {",
                t->first_bad ? "" : "\n  ", t->added, t->known, t->clips, t->frames, t->cuts, t->dropped,
                set ? lt_dataset_clip_count(set) : (int64_t)0, seconds);
+        for (int i = 0; i < FACTS; i++)
+            printf("%s\"%s\": %" PRId64, i ? ", " : "", facts[i].key, t->having[i]);
+        printf("}\n}\n");
     } else if (!lt_global.quiet) {
         printf("%s: %" PRId64 " sources added (%" PRId64 " clips, %" PRId64 " frames, %" PRId64
                " cuts, %" PRId64 " frames in pieces too short), %" PRId64 " were in, %" PRId64
                " skipped as bad; %.1f s\n",
                out, t->added, t->clips, t->frames, t->cuts, t->dropped, t->known, t->bad, seconds);
+        summarise_facts(t);
     }
 }
 

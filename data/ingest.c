@@ -22,7 +22,7 @@ typedef struct intake {
     lt_ingest_result *result;
     lt_video *video;
     lt_motion_meter *meter;
-    lt_clip base; /* what all clips of the source share */
+    lt_clip base;    /* what all clips of the source share */
     uint8_t *frames; /* LT_DATASET_CHUNK of them, on their way to the file */
     size_t frame_bytes;
     int64_t buffered;
@@ -193,6 +193,7 @@ static lt_status ingest_one(lt_dataset *set, const lt_source *source, const lt_i
     intake in = {.set = set, .source = source, .options = options, .roles = roles, .result = result};
     int64_t before = lt_dataset_clip_count(set);
     *result = (lt_ingest_result){.outcome = LT_INGEST_ADDED};
+    LT_CHECK(!source->problem, LT_INPUT, "%s", source->problem);
     in.base.recipe_hash = recipe_of(options);
     LT_TRY(lt_source_hash(source, &in.base.content_hash));
     if (lt_dataset_find_source(set, in.base.content_hash, in.base.recipe_hash) >= 0) {

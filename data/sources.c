@@ -1,6 +1,6 @@
 #include "data/sources.h"
 #include "core/io.h"
-#include "core/json.h"
+#include "core/log.h"
 #include "core/rng.h"
 
 #include <ctype.h>
@@ -9,13 +9,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 
-#define DEPTH 32 /* folders within folders: a link may lead back up */
+#define DEPTH 32 /* folders within folders */
 
-static const char *const endings[] = {"mp4", "m4v",  "mov",  "mkv",   "webm", "avi", "ogv", "ogg",
-                                      "mpg", "mpeg", "ts",   "mts",   "m2ts", "wmv", "asf", "flv",
-                                      "3gp", "gif",  "y4m",  "mjpeg", "mjpg", "dv",  "vob", "rm",
-                                      "swf", "ivf",  "h264", "hevc",  "mxf",  "nut", NULL};
+static const char *const endings[] = {
+    "mp4", "m4v", "mov", "mkv",  "webm", "avi",  "ogv",  "ogg", "mpg",   "mpeg", "ts",  "mts", "m2ts",
+    "wmv", "asf", "flv", "f4v",  "3gp",  "3g2",  "gif",  "y4m", "mjpeg", "mjpg", "dv",  "vob", "rm",
+    "swf", "ivf", "obu", "h264", "264",  "hevc", "h265", "265", "m2v",   "mxf",  "nut", NULL};
+
+const char *const *lt_source_endings(void) { return endings; }
 
 lt_status lt_grouping_parse(const char *text, lt_grouping *out) {
     memset(out, 0, sizeof *out);
@@ -59,11 +62,7 @@ static lt_status read_sidecar(const char *path, const char *ending, char *out, s
     *whole = true;
     LT_TRY(sidecar(path, ending, name));
     if (strcmp(name, path) == 0 || !lt_path_exists(name)) return LT_OK;
-    LT_TRY(lt_read_file(name, &text, &length));
-    if (!lt_utf8_valid(text, length) || memchr(text, 0, length)) {
-        free(text);
-        return lt_fail(LT_INPUT, "%s: not a text in UTF-8", name);
-    }
+    LT_TRY(lt_read_text(name, &text, &length));
     for (size_t i = 0; i < length; i++)
         if (iscntrl((unsigned char)text[i])) text[i] = ' ';
     while (length > 0 && text[length - 1] == ' ') text[--length] = '\0';
@@ -109,44 +108,119 @@ static lt_status find_group(lt_source *source, const char *relative, const lt_gr
     return LT_OK;
 }
 
-static lt_status add_file(lt_sources *sources, const char *domain, const char *path, const char *relative,
-                          bool named, const lt_grouping *grouping) {
-    if (sources->count == sources->capacity) {
-        int64_t capacity = sources->capacity ? 2 * sources->capacity : 64;
-        lt_source *items = realloc(sources->items, (size_t)capacity * sizeof *items);
-        LT_CHECK(items, LT_FAILED, "out of memory for %lld sources", (long long)capacity);
-        sources->items = items;
-        sources->capacity = capacity;
-    }
-    lt_source *source = &sources->items[sources->count];
+static lt_status grow(lt_sources *sources) {
+    if (sources->count < sources->capacity) return LT_OK;
+    int64_t capacity = sources->capacity ? 2 * sources->capacity : 64;
+    lt_source *items = realloc(sources->items, (size_t)capacity * sizeof *items);
+    LT_CHECK(items, LT_FAILED, "out of memory for %lld sources", (long long)capacity);
+    sources->items = items;
+    sources->capacity = capacity;
+    return LT_OK;
+}
+
+static lt_status add_source(lt_sources *sources, const char *domain, const char *path, bool named,
+                            lt_source **out) {
+    LT_TRY(grow(sources));
+    lt_source *source = *out = &sources->items[sources->count];
     memset(source, 0, sizeof *source);
     source->path = strdup(path);
     LT_CHECK(source->path, LT_FAILED, "out of memory");
     sources->count++;
     source->named = named;
     lt_copy_text(source->domain, sizeof source->domain, domain);
-    return find_group(source, relative, grouping);
+    return LT_OK;
 }
 
-/* `skip` bytes of a path lead to the folder that was named. */
-static lt_status add_folder(lt_sources *sources, const char *domain, const char *path, size_t skip, int depth,
-                            const lt_grouping *grouping) {
-    char **names;
-    int count;
-    LT_CHECK(depth < DEPTH, LT_INPUT, "%s: more than %d folders deep", path, DEPTH);
-    LT_TRY(lt_list_dir(path, &names, &count));
-    lt_status status = LT_OK;
-    for (int i = 0; i < count && status == LT_OK; i++) {
+/* Only the source is lost by what is wrong with it. */
+static lt_status set_problem(lt_source *source, lt_status status) {
+    if (status != LT_INPUT) return status;
+    source->problem = strdup(lt_error());
+    LT_CHECK(source->problem, LT_FAILED, "out of memory");
+    return LT_OK;
+}
+
+/* A pipe is not waited for: the source is read twice, and nobody may ever write to it. */
+static lt_status check_kind(const char *path) {
+    struct stat info;
+    LT_CHECK(stat(path, &info) == 0, LT_INPUT, "%s: cannot open: %s", path, strerror(errno));
+    LT_CHECK(S_ISREG(info.st_mode), LT_INPUT, "%s: expected a video file, found a %s", path,
+             S_ISFIFO(info.st_mode)   ? "pipe"
+             : S_ISSOCK(info.st_mode) ? "socket"
+                                      : "device");
+    return LT_OK;
+}
+
+static lt_status add_file(lt_sources *sources, const char *domain, const char *path, const char *relative,
+                          bool named, const lt_grouping *grouping) {
+    lt_source *source;
+    LT_TRY(add_source(sources, domain, path, named, &source));
+    lt_status status = check_kind(path);
+    if (status == LT_OK) status = find_group(source, relative, grouping);
+    return set_problem(source, status);
+}
+
+/* A folder that is being listed, and the one that holds it. */
+typedef struct level {
+    const struct level *parent;
+    dev_t device;
+    ino_t inode;
+    int depth;
+} level;
+
+static bool leads_back(const level *here) {
+    for (const level *up = here->parent; up; up = up->parent)
+        if (up->device == here->device && up->inode == here->inode) return true;
+    return false;
+}
+
+typedef struct listing {
+    lt_sources *sources;
+    const char *domain;
+    size_t skip; /* bytes of a path that lead to the folder that was named */
+    const lt_grouping *grouping;
+} listing;
+
+static lt_status add_folder(const listing *to, const char *path, const level *parent);
+
+static lt_status add_names(const listing *to, const char *path, char **names, int count, const level *here) {
+    for (int i = 0; i < count; i++) {
         char below[LT_PATH_MAX];
         if (names[i][0] == '.') continue;
-        status = lt_path_join(below, path, names[i]);
-        if (status != LT_OK) break;
-        if (lt_path_is_dir(below)) status = add_folder(sources, domain, below, skip, depth + 1, grouping);
+        LT_TRY(lt_path_join(below, path, names[i]));
+        if (lt_path_is_dir(below)) LT_TRY(add_folder(to, below, here));
         else if (is_video_name(names[i]))
-            status = add_file(sources, domain, below, below + skip, false, grouping);
+            LT_TRY(add_file(to->sources, to->domain, below, below + to->skip, false, to->grouping));
     }
-    lt_list_free(names, count);
-    return status;
+    return LT_OK;
+}
+
+static lt_status add_folder(const listing *to, const char *path, const level *parent) {
+    struct stat info;
+    char **names;
+    int count;
+    level here = {.parent = parent, .depth = parent ? parent->depth + 1 : 0};
+    lt_status status = stat(path, &info) == 0 ? LT_OK : lt_fail(LT_INPUT, "%s: %s", path, strerror(errno));
+    if (status == LT_OK) {
+        here.device = info.st_dev, here.inode = info.st_ino;
+        if (leads_back(&here)) {
+            lt_warn("%s: this link leads back to a folder it is in, and is passed over", path);
+            return LT_OK;
+        }
+        status = here.depth < DEPTH ? lt_list_dir(path, &names, &count)
+                                    : lt_fail(LT_INPUT, "%s: more than %d folders deep", path, DEPTH);
+    }
+    if (status == LT_OK) {
+        status = add_names(to, path, names, count, &here);
+        lt_list_free(names, count);
+        return status;
+    }
+    if (!parent) return status;
+    lt_source *source;
+    lt_status why = status;
+    char reason[1024];
+    snprintf(reason, sizeof reason, "%s", lt_error());
+    LT_TRY(add_source(to->sources, to->domain, path, false, &source));
+    return set_problem(source, lt_fail(why, "%s", reason));
 }
 
 lt_status lt_sources_add(lt_sources *sources, const char *domain_and_path, const lt_grouping *grouping) {
@@ -161,16 +235,18 @@ lt_status lt_sources_add(lt_sources *sources, const char *domain_and_path, const
     LT_CHECK(lt_path_exists(path), LT_INPUT, "%s: there is no such file or folder (--domain %s)", path,
              domain);
     if (!lt_path_is_dir(path)) return add_file(sources, domain, path, lt_path_base(path), true, grouping);
-    size_t skip = strlen(path);
+    size_t length = strlen(path);
     int64_t before = sources->count;
-    LT_TRY(add_folder(sources, domain, path, path[skip - 1] == '/' ? skip : skip + 1, 0, grouping));
+    listing to = {sources, domain, path[length - 1] == '/' ? length : length + 1, grouping};
+    LT_TRY(add_folder(&to, path, NULL));
     LT_CHECK(sources->count > before, LT_INPUT,
              "%s: this folder holds no video files (mp4, mkv, webm, avi, ...)", path);
     return LT_OK;
 }
 
 void lt_sources_free(lt_sources *sources) {
-    for (int64_t i = 0; i < sources->count; i++) free(sources->items[i].path);
+    for (int64_t i = 0; i < sources->count; i++)
+        free(sources->items[i].path), free(sources->items[i].problem);
     free(sources->items);
     memset(sources, 0, sizeof *sources);
 }

@@ -1,5 +1,6 @@
 /* The video files that an ingest works through: named files, and the video files below named folders, in the order of
- * their names. Beside NAME.mp4, NAME.txt holds its caption and NAME.group the name of its group.
+ * their names. Beside NAME.mp4, NAME.txt holds its caption and NAME.group the name of its group, both UTF-8 (a byte order mark is left
+ * out).
  */
 #ifndef LT_DATA_SOURCES_H
 #define LT_DATA_SOURCES_H
@@ -24,7 +25,8 @@ typedef struct lt_source {
     char *path;
     char domain[32];
     char group[128];
-    bool named; /* on the command line: not found in a folder */
+    bool named;    /* on the command line: not found in a folder */
+    char *problem; /* why it cannot be used, NULL: none known: a pipe, a folder that cannot be read, ... */
 } lt_source;
 
 typedef struct lt_sources {
@@ -32,7 +34,11 @@ typedef struct lt_sources {
     int64_t count, capacity;
 } lt_sources;
 
-/* Adds what NAME=PATH names. In folders, files without the ending of a video file and hidden ones are passed over.
+/* The endings of video files, in small letters without the dot; NULL after the last. */
+const char *const *lt_source_endings(void);
+
+/* Adds what NAME=PATH names. In folders, files without the ending of a video file and hidden ones are passed over, and so are links
+ * that lead back to a folder they are in. What cannot be read there is added with its problem and costs only itself.
  * LT_USAGE: not NAME=PATH; LT_INPUT: the path cannot be read, or the folder holds no video file. */
 lt_status lt_sources_add(lt_sources *sources, const char *domain_and_path, const lt_grouping *grouping);
 void lt_sources_free(lt_sources *sources);

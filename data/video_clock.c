@@ -95,7 +95,7 @@ lt_moment lt_clock_next(lt_clock *clock, double stamp, double duration, bool los
     } else {
         at.time_s = isnan(stamp) ? expected : stamp - clock->offset;
         double step = at.time_s - last->time_s;
-        bool restart = step < -1.5 * clock->pace.step, hole = step > 0 && is_hole(clock, step);
+        bool restart = step<-1.5 * clock->pace.step, hole = step> 0 && is_hole(clock, step);
         if (restart) at.time_s = expected, clock->offset = stamp - expected;
         else if (step < 0) at.time_s = last->time_s;
         clock->last_step = at.time_s - last->time_s;
@@ -116,6 +116,7 @@ double lt_clock_rate(const lt_clock *clock, const lt_moment *first, const lt_mom
     double stated = clock->pace.nominal > 0 ? clock->pace.nominal : clock->pace.mean;
     if (!clock->every && last->slot - first->slot <= pictures - 1) return clock->fps;
     if (!clock->every) return clock->fps * steps / (double)(last->slot - first->slot);
-    if (pictures < 2 || span <= 0) return clock->fps > 0 ? fmin(clock->pace.mean, clock->fps) : clock->pace.mean;
+    if (pictures < 2 || span <= 0)
+        return clock->fps > 0 ? fmin(clock->pace.mean, clock->fps) : clock->pace.mean;
     return fabs(span - steps / stated) <= 0.5 / stated ? stated : steps / span;
 }

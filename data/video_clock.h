@@ -22,9 +22,10 @@ extern "C" {
 typedef struct lt_pace {
     int64_t pictures;
     double nominal; /* pictures per second, as the file states it; 0: it does not */
-    double mean;    /* pictures per second, holes left out; the nominal rate where there are no stamps, else 25 */
-    double burst;   /* most pictures within one second */
-    double step;    /* seconds from one picture to the next: the median */
+    double
+        mean; /* pictures per second, holes left out; the nominal rate where there are no stamps, else 25 */
+    double burst; /* most pictures within one second */
+    double step;  /* seconds from one picture to the next: the median */
 } lt_pace;
 
 /* From `count` stamps in seconds, NAN where there is none, in the order of the file. LT_FAILED: no memory. */

@@ -76,7 +76,8 @@ void lt_colour_row(const lt_colour_matrix *matrix, const uint16_t *const planes[
 
 /* BT.601, limited range: what one unit of R, G, B adds, and what black is. */
 static const float luma_of[3] = {0.299f * 219 / 255, 0.587f * 219 / 255, 0.114f * 219 / 255};
-static const float blue_of[3] = {-0.299f / 1.772f * 224 / 255, -0.587f / 1.772f * 224 / 255, 0.5f * 224 / 255};
+static const float blue_of[3] = {-0.299f / 1.772f * 224 / 255, -0.587f / 1.772f * 224 / 255,
+                                 0.5f * 224 / 255};
 static const float red_of[3] = {0.5f * 224 / 255, -0.587f / 1.402f * 224 / 255, -0.114f / 1.402f * 224 / 255};
 
 static float dot(const float by[3], const float rgb[3]) {

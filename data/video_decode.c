@@ -30,12 +30,14 @@ static lt_status open_codec(lt_video_decoder *decoder, int threads) {
     const AVCodecParameters *coded = stream->codecpar;
     const char *path = decoder->file.path;
     const AVCodec *codec = avcodec_find_decoder(coded->codec_id);
-    LT_CHECK(codec, LT_INPUT, "%s: no decoder for %s in this FFmpeg", path, avcodec_get_name(coded->codec_id));
-    LT_CHECK(coded->width > 0 && coded->height > 0, LT_INPUT, "%s: the picture is %d x %d", path, coded->width,
-             coded->height);
+    LT_CHECK(codec, LT_INPUT, "%s: no decoder for %s in this FFmpeg", path,
+             avcodec_get_name(coded->codec_id));
+    LT_CHECK(coded->width > 0 && coded->height > 0, LT_INPUT, "%s: the picture is %d x %d", path,
+             coded->width, coded->height);
     decoder->codec = avcodec_alloc_context3(codec);
     decoder->packet = av_packet_alloc(), decoder->frame = av_frame_alloc();
-    LT_CHECK(decoder->codec && decoder->packet && decoder->frame, LT_FAILED, "%s: no memory for a decoder", path);
+    LT_CHECK(decoder->codec && decoder->packet && decoder->frame, LT_FAILED, "%s: no memory for a decoder",
+             path);
     int code = avcodec_parameters_to_context(decoder->codec, coded);
     if (code < 0) return lt_video_file_fail(path, "cannot set up the decoder", code);
     decoder->codec->thread_count = threads;
@@ -88,12 +90,14 @@ static lt_status feed(lt_video_decoder *decoder) {
 /* Alpha that is not opaque everywhere, looked for at 16 x 16 places: formats such as GIF's have it even where nothing shows through. */
 static bool is_transparent(const AVFrame *frame, const AVPixFmtDescriptor *format) {
     enum { SIDE = 16 };
-    if (!format || !(format->flags & AV_PIX_FMT_FLAG_ALPHA) || format->flags & AV_PIX_FMT_FLAG_PAL) return false;
+    if (!format || !(format->flags & AV_PIX_FMT_FLAG_ALPHA) || format->flags & AV_PIX_FMT_FLAG_PAL)
+        return false;
     const AVComponentDescriptor *alpha = &format->comp[format->nb_components - 1];
     if (alpha->depth != 8) return true;
     for (int i = 0; i < SIDE * SIDE; i++) {
         ptrdiff_t x = frame->width * (i % SIDE) / SIDE, y = frame->height * (i / SIDE) / SIDE;
-        if (frame->data[alpha->plane][y * frame->linesize[alpha->plane] + x * alpha->step + alpha->offset] < 255)
+        if (frame->data[alpha->plane][y * frame->linesize[alpha->plane] + x * alpha->step + alpha->offset] <
+            255)
             return true;
     }
     return false;
@@ -104,13 +108,13 @@ static lt_picture describe(const lt_video_decoder *decoder) {
     const AVPixFmtDescriptor *format = av_pix_fmt_desc_get(frame->format);
     double base = av_q2d(decoder->file.stream->time_base);
     int64_t stamp = frame->best_effort_timestamp, duration = duration_of(frame);
-    return (lt_picture){
-        .stamp = stamp == AV_NOPTS_VALUE ? NAN : (double)stamp * base,
-        .duration = duration > 0 ? (double)duration * base : 0,
-        .after_loss = decoder->gap,
-        .hdr = frame->color_trc == AVCOL_TRC_SMPTE2084 || frame->color_trc == AVCOL_TRC_ARIB_STD_B67,
-        .interlaced = is_interlaced(frame),
-        .alpha = is_transparent(frame, format)};
+    return (lt_picture){.stamp = stamp == AV_NOPTS_VALUE ? NAN : (double)stamp * base,
+                        .duration = duration > 0 ? (double)duration * base : 0,
+                        .after_loss = decoder->gap,
+                        .hdr = frame->color_trc == AVCOL_TRC_SMPTE2084 ||
+                               frame->color_trc == AVCOL_TRC_ARIB_STD_B67,
+                        .interlaced = is_interlaced(frame),
+                        .alpha = is_transparent(frame, format)};
 }
 
 lt_status lt_video_decode(lt_video_decoder *decoder, lt_picture *picture, bool *got) {

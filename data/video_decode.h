@@ -11,7 +11,7 @@ typedef struct lt_video_decoder {
     AVCodecContext *codec;
     AVPacket *packet;
     AVFrame *frame;
-    int64_t lost;      /* packets and pictures that are damaged, or come before a keyframe after one that is */
+    int64_t lost; /* packets and pictures that are damaged, or come before a keyframe after one that is */
     bool limited_grey; /* the codec's own rule for grey without a tag */
     bool drained;      /* the decoder has been told of the end */
     bool waits;        /* for a keyframe */

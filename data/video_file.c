@@ -11,8 +11,9 @@
 #    include <sys/stat.h>
 
 /* Containers of moving pictures; not those that name other files, nor text that is drawn as pictures. */
-static const char formats[] = "mov,mp4,matroska,webm,avi,ogg,mpeg,mpegts,asf,flv,gif,h264,hevc,ivf,mpegvideo,m4v,mjpeg,"
-                              "jpeg_pipe,yuv4mpegpipe,nut,dv,swf,av1,obu,rm,mxf";
+static const char formats[] =
+    "mov,mp4,matroska,webm,avi,ogg,mpeg,mpegts,asf,flv,gif,h264,hevc,ivf,mpegvideo,m4v,mjpeg,"
+    "jpeg_pipe,yuv4mpegpipe,nut,dv,swf,av1,obu,rm,mxf";
 
 enum { TRIES = 64 }; /* at what cannot be read, one after the other */
 

@@ -51,8 +51,8 @@ static lt_colour colour_of(const AVFrame *frame, const AVPixFmtDescriptor *forma
     lt_colour colour = {.model = rgb ? LT_COLOUR_GBR : grey ? LT_COLOUR_GREY : LT_COLOUR_YUV};
     if (!rgb && !grey) set_weights(&colour, frame->colorspace);
     bool untagged = rgb || (grey && !limited_grey) || plain_format(frame->format) != frame->format;
-    colour.full = frame->color_range == AVCOL_RANGE_UNSPECIFIED ? untagged
-                                                                : frame->color_range == AVCOL_RANGE_JPEG;
+    colour.full =
+        frame->color_range == AVCOL_RANGE_UNSPECIFIED ? untagged : frame->color_range == AVCOL_RANGE_JPEG;
     colour.depth = format->comp[0].depth < 8 ? 8 : format->comp[0].depth > 16 ? 16 : format->comp[0].depth;
     return colour;
 }

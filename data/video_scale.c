@@ -19,7 +19,8 @@ struct lt_scaler {
     int source_width, source_height, source_format, source_site; /* what sws was made for */
     lt_planes planes;
     lt_colour_matrix matrix;
-    uint8_t *scaled[3]; /* [height][stride], 16-bit samples: libswscale writes whole vectors, past the end of a row */
+    uint8_t *scaled
+        [3]; /* [height][stride], 16-bit samples: libswscale writes whole vectors, past the end of a row */
     int stride;
     uint8_t *row; /* RGB, before it is turned */
 };
@@ -165,7 +166,8 @@ lt_status lt_scaler_run(lt_scaler *scaler, AVFrame *frame, bool limited_grey, co
              av_get_pix_fmt_name(frame->format) ? av_get_pix_fmt_name(frame->format) : "unknown");
     uint8_t *out[4] = {scaler->scaled[0], scaler->scaled[1], scaler->scaled[2]};
     int stride[4] = {scaler->stride, scaler->stride, scaler->stride};
-    int rows = sws_scale(scaler->sws, scaler->planes.data, scaler->planes.stride, 0, frame->height, out, stride);
+    int rows =
+        sws_scale(scaler->sws, scaler->planes.data, scaler->planes.stride, 0, frame->height, out, stride);
     LT_CHECK(rows == scaler->height, LT_FAILED, "%s: scaling failed", path);
     colour_rows(scaler, rgb);
     return LT_OK;

@@ -70,11 +70,9 @@ lt_status lt_prompts_read(const char *path, int64_t blocks, lt_prompts *out) {
     char *text, *kept;
     size_t size;
     *out = (lt_prompts){0};
-    LT_TRY(lt_read_file(path, &text, &size));
+    LT_TRY(lt_read_text(path, &text, &size));
     lt_status status = LT_OK;
-    if (strlen(text) != size || !lt_utf8_valid(text, size))
-        status = lt_fail(LT_INPUT, "%s: not UTF-8 text; expected one prompt per line", path);
-    else if (!(kept = lt_pool_strdup(&out->pool, text))) status = LT_FAILED;
+    if (!(kept = lt_pool_strdup(&out->pool, text))) status = LT_FAILED;
     else status = parse(out, path, kept, blocks);
     free(text);
     if (status != LT_OK) lt_prompts_free(out);

@@ -36,8 +36,8 @@ static const lt_option options[] = {
 enum { LOST, RESTARTS, HOLES, HDR, INTERLACED, ALPHA, FACTS };
 static const struct {
     const char *key, *text;
-} facts[FACTS] = {{"damaged", "pictures are damaged and left out"},
-                  {"clock_restarts", "times the clock starts again: joined recordings, a new clip each"},
+} facts[FACTS] = {{"damaged", "damaged pictures, left out"},
+                  {"clock_restarts", "clock restarts: joined recordings, a new clip after each"},
                   {"holes", "holes in time or held pictures: a new clip after each"},
                   {"hdr", "HDR (PQ or HLG), kept as coded without tone mapping: it will look flat"},
                   {"interlaced", "interlaced, kept as coded: both fields in one picture"},

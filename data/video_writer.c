@@ -1,4 +1,5 @@
 #include "data/video_writer.h"
+#include "data/video_colour.h"
 
 #include "core/output.h"
 
@@ -7,7 +8,6 @@
 #    include <libavcodec/avcodec.h>
 #    include <libavformat/avformat.h>
 #    include <libavutil/opt.h>
-#    include <libswscale/swscale.h>
 
 #    include <math.h>
 #    include <stdio.h>
@@ -22,7 +22,6 @@ struct lt_video_writer {
     AVStream *stream;
     AVFrame *frame;
     AVPacket *packet;
-    struct SwsContext *scaler;
     uint8_t *padded; /* a frame with even sides, when the given one has not */
     int64_t frames;
     bool failed;
@@ -54,6 +53,8 @@ static void set_up_codec(lt_video_writer *v, const AVCodec *encoder, const lt_vi
     c->max_b_frames = 0;
     c->colorspace = AVCOL_SPC_SMPTE170M, c->color_primaries = AVCOL_PRI_SMPTE170M;
     c->color_trc = AVCOL_TRC_SMPTE170M, c->color_range = AVCOL_RANGE_MPEG;
+    c->chroma_sample_location = AVCHROMA_LOC_LEFT;
+    c->sample_aspect_ratio = (AVRational){1, 1};
     c->flags |= AV_CODEC_FLAG_GLOBAL_HEADER;
     int crf = spec->crf ? spec->crf : 18;
     if (strcmp(encoder->name, "libx264") == 0) {
@@ -81,11 +82,8 @@ static lt_status open_codec(lt_video_writer *v, const lt_video_writer_spec *spec
     v->frame->height = v->codec->height;
     error = av_frame_get_buffer(v->frame, 0);
     if (error < 0) return av_failed(v, error, "no frame to encode from");
-    v->scaler =
-        sws_getContext(v->codec->width, v->codec->height, AV_PIX_FMT_RGB24, v->codec->width, v->codec->height,
-                       v->codec->pix_fmt, SWS_BICUBIC | SWS_ACCURATE_RND, NULL, NULL, NULL);
     v->padded = malloc(3 * (size_t)v->codec->width * (size_t)v->codec->height);
-    LT_CHECK(v->scaler && v->padded, LT_FAILED, "%s: no converter from RGB to yuv420p", v->path);
+    LT_CHECK(v->padded, LT_FAILED, "%s: out of memory", v->path);
     return LT_OK;
 }
 
@@ -98,6 +96,7 @@ static lt_status open_file(lt_video_writer *v, const lt_video_writer_spec *spec)
     if (error < 0) return av_failed(v, error, "cannot describe the stream");
     v->stream->time_base = v->codec->time_base;
     v->stream->avg_frame_rate = v->codec->framerate;
+    v->stream->sample_aspect_ratio = v->codec->sample_aspect_ratio;
     for (int i = 0; i < spec->metadata_count; i++)
         av_dict_set(&v->format->metadata, spec->metadata[i][0], spec->metadata[i][1], 0);
     v->format->flags |= AVFMT_FLAG_FLUSH_PACKETS;
@@ -119,7 +118,6 @@ static void release(lt_video_writer *v) {
     avcodec_free_context(&v->codec);
     av_frame_free(&v->frame);
     av_packet_free(&v->packet);
-    sws_freeContext(v->scaler);
     free(v->padded), free(v->path);
     free(v);
 }
@@ -174,9 +172,8 @@ static const uint8_t *even_frame(lt_video_writer *v, const uint8_t *rgb) {
 static lt_status append_one(lt_video_writer *v, const uint8_t *rgb) {
     int error = av_frame_make_writable(v->frame); /* the encoder may still hold the last one */
     if (error < 0) return av_failed(v, error, "no frame to encode from");
-    const uint8_t *planes[4] = {even_frame(v, rgb)};
-    const int strides[4] = {3 * v->codec->width};
-    sws_scale(v->scaler, planes, strides, 0, v->codec->height, v->frame->data, v->frame->linesize);
+    lt_colour_to_420(even_frame(v, rgb), v->codec->width, v->codec->height, v->frame->data,
+                     v->frame->linesize);
     v->frame->pts = v->frames++;
     return encode(v, v->frame);
 }

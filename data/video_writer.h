@@ -6,7 +6,8 @@
  *     LT_TRY(lt_video_writer_append(video, rgb, 8));      as often as needed
  *     LT_TRY(lt_video_writer_close(video));
  *
- * H.264 where the FFmpeg libraries have an encoder for it, else MPEG-4 part 2; yuv420p, BT.601 colours. An odd side
+ * H.264 where the FFmpeg libraries have an encoder for it, else MPEG-4 part 2; yuv420p, BT.601 colours of limited range, square
+ * pixels, all tagged so, converted exactly (data/video_colour.h). An odd side
  * gets one more row or column that repeats the edge. All functions answer LT_UNAVAILABLE in a build without FFmpeg.
  */
 #ifndef LT_DATA_VIDEO_WRITER_H

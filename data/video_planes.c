@@ -159,7 +159,7 @@ bool lt_planes_of(lt_planes *planes, const AVFrame *frame, bool limited_grey) {
     if (!coded && (format->flags & AV_PIX_FMT_FLAG_BE || !has_planes(format)))
         return has_samples(format) ? unpack(planes, frame, format) : unpack_rare(planes, frame);
     planes->format = coded ? plain_format(frame->format) : planar_of(format->comp[0].depth);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         int from = planes->colour.model == LT_COLOUR_GREY ? 0 : i;
         planes->data[i] = frame->data[from];
         planes->stride[i] = frame->linesize[from];

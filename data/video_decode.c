@@ -35,9 +35,9 @@ static lt_status open_codec(lt_video_decoder *decoder, int threads) {
     LT_CHECK(coded->width > 0 && coded->height > 0, LT_INPUT, "%s: the picture is %d x %d", path,
              coded->width, coded->height);
     decoder->codec = avcodec_alloc_context3(codec);
-    decoder->packet = av_packet_alloc(), decoder->frame = av_frame_alloc();
-    LT_CHECK(decoder->codec && decoder->packet && decoder->frame, LT_FAILED, "%s: no memory for a decoder",
-             path);
+    bool got = (decoder->frame = av_frame_alloc());
+    for (int i = 0; i < LT_VIDEO_QUEUE; i++) got = (decoder->queue[i] = av_packet_alloc()) && got;
+    LT_CHECK(decoder->codec && got, LT_FAILED, "%s: no memory for a decoder", path);
     int code = avcodec_parameters_to_context(decoder->codec, coded);
     if (code < 0) return lt_video_file_fail(path, "cannot set up the decoder", code);
     decoder->codec->thread_count = threads;
@@ -55,7 +55,7 @@ lt_status lt_video_decoder_open(const char *name, const char *path, int threads,
 
 void lt_video_decoder_close(lt_video_decoder *decoder) {
     av_frame_free(&decoder->frame);
-    av_packet_free(&decoder->packet);
+    for (int i = 0; i < LT_VIDEO_QUEUE; i++) av_packet_free(&decoder->queue[i]);
     avcodec_free_context(&decoder->codec);
     lt_video_file_close(&decoder->file);
 }
@@ -68,20 +68,58 @@ static void lose(lt_video_decoder *decoder, int64_t count) {
     decoder->waits = !(codec && codec->props & AV_CODEC_PROP_INTRA_ONLY);
 }
 
+/* Fills the queue. What could not be read is counted when the packet before it has been decoded. */
+static lt_status fill_queue(lt_video_decoder *decoder) {
+    bool got = true;
+    while (got && decoder->queued < LT_VIDEO_QUEUE && !decoder->ended) {
+        int64_t *unreadable = &decoder->lost_before[decoder->queued];
+        *unreadable = 0;
+        LT_TRY(lt_video_file_read(&decoder->file, decoder->queue[decoder->queued], unreadable, &got));
+        decoder->queued += got;
+        decoder->ended = !got;
+    }
+    return LT_OK;
+}
+
+/* Takes the first packet off the queue. */
+static void pop(lt_video_decoder *decoder) {
+    AVPacket *first = decoder->queue[0];
+    av_packet_unref(first);
+    for (int i = 1; i < LT_VIDEO_QUEUE; i++) {
+        decoder->queue[i - 1] = decoder->queue[i];
+        decoder->lost_before[i - 1] = decoder->lost_before[i];
+    }
+    decoder->queue[LT_VIDEO_QUEUE - 1] = first;
+    decoder->lost_before[LT_VIDEO_QUEUE - 1] = 0;
+    decoder->queued--;
+}
+
+/* Where transport streams are joined their counters jump, for which one of the last packets before it is called damaged. */
+static bool is_joint(const lt_video_decoder *decoder) {
+    for (int i = 1; i < decoder->queued; i++) {
+        const AVPacket *here = decoder->queue[i - 1], *next = decoder->queue[i];
+        if (here->dts == AV_NOPTS_VALUE || next->dts == AV_NOPTS_VALUE) continue;
+        double step = (double)(next->dts - here->dts) * av_q2d(decoder->file.stream->time_base);
+        if (step < 0 || step > 1) return true;
+    }
+    return false;
+}
+
 /* Gives the decoder its next packet, or the end. */
 static lt_status feed(lt_video_decoder *decoder) {
-    int64_t unreadable = 0;
-    bool got;
-    LT_TRY(lt_video_file_read(&decoder->file, decoder->packet, &unreadable, &got));
-    if (unreadable) lose(decoder, unreadable);
-    if (!got) {
+    LT_TRY(fill_queue(decoder));
+    if (decoder->lost_before[0]) lose(decoder, decoder->lost_before[0]);
+    decoder->lost_before[0] = 0;
+    if (decoder->queued == 0) {
         decoder->drained = true;
         avcodec_send_packet(decoder->codec, NULL);
         return LT_OK;
     }
-    bool corrupt = decoder->packet->flags & AV_PKT_FLAG_CORRUPT;
-    int code = corrupt ? 0 : avcodec_send_packet(decoder->codec, decoder->packet);
-    av_packet_unref(decoder->packet);
+    AVPacket *packet = decoder->queue[0];
+    if (packet->flags & AV_PKT_FLAG_CORRUPT && is_joint(decoder)) packet->flags &= ~AV_PKT_FLAG_CORRUPT;
+    bool corrupt = packet->flags & AV_PKT_FLAG_CORRUPT;
+    int code = corrupt ? 0 : avcodec_send_packet(decoder->codec, packet);
+    pop(decoder);
     if (code == AVERROR(ENOMEM)) return lt_video_file_fail(decoder->file.path, "cannot decode", code);
     if (corrupt || code < 0) lose(decoder, 1);
     return LT_OK;

@@ -6,10 +6,15 @@
 
 #include <libavcodec/avcodec.h>
 
+enum { LT_VIDEO_QUEUE = 3 };
+
 typedef struct lt_video_decoder {
     lt_video_file file;
     AVCodecContext *codec;
-    AVPacket *packet;
+    AVPacket *queue[LT_VIDEO_QUEUE]; /* the next ones */
+    int queued;
+    int64_t lost_before[LT_VIDEO_QUEUE]; /* what could not be read before each of them, and after the last */
+    bool ended;                          /* the file has no more */
     AVFrame *frame;
     int64_t lost; /* packets and pictures that are damaged, or come before a keyframe after one that is */
     bool limited_grey; /* the codec's own rule for grey without a tag */

@@ -50,6 +50,50 @@ static lt_status check_index(const lt_video_file *file) {
     return LT_OK;
 }
 
+/* One EBML element's head: its id, and its size (-1: unknown). */
+static bool read_element(FILE *file, uint32_t *id, int64_t *size) {
+    int first = fgetc(file), length = 1;
+    if (first <= 0) return false;
+    while (!(first & 0x80 >> (length - 1))) length++;
+    if (length > 4) return false;
+    *id = (uint32_t)first;
+    for (int i = 1; i < length; i++) *id = *id << 8 | (uint32_t)(fgetc(file) & 0xff);
+    first = fgetc(file), length = 1;
+    if (first <= 0) return false;
+    while (!(first & 0x80 >> (length - 1))) length++;
+    uint64_t value = (uint64_t)first & (0x7fu >> (length - 1)), most = value == 0x7fu >> (length - 1);
+    for (int i = 1; i < length; i++) {
+        int next = fgetc(file);
+        most &= next == 0xff;
+        value = value << 8 | (uint64_t)(next & 0xff);
+    }
+    *size = most ? -1 : (int64_t)value;
+    return !feof(file) && *size < INT64_MAX / 2;
+}
+
+/* Matroska says at its beginning how long its one big element is; the length in seconds that it states may be that of a last
+ * picture that is held. */
+static lt_status check_segment(const lt_video_file *file) {
+    enum { HEAD = 0x1a45dfa3, SEGMENT = 0x18538067 };
+    FILE *bytes = fopen(file->path, "rb");
+    LT_CHECK(bytes, LT_INPUT, "%s: cannot open: %s", file->path, strerror(errno));
+    uint32_t id = 0;
+    int64_t size = 0;
+    bool found = read_element(bytes, &id, &size) && id == HEAD && size >= 0 &&
+                 fseeko(bytes, size, SEEK_CUR) == 0 && read_element(bytes, &id, &size) && id == SEGMENT &&
+                 size >= 0;
+    int64_t end = found ? ftello(bytes) + size : 0;
+    fclose(bytes);
+    int64_t there = avio_size(file->format->pb);
+    LT_CHECK(there >= end, LT_INPUT, "%s: cut short: %lld bytes of %lld", file->path, (long long)there,
+             (long long)end);
+    return LT_OK;
+}
+
+static bool is_matroska(const lt_video_file *file) {
+    return strncmp(file->format->iformat->name, "matroska", 8) == 0;
+}
+
 static int stop_reading(void *unused) {
     (void)unused;
     return lt_interrupted();
@@ -77,6 +121,7 @@ static lt_status find_pictures(lt_video_file *file) {
     file->stream = file->format->streams[best];
     for (unsigned i = 0; i < file->format->nb_streams; i++)
         if ((int)i != best) file->format->streams[i]->discard = AVDISCARD_ALL;
+    if (is_matroska(file)) LT_TRY(check_segment(file));
     return check_index(file);
 }
 
@@ -111,11 +156,11 @@ lt_status lt_video_file_read(lt_video_file *file, AVPacket *packet, int64_t *dam
 
 double lt_video_file_length(const lt_video_file *file) {
     /* From the last time stamps or the size, it is a guess. */
-    if (file->format->duration_estimation_method != AVFMT_DURATION_FROM_STREAM) return 0;
-    if (file->stream->duration > 0) return (double)file->stream->duration * av_q2d(file->stream->time_base);
-    /* Matroska has one length for the whole film, which counts if there is no sound that may go on longer. */
-    if (file->format->nb_streams != 1 || file->format->duration <= 0) return 0;
-    return (double)file->format->duration / AV_TIME_BASE;
+    bool stated =
+        file->format->duration_estimation_method == AVFMT_DURATION_FROM_STREAM && !is_matroska(file);
+    return stated && file->stream->duration > 0
+               ? (double)file->stream->duration * av_q2d(file->stream->time_base)
+               : 0;
 }
 
 typedef struct stamps {

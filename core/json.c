@@ -132,8 +132,6 @@ static lt_status parse_copy(const char *text, size_t size, const char *origin, l
 
 lt_status lt_json_parse(const char *text, size_t size, const char *origin, lt_status code, cJSON **out) {
     *out = NULL;
-    size_t mark = lt_utf8_mark(text, size);
-    text += mark, size -= mark;
     char *copy = malloc(size + 1); /* cJSON wants a terminating zero within the length it is given */
     LT_CHECK(copy, LT_FAILED, "%s: out of memory for %zu bytes of JSON", origin, size);
     memcpy(copy, text, size);

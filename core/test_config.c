@@ -409,6 +409,13 @@ static void utf8_is_told_from_other_bytes(void) {
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) CHECK(!lt_utf8_valid(bad[i], strlen(bad[i])));
 }
 
+static void a_byte_order_mark_before_json_is_no_error(void) {
+    cJSON *value = NULL;
+    CHECK_OK(lt_json_parse("\xef\xbb\xbf{\"a\": 1}", 11, "c.json", LT_USAGE, &value));
+    CHECK(cJSON_GetObjectItem(value, "a") != NULL);
+    cJSON_Delete(value);
+}
+
 static void damaged_text_never_crashes(void) {
     static const char text[] = "{\"train\": {\"lr\": 0.5, \"note\": \"\\u00e9\\n\", \"adam\": {\"betas\": "
                                "[1, 0]}}, \"data\": {\"path\": \"x\"}}";
@@ -453,6 +460,7 @@ int main(int argc, char **argv) {
     RUN(each_key_is_visited_once);
     RUN(nearest_finds_slips_and_no_strangers);
     RUN(utf8_is_told_from_other_bytes);
+    RUN(a_byte_order_mark_before_json_is_no_error);
     RUN(damaged_text_never_crashes);
     if (lt_remove_tree(folder) != LT_OK) return 1;
     return test_end();

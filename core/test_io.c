@@ -142,6 +142,56 @@ static void unreadable_files_are_bad_input(void) {
     CHECK_FAILS(lt_read_file("/proc/self/mem", &text, &size), LT_INPUT, "cannot read");
 }
 
+static void texts_are_utf8_and_lose_their_byte_order_mark(void) {
+    char *text;
+    size_t size;
+    CHECK_OK(lt_write_file(in("marked"),
+                           "\xef\xbb\xbf"
+                           "caf\xc3\xa9\n",
+                           9));
+    CHECK_OK(lt_read_text(in("marked"), &text, &size));
+    CHECK(size == 6 && strcmp(text, "caf\xc3\xa9\n") == 0);
+    free(text);
+    CHECK_OK(lt_write_file(in("mark"), "\xef\xbb\xbf", 3));
+    CHECK_OK(lt_read_text(in("mark"), &text, &size));
+    CHECK(size == 0 && !*text);
+    free(text);
+    CHECK_OK(lt_write_file(in("utf16"),
+                           "\xff\xfe"
+                           "a\0",
+                           4));
+    CHECK_FAILS(lt_read_text(in("utf16"), &text, &size), LT_INPUT, "UTF-8");
+    CHECK_OK(lt_write_file(in("zero"), "a\0b", 3));
+    CHECK_FAILS(lt_read_text(in("zero"), &text, &size), LT_INPUT, "UTF-8");
+}
+
+/* A child waits for a pipe that nobody writes to; one signal ends the wait. Another has a writer that takes its time. */
+static void a_pipe_is_read_to_its_end_and_waiting_for_it_can_be_ended(void) {
+    CHECK(mkfifo(in("pipe"), 0600) == 0);
+    pid_t child = fork();
+    if (child == 0) {
+        char *text;
+        lt_catch_signals();
+        alarm(30);
+        _exit(lt_read_file(in("pipe"), &text, NULL));
+    }
+    usleep(100000);
+    kill(child, SIGTERM);
+    int status = -1;
+    waitpid(child, &status, 0);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == LT_INTERRUPTED);
+    child = fork();
+    if (child == 0) {
+        usleep(50000);
+        int file = open(in("pipe"), O_WRONLY);
+        bool wrote = write(file, "to be ", 6) == 6 && usleep(50000) == 0 && write(file, "continued", 9) == 9;
+        _exit(!wrote);
+    }
+    check_text(in("pipe"), "to be continued");
+    waitpid(child, &status, 0);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
 static void writing_replaces_the_file_and_leaves_nothing_beside_it(void) {
     CHECK_OK(lt_make_dirs(in("w")));
     CHECK_OK(lt_write_file(in("w/f"), "old and long", 12));
@@ -239,6 +289,8 @@ int main(int argc, char **argv) {
     RUN(names_are_sorted_by_bytes);
     RUN(files_read_back_whole);
     RUN(unreadable_files_are_bad_input);
+    RUN(texts_are_utf8_and_lose_their_byte_order_mark);
+    RUN(a_pipe_is_read_to_its_end_and_waiting_for_it_can_be_ended);
     RUN(writing_replaces_the_file_and_leaves_nothing_beside_it);
     RUN(failed_writes_keep_the_old_file);
     RUN(bare_names_are_written_in_the_current_folder);

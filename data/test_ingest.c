@@ -252,6 +252,54 @@ static void sidecars_give_captions_and_groups(void) {
     lt_dataset_close(set);
 }
 
+static void byte_order_marks_are_not_part_of_a_text(void) {
+    fresh();
+    write_video("a.mp4", (recipe){.frames = 12, .fps = 16});
+    CHECK_OK(lt_write_file(in_folder("a.txt"),
+                           "\xef\xbb\xbf"
+                           "a dog runs\r\n",
+                           15));
+    CHECK_OK(lt_write_file(in_folder("a.group"),
+                           "\xef\xbb\xbf"
+                           "park\r\n",
+                           9));
+    CHECK(INGEST("--domain", domain("calm")) == 0);
+    lt_dataset *set = open_out(1);
+    CHECK(set && strcmp(lt_dataset_clip(set, 0)->caption, "a dog runs") == 0);
+    CHECK(set && strcmp(lt_dataset_clip(set, 0)->group, "park") == 0);
+    lt_dataset_close(set);
+}
+
+/* Only what cannot be read is lost, and none of it is waited for. */
+static void links_back_pipes_and_what_cannot_be_read_cost_only_themselves(void) {
+    fresh();
+    write_video("a.mp4", (recipe){.frames = 12, .fps = 16});
+    CHECK_OK(lt_make_dirs(in_folder("sub/deep")));
+    write_video("sub/deep/b.mp4", (recipe){.frames = 12, .fps = 16, .scene = 1});
+    write_video("c.mp4", (recipe){.frames = 12, .fps = 16, .scene = 2});
+    CHECK(symlink("..", in_folder("sub/up")) == 0 && symlink(".", in_folder("sub/deep/self")) == 0);
+    CHECK(symlink("/nowhere/at/all.mp4", in_folder("gone.mp4")) == 0);
+    CHECK(mkfifo(in_folder("live.mp4"), 0600) == 0);
+    CHECK_OK(lt_write_file(in_folder("c.group"), "\xff\xfe", 2)); /* not a text: c is lost */
+    CHECK_OK(lt_make_dirs(in_folder("locked")));
+    CHECK(chmod(in_folder("locked"), 0) == 0);
+    alarm(60);
+    CHECK(INGEST("--domain", domain("calm")) == 0);
+    alarm(0);
+    lt_dataset *set = open_out(2);
+    lt_dataset_close(set);
+    CHECK(remove(out) == 0);
+    CHECK(INGEST("--domain", domain("calm"), "--strict") == 3);
+    CHECK(chmod(in_folder("locked"), 0700) == 0);
+    lt_sources sources = {0};
+    lt_grouping grouping = {0};
+    CHECK_OK(lt_sources_add(&sources, domain("calm"), &grouping));
+    int problems = 0;
+    for (int64_t i = 0; i < sources.count; i++) problems += sources.items[i].problem != NULL;
+    CHECK(sources.count == 5 && problems == 3);
+    lt_sources_free(&sources);
+}
+
 static void running_again_adds_what_is_new(void) {
     fresh();
     write_video("a.mp4", (recipe){.frames = 12, .fps = 16});
@@ -512,6 +560,8 @@ int main(int argc, char **argv) {
     RUN(clips_end_at_cuts_and_at_the_longest_length);
     RUN(repeated_frames_are_flagged);
     RUN(sidecars_give_captions_and_groups);
+    RUN(byte_order_marks_are_not_part_of_a_text);
+    RUN(links_back_pipes_and_what_cannot_be_read_cost_only_themselves);
     RUN(running_again_adds_what_is_new);
     RUN(bad_files_are_refused_without_output);
     RUN(a_folder_without_videos_is_an_error);

@@ -58,6 +58,11 @@ static void one_prompt_holds_for_all_blocks(void) {
 static void bad_files_name_the_line(void) {
     lt_prompts p;
     CHECK_FAILS(lt_prompts_read("/nowhere/x.txt", 4, &p), LT_INPUT, "/nowhere/x.txt");
+    CHECK_OK(read_text("\xef\xbb\xbf"
+                       "2: a cat\n",
+                       12, &p)); /* as editors on Windows save it */
+    CHECK(p.count == 1 && p.first[0] == 2 && strcmp(p.text[0], "a cat") == 0);
+    lt_prompts_free(&p);
     CHECK_FAILS(read_text("\n \n", 4, &p), LT_INPUT, "no prompt");
     CHECK_FAILS(read_text("0: a\n\nb\n", 4, &p), LT_INPUT, "line 3");
     CHECK_FAILS(read_text("a\n4: b\n", 4, &p), LT_INPUT, "line 2");

@@ -25,7 +25,8 @@ static void take(const film *f, double nominal, double fps, taken *t) {
     CHECK_OK(lt_pace_of(f->stamps, f->count, nominal, &pace));
     lt_clock_open(&t->clock, &pace, fps);
     for (int i = 0; i < f->count; i++) {
-        lt_moment at = lt_clock_next(&t->clock, f->stamps[i], 0, false), *last = &t->at[t->count - 1];
+        lt_moment at = lt_clock_next(&t->clock, f->stamps[i], 0, false),
+                  *last = &t->at[t->count > 0 ? t->count - 1 : 0];
         bool same = t->count > 0 && !t->clock.every && at.piece == last->piece && at.slot == last->slot;
         if (same && at.off >= last->off) continue;
         if (!same) t->count++;

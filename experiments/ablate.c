@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 /* ---- the folder ------------------------------------------------------------------------------------------ */
@@ -157,32 +158,57 @@ static bool is_finished(const char *path) {
     return true;
 }
 
+/* A cell takes long on large grids: the line goes on while it is evaluated. */
+static void tick(int64_t done, int64_t total, void *user) {
+    const lt_ablation *a = user;
+    (void)done, (void)total;
+    if (a->shows) lt_finished_show(a->finished);
+}
+
 static lt_status run_cell(lt_ablation *a, int set, int variant) {
     char path[LT_PATH_MAX];
     lt_cell cell;
     const lt_eval_set *s = &a->grid.sets[set];
     const lt_variant *v = &a->grid.variants[variant];
+    lt_eval_set heard = *s;
+    heard.options.progress = tick, heard.options.progress_user = a;
+    if (lt_finished_has(a->finished, set, variant)) return LT_OK;
     LT_TRY(lt_ablation_cell_path(a, set, variant, path));
-    if (is_finished(path)) return LT_OK;
-    lt_status status = lt_cell_evaluate(a->model, a->data[s->data], s, v, &cell);
+    lt_status status = lt_cell_evaluate(a->model, a->data[s->data], &heard, v, &cell);
     if (status != LT_OK) return lt_fail_in(status, "%s, %s, budget %d", s->label, v->text, v->spec.budget);
     lt_debug("%s, %s: %s, budget %d: %.1f s", s->label, s->options.role, v->text, v->spec.budget,
              cell.seconds);
     status = lt_cell_save(path, &cell);
     lt_cell_free(&cell);
+    if (status == LT_OK) lt_finished_add(a->finished, set, variant);
     return status;
 }
 
-/* The cells whose number is `first` modulo `stride`. */
-static lt_status run_cells(lt_ablation *a, int first, int stride, bool shows) {
-    int cells = 0, number = 0;
+/* Those of an earlier session, which the processes then leave out. */
+static lt_status find_finished(lt_ablation *a) {
+    char path[LT_PATH_MAX];
+    int cells = 0;
     for (int s = 0; s < a->grid.set_count; s++)
-        for (int v = 0; v < a->grid.variant_count; v++) cells += lt_grid_wants(&a->grid, s, v);
+        for (int v = 0; v < a->grid.variant_count; v++) {
+            if (!lt_grid_wants(&a->grid, s, v)) continue;
+            cells++;
+            LT_TRY(lt_ablation_cell_path(a, s, v, path));
+            if (is_finished(path)) lt_finished_add(a->finished, s, v);
+        }
+    lt_finished_expect(a->finished, cells);
+    a->shows = true;
+    lt_finished_show(a->finished);
+    return LT_OK;
+}
+
+/* The cells whose number is `first` modulo `stride`. */
+static lt_status run_cells(lt_ablation *a, int first, int stride) {
+    int number = 0;
     for (int s = 0; s < a->grid.set_count; s++)
         for (int v = 0; v < a->grid.variant_count; v++) {
             if (!lt_grid_wants(&a->grid, s, v)) continue;
             if (number++ % stride == first) LT_TRY(run_cell(a, s, v));
-            if (shows) lt_progress("ablate", number, cells, "cells");
+            if (a->shows) lt_finished_show(a->finished);
             LT_CHECK(!lt_interrupted(), LT_INTERRUPTED, "interrupted; --resume goes on with the cells left");
         }
     return LT_OK;
@@ -192,10 +218,10 @@ static lt_status run_cells(lt_ablation *a, int first, int stride, bool shows) {
 
 /* One of the processes that share the cells. It writes nothing but cells: the first process does the rest, and runs again
  * what another one failed at, so that its message is heard. */
-static lt_status work(const lt_ablate_options *options, int first, int stride) {
-    lt_ablation a = {.options = *options};
+static lt_status work(const lt_ablate_options *options, lt_finished *finished, int first, int stride) {
+    lt_ablation a = {.options = *options, .finished = finished};
     lt_status status = open_all(&a);
-    if (status == LT_OK) status = run_cells(&a, first, stride, false);
+    if (status == LT_OK) status = run_cells(&a, first, stride);
     close_all(&a);
     return status;
 }
@@ -206,9 +232,10 @@ typedef struct workers {
     pid_t pids[MOST_JOBS];
     int count;
     int gate[2]; /* a pipe: workers begin when its writing end is closed */
+    lt_finished *finished;
 } workers;
 
-static pid_t start_worker(const lt_ablate_options *o, int first, int stride, const int gate[2],
+static pid_t start_worker(const lt_ablate_options *o, const workers *w, int first, int stride,
                           lt_folder_lock *lock) {
     char nothing;
     pid_t parent = getpid(), pid = fork();
@@ -217,18 +244,17 @@ static pid_t start_worker(const lt_ablate_options *o, int first, int stride, con
     lt_folder_lock_forget(lock);
     if (getppid() != parent) _exit(LT_INTERRUPTED); /* it died before prctl */
     lt_log_init(NULL, NULL, LT_LOG_ERROR);
-    close(gate[1]);
-    while (read(gate[0], &nothing, 1) < 0 && errno == EINTR)
+    close(w->gate[1]);
+    while (read(w->gate[0], &nothing, 1) < 0 && errno == EINTR)
         if (lt_interrupted()) _exit(LT_INTERRUPTED);
-    _exit(lt_interrupted() ? LT_INTERRUPTED : work(o, first, stride));
+    _exit(lt_interrupted() ? LT_INTERRUPTED : work(o, w->finished, first, stride));
 }
 
 static lt_status start_workers(workers *w, const lt_ablate_options *o, int jobs, lt_folder_lock *lock) {
     w->gate[0] = w->gate[1] = -1;
     if (jobs == 1) return LT_OK;
     LT_CHECK(pipe(w->gate) == 0, LT_FAILED, "--jobs %d: no pipe: %s", jobs, strerror(errno));
-    for (; w->count < jobs - 1; w->count++)
-        w->pids[w->count] = start_worker(o, w->count + 1, jobs, w->gate, lock);
+    for (; w->count < jobs - 1; w->count++) w->pids[w->count] = start_worker(o, w, w->count + 1, jobs, lock);
     return LT_OK;
 }
 
@@ -237,15 +263,24 @@ static void open_gate(workers *w) {
     w->gate[1] = -1;
 }
 
-static void end_workers(workers *w, bool stop) {
+/* Until one has ended: the line goes on, and an interruption is passed on. */
+static void await_worker(const lt_ablation *a, pid_t pid) {
+    const struct timespec pause = {.tv_nsec = 50 * 1000 * 1000};
+    for (;;) {
+        pid_t ended = waitpid(pid, NULL, WNOHANG);
+        if (ended == pid || (ended < 0 && errno != EINTR)) return;
+        if (lt_interrupted()) kill(pid, SIGTERM);
+        if (a->shows) lt_finished_show(a->finished);
+        nanosleep(&pause, NULL);
+    }
+}
+
+static void end_workers(const lt_ablation *a, workers *w, bool stop) {
     for (int i = 0; i < w->count && stop; i++)
         if (w->pids[i] > 0) kill(w->pids[i], SIGTERM);
     open_gate(w); /* for those who wait there, to see that they were stopped */
-    for (int i = 0; i < w->count; i++) {
-        if (w->pids[i] <= 0) continue;
-        while (waitpid(w->pids[i], NULL, 0) < 0 && errno == EINTR)
-            if (lt_interrupted()) kill(w->pids[i], SIGTERM);
-    }
+    for (int i = 0; i < w->count; i++)
+        if (w->pids[i] > 0) await_worker(a, w->pids[i]);
     if (w->gate[0] >= 0) close(w->gate[0]);
 }
 
@@ -255,15 +290,15 @@ static lt_status finish(lt_ablation *a) {
 }
 
 static lt_status run_first(lt_ablation *a, workers *w, int jobs, lt_folder_lock **lock) {
-    bool shows = !lt_global.quiet;
     lt_status status = open_all(a);
     if (status == LT_OK) status = make_folder(&a->options, lock);
+    if (status == LT_OK) status = find_finished(a);
     if (status == LT_OK) open_gate(w);
     if (status == LT_OK) status = lt_ablation_write_records(a);
-    if (status == LT_OK) status = run_cells(a, 0, jobs, shows && jobs == 1);
-    end_workers(w, status != LT_OK);
+    if (status == LT_OK) status = run_cells(a, 0, jobs);
+    end_workers(a, w, status != LT_OK);
     LT_TRY(status);
-    if (jobs > 1) LT_TRY(run_cells(a, 0, 1, shows));
+    if (jobs > 1) LT_TRY(run_cells(a, 0, 1));
     return finish(a);
 }
 
@@ -275,9 +310,12 @@ static lt_status ablate(const lt_ablate_options *options, lt_folder_lock **lock)
     LT_TRY(claim_folder(options, lock));
     double start = lt_seconds();
     if (jobs > 1) lt_set_threads(lt_threads() / jobs > 0 ? lt_threads() / jobs : 1);
-    LT_TRY(start_workers(&w, options, jobs, *lock));
-    lt_status status = run_first(&a, &w, jobs, lock);
+    LT_TRY(lt_finished_open(&a.finished));
+    w.finished = a.finished;
+    lt_status status = start_workers(&w, options, jobs, *lock);
+    if (status == LT_OK) status = run_first(&a, &w, jobs, lock);
     close_all(&a);
+    lt_finished_close(a.finished);
     if (status == LT_OK) lt_info("%s: done in %.1f s", options->out, lt_seconds() - start);
     return status;
 }

@@ -59,12 +59,13 @@ const cJSON *lt_column_value(const cJSON *row, const lt_column *column) {
     return row && (column->text ? cJSON_IsString(row) : cJSON_IsNumber(row)) ? row : NULL;
 }
 
-static void put_text(FILE *to, const char *text) {
-    if (!strpbrk(text, ",\"\r\n")) {
+void lt_csv_text(FILE *to, const char *text) {
+    const bool formula = *text && strchr("=+-@\t\r", *text);
+    if (!formula && !strpbrk(text, ",\"\r\n")) {
         fputs(text, to);
         return;
     }
-    fputc('"', to);
+    fputs(formula ? "\"'" : "\"", to);
     for (; *text; text++) {
         if (*text == '"') fputc('"', to);
         fputc(*text, to);
@@ -85,7 +86,7 @@ lt_status lt_results_csv(const char *path, const cJSON *rows) {
         for (const lt_column *c = lt_columns; c->name; c++) {
             const cJSON *value = lt_column_value(row, c);
             if (c != lt_columns) fputc(',', to);
-            if (value && c->text) put_text(to, value->valuestring);
+            if (value && c->text) lt_csv_text(to, value->valuestring);
             else if (value) fprintf(to, "%.10g", value->valuedouble);
         }
     }

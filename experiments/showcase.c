@@ -7,6 +7,7 @@
  *     videos/SET-source.mp4 .png   the clip itself through the codec
  *     videos/index.json            which file shows what
  */
+#include "core/cli.h"
 #include "core/log.h"
 #include "core/output.h"
 #include "data/png.h"
@@ -37,7 +38,13 @@ typedef struct showcase {
     float *generated; /* [history + made, ...] */
     uint8_t *rgb;
     cJSON *index;
+    int64_t *done, total; /* blocks streamed and generated of all sets, for the progress line */
 } showcase;
+
+static void advance(showcase *s, int blocks) {
+    *s->done += blocks;
+    lt_progress("traces and videos", *s->done, s->total, "blocks");
+}
 
 static const lt_eval_set *set_of(const showcase *s) { return &s->a->grid.sets[s->set]; }
 
@@ -113,6 +120,7 @@ static lt_status stream_clip(showcase *s, const lt_variant *v, lt_block_stats *s
         status = lt_video_stream_push(stream, s->latents + block * s->block_floats);
         int64_t bytes = lt_cache_slot_bytes(lt_video_stream_cache(stream));
         if (status == LT_OK) status = lt_block_stats_block(stats, true, lt_seconds() - start, bytes);
+        if (status == LT_OK) advance(s, 1);
     }
     lt_video_stream_close(stream);
     return status;
@@ -232,6 +240,7 @@ static lt_status generate(showcase *s, const lt_variant *v) {
         status = block < s->history ? lt_video_stream_push(stream, latents)
                                     : lt_video_stream_next(stream, latents);
         if (lt_interrupted()) status = lt_fail(LT_INTERRUPTED, "interrupted; --resume goes on");
+        advance(s, 1);
     }
     lt_video_stream_close(stream);
     return status;
@@ -269,6 +278,18 @@ static lt_status show_set(showcase *s) {
     return LT_OK;
 }
 
+/* What there is to stream and to generate, in blocks of all sets. */
+static int64_t count_blocks(const lt_ablation *a) {
+    const lt_config *config = a->options.config;
+    int64_t blocks = a->grid.sets[0].options.blocks, made = lt_config_int(config, "experiment.video_blocks"),
+            history = lt_config_int(config, "experiment.video_history"),
+            films = lt_config_int(config, "experiment.video_policies"), variants = a->grid.variant_count,
+            sets = a->grid.set_count - (a->grid.has_reference ? 1 : 0);
+    int64_t traced = lt_config_bool(config, "experiment.traces") ? variants * blocks : 0;
+    int64_t filmed = (films < variants ? films : variants) * ((history < blocks ? history : blocks) + made);
+    return sets * (traced + (made > 0 ? filmed : 0));
+}
+
 static lt_status make_fresh(const lt_ablation *a, const char *name) {
     char path[LT_PATH_MAX];
     LT_TRY(lt_path_join(path, a->options.out, name));
@@ -287,8 +308,9 @@ static lt_status take_place(const lt_ablation *a, const char *aside, const char 
 
 static lt_status show_all(lt_ablation *a, cJSON *index) {
     char path[LT_PATH_MAX];
+    int64_t done = 0;
     for (int set = 0; set < a->grid.set_count; set++) {
-        showcase s = {.a = a, .set = set, .index = index};
+        showcase s = {.a = a, .set = set, .index = index, .done = &done, .total = count_blocks(a)};
         if (a->grid.sets[set].reference) continue;
         lt_status status = show_set(&s);
         close_showcase(&s);

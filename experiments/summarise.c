@@ -141,9 +141,13 @@ static void write_samples(const lt_eval_set *set, const lt_variant *v, const lt_
                           const lt_cell *cell, FILE *to) {
     for (int64_t i = 0; i < cell->count; i++) {
         const lt_cell_sample *s = &cell->samples[i];
-        fprintf(to, "%s,\"%s\",%d,%" PRId64 ",\"%s\",%d,%d,%d,%.9g,%.9g,%.9g,%d\r\n", set->domain, v->text,
-                v->spec.budget, s->clip, lt_dataset_clip(data, s->clip)->group, s->block, s->bin, s->draw,
-                (double)s->t, (double)s->loss, (double)s->gaussian, s->evicting);
+        lt_csv_text(to, set->domain);
+        fputc(',', to);
+        lt_csv_text(to, v->text);
+        fprintf(to, ",%d,%" PRId64 ",", v->spec.budget, s->clip);
+        lt_csv_text(to, lt_dataset_clip(data, s->clip)->group);
+        fprintf(to, ",%d,%d,%d,%.9g,%.9g,%.9g,%d\r\n", s->block, s->bin, s->draw, (double)s->t,
+                (double)s->loss, (double)s->gaussian, s->evicting);
     }
 }
 

@@ -1,5 +1,7 @@
 #include "experiments/summary.h"
 
+#include "core/cli.h"
+
 #include <cjson/cJSON.h>
 #include <math.h>
 #include <stdio.h>
@@ -176,6 +178,11 @@ static void add_identity(const source *s, const lt_variant *v, const char *datas
     cJSON_AddBoolToObject(row, "hand_made", v->hand_made);
 }
 
+/* Intervals of large grids take their time. */
+static int grid_rows(const lt_grid *grid) {
+    return grid->variant_count * (grid->set_count - (grid->has_reference ? 1 : 0));
+}
+
 lt_status lt_summarise_set(const lt_grid *grid, int set, const lt_eval_table *table, const int *reference,
                            const char *dataset, cJSON *rows) {
     source s = {grid, &grid->sets[set], table, lt_eval_table_first_block(table)};
@@ -192,6 +199,7 @@ lt_status lt_summarise_set(const lt_grid *grid, int set, const lt_eval_table *ta
         LT_TRY(add_slice(&s, lt_slice_returns(NULL), v, reference[v], row, "returns"));
         LT_TRY(add_slice(&s, lt_slice_all(NULL), v, reference[v], row, "all"));
         LT_TRY(add_curves(&s, v, reference[v], row));
+        lt_progress("figures", cJSON_GetArraySize(rows), grid_rows(grid), "rows");
     }
     return LT_OK;
 }

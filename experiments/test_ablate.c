@@ -10,6 +10,7 @@
 #include "train/config.h"
 
 #include <cjson/cJSON.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 static char folder[] = "/tmp/lt_ablate_XXXXXX", data[LT_PATH_MAX], run[LT_PATH_MAX], out[LT_PATH_MAX];
@@ -189,9 +190,37 @@ static void a_damaged_cell_is_found_and_evaluated_again(void) {
     free(after);
 }
 
+/* What an ablation says on stderr; the caller frees it. */
+static char *heard_of(int jobs, bool resume) {
+    char path[LT_PATH_MAX], *text = NULL;
+    size_t size;
+    CHECK_OK(lt_path_join(path, folder, "stderr"));
+    int keep = dup(STDERR_FILENO), file = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+    CHECK(keep >= 0 && file >= 0 && dup2(file, STDERR_FILENO) >= 0);
+    lt_status status = ablate(experiment, jobs, resume, !resume);
+    CHECK(dup2(keep, STDERR_FILENO) >= 0);
+    close(keep), close(file);
+    CHECK_OK(status);
+    CHECK_OK(lt_read_file(path, &text, &size));
+    return text;
+}
+
+/* Cells of all processes are one count, and each phase says when it ends. */
+static void check_phases(const char *heard) {
+    const char *cells = strstr(heard, "ablate: 11 / 11 cells"),
+               *shown = strstr(heard, "traces and videos: 64 / 64 blocks"),
+               *rows = strstr(heard, "figures: 8 / 8 rows");
+    CHECK(cells && shown && rows && cells < shown && shown < rows);
+    CHECK(cells && !strstr(cells + 1, "ablate: "));
+}
+
 static void two_processes_find_what_one_does(void) {
-    char *before = rows_text();
-    CHECK_OK(ablate(experiment, 2, false, true));
+    char *before = rows_text(), *heard = heard_of(2, false);
+    check_phases(heard);
+    free(heard);
+    heard = heard_of(2, true); /* nothing is left to do */
+    check_phases(heard);
+    free(heard);
     char *after = rows_text();
     CHECK(strcmp(before, after) == 0);
     free(before);

@@ -64,6 +64,24 @@ static void cells_of_a_table_have_one_width(void) {
     CHECK(strcmp(lt_table_cell(out, sizeof out, "a\\b", 4), "a\\b ") == 0);
 }
 
+static const char *field(const char *text) {
+    static char *out;
+    size_t size;
+    free(out);
+    FILE *to = open_memstream(&out, &size);
+    lt_csv_text(to, text);
+    fclose(to);
+    return out;
+}
+
+static void a_text_is_one_field_and_no_formula(void) {
+    CHECK(strcmp(field("plain name"), "plain name") == 0);
+    CHECK(strcmp(field("a,\"b\"\r\nc"), "\"a,\"\"b\"\"\r\nc\"") == 0);
+    CHECK(strcmp(field("=1+1"), "\"'=1+1\"") == 0 && strcmp(field("@x\""), "\"'@x\"\"\"") == 0);
+    CHECK(strcmp(field("-1"), "\"'-1\"") == 0 && strcmp(field("+x"), "\"'+x\"") == 0);
+    CHECK(strcmp(field("a=b"), "a=b") == 0 && strcmp(field(""), "") == 0);
+}
+
 int main(int argc, char **argv) {
     RUN(letters_of_any_script_stay);
     RUN(controls_are_escaped);
@@ -71,5 +89,6 @@ int main(int argc, char **argv) {
     RUN(what_does_not_fit_ends_with_a_whole_character);
     RUN(a_copy_holds_all_of_the_longest_escapes);
     RUN(cells_of_a_table_have_one_width);
+    RUN(a_text_is_one_field_and_no_formula);
     return test_end();
 }

@@ -1,6 +1,5 @@
 #include "core/text.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -74,4 +73,18 @@ char *lt_printable_copy(const char *text, lt_layout layout) {
     size_t size = WORST * strlen(text) + 1;
     char *out = malloc(size);
     return out ? lt_printable(out, size, text, layout) : NULL;
+}
+
+void lt_csv_text(FILE *to, const char *text) {
+    const bool formula = *text && strchr("=+-@\t\r", *text);
+    if (!formula && !strpbrk(text, ",\"\r\n")) {
+        fputs(text, to);
+        return;
+    }
+    fputs(formula ? "\"'" : "\"", to);
+    for (; *text; text++) {
+        if (*text == '"') fputc('"', to);
+        fputc(*text, to);
+    }
+    fputc('"', to);
 }

@@ -5,6 +5,7 @@
 #define LT_CORE_TEXT_H
 
 #include "core/status.h"
+#include <stdio.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -26,6 +27,10 @@ char *lt_table_cell(char *out, size_t size, const char *text, int columns);
 
 /* The same whatever its length; the caller frees it. NULL when out of memory. */
 char *lt_printable_copy(const char *text, lt_layout layout);
+
+/* A text as a field of a CSV file (RFC 4180). One that a spreadsheet would take for a formula (it begins with =, +, -, @, a
+ * tab or CR) gets an apostrophe in front. */
+void lt_csv_text(FILE *to, const char *text);
 
 /* Bytes of the UTF-8 sequence (RFC 3629) that starts `text`, of which `left` bytes are there; 0 when it is not one. */
 size_t lt_utf8_length(const char *text, size_t left);

@@ -1,6 +1,7 @@
 #include "experiments/cmd_compare.h"
 
 #include "core/json.h"
+#include "core/text.h"
 #include "experiments/info.h"
 
 #include <cjson/cJSON.h>
@@ -133,9 +134,12 @@ static cJSON *compare(const side *sides) {
 /* ---- text -------------------------------------------------------------------------------------------------------- */
 
 static void print_value(const cJSON *value) {
-    char *text = cJSON_PrintUnformatted(value);
-    if (cJSON_IsString(value)) printf(" %-*.*s", WIDTH, WIDTH, value->valuestring);
-    else printf(" %-*.*s", WIDTH, WIDTH, cJSON_IsNull(value) ? "-" : text ? text : "?");
+    char cell[8 * WIDTH], *text = cJSON_PrintUnformatted(value);
+    const char *shown = cJSON_IsString(value) ? value->valuestring
+                        : cJSON_IsNull(value) ? "-"
+                        : text                ? text
+                                              : "?";
+    printf(" %s", lt_table_cell(cell, sizeof cell, shown, WIDTH));
     cJSON_free(text);
 }
 
@@ -209,7 +213,10 @@ static lt_status run(int count, const char *const *runs) {
     if (status == LT_OK) {
         cJSON *out = compare(sides);
         if (lt_global.json) lt_json_print(out);
-        else print_text(out);
+        else {
+            lt_json_make_printable(out);
+            print_text(out);
+        }
         cJSON_Delete(out);
     }
     for (int i = 0; i < 2; i++) {

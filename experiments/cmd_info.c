@@ -113,6 +113,7 @@ static lt_status run(int count, const char *const *paths) {
         if (check) cJSON_AddBoolToObject(info, "sound", checked == LT_OK);
         if (lt_global.json) lt_json_print(info);
         else {
+            lt_json_make_printable(info);
             printers[kind](info);
             if (check && checked == LT_OK) printf("\nchecked: no faults\n");
         }

@@ -2,16 +2,27 @@
 
 #include "core/folder.h"
 #include "core/io.h"
+#include "core/text.h"
 #include "experiments/json_file.h"
 #include "experiments/report.h"
 
 #include <cjson/cJSON.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 static const char *gnuplot;
 
 static const lt_option options[] = {
     {"gnuplot", LT_OPT_STRING, &gnuplot, "PROGRAM", "program that draws the plots; default gnuplot"}, {NULL}};
+
+/* One file, so its size is what a mail or a web page will carry. */
+static void print_size(const char *folder) {
+    char path[LT_PATH_MAX], size[32], shown[LT_PATH_MAX];
+    struct stat info;
+    if (lt_path_join(path, folder, "report.html") != LT_OK || stat(path, &info) != 0) return;
+    printf("%s: %s, one file without external resources\n",
+           lt_printable(shown, sizeof shown, path, LT_ONE_LINE), lt_format_bytes(info.st_size, size));
+}
 
 static lt_status run(int count, const char *const *folders) {
     char path[LT_PATH_MAX];
@@ -26,7 +37,7 @@ static lt_status run(int count, const char *const *folders) {
     LT_TRY(status);
     LT_TRY(lt_json_load(path, &results));
     if (lt_global.json) lt_json_print(lt_json_member(results, "rows"));
-    else printf("%s/report.html\n", folders[0]);
+    else print_size(folders[0]);
     cJSON_Delete(results);
     return LT_OK;
 }

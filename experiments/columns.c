@@ -1,5 +1,6 @@
 /* Rows of results as flat tables. */
 #include "core/io.h"
+#include "core/text.h"
 #include "experiments/summary.h"
 
 #include <cjson/cJSON.h>
@@ -57,20 +58,6 @@ const cJSON *lt_column_value(const cJSON *row, const lt_column *column) {
         at += length + (at[length] == '.');
     }
     return row && (column->text ? cJSON_IsString(row) : cJSON_IsNumber(row)) ? row : NULL;
-}
-
-void lt_csv_text(FILE *to, const char *text) {
-    const bool formula = *text && strchr("=+-@\t\r", *text);
-    if (!formula && !strpbrk(text, ",\"\r\n")) {
-        fputs(text, to);
-        return;
-    }
-    fputs(formula ? "\"'" : "\"", to);
-    for (; *text; text++) {
-        if (*text == '"') fputc('"', to);
-        fputc(*text, to);
-    }
-    fputc('"', to);
 }
 
 lt_status lt_results_csv(const char *path, const cJSON *rows) {

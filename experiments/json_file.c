@@ -1,11 +1,13 @@
 #include "experiments/json_file.h"
 
 #include "core/io.h"
+#include "core/text.h"
 
 #include <cjson/cJSON.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 lt_status lt_json_load(const char *path, cJSON **out) {
     char *text;
@@ -34,6 +36,26 @@ lt_status lt_json_save(const char *path, const cJSON *value) {
 void lt_json_print(const cJSON *value) {
     lt_json_write(stdout, value, 0);
     putchar('\n');
+}
+
+/* Escapes are longer than what they stand for; a text that is printable already stays where it is. */
+static void make_printable(char **text) {
+    char *shown = lt_printable_copy(*text, LT_ONE_LINE), *copy = NULL;
+    if (shown && strcmp(shown, *text) != 0) copy = cJSON_malloc(strlen(shown) + 1);
+    if (copy) {
+        memcpy(copy, shown, strlen(shown) + 1);
+        cJSON_free(*text);
+        *text = copy;
+    }
+    free(shown);
+}
+
+void lt_json_make_printable(cJSON *value) {
+    if (cJSON_IsString(value)) make_printable(&value->valuestring);
+    for (cJSON *child = value->child; child; child = child->next) {
+        if (child->string) make_printable(&child->string);
+        lt_json_make_printable(child);
+    }
 }
 
 const cJSON *lt_json_member(const cJSON *object, const char *name) {

@@ -15,6 +15,9 @@ lt_status lt_json_save(const char *path, const struct cJSON *value);
 /* To stdout, with a newline. */
 void lt_json_print(const struct cJSON *value);
 
+/* All texts and names in a value as a terminal shows them (core/text.h): before it is printed as a table. */
+void lt_json_make_printable(struct cJSON *value);
+
 /* Member of an object: NaN, "" or NULL where it is missing, null or of another type. The text belongs to the object. */
 double lt_json_number(const struct cJSON *object, const char *name);
 const char *lt_json_string(const struct cJSON *object, const char *name);

@@ -1,5 +1,6 @@
 /* From the cells of an ablation to its result files. */
 #include "core/output.h"
+#include "core/text.h"
 #include "experiments/ablate_impl.h"
 #include "experiments/results.h"
 #include "experiments/summary.h"

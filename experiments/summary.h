@@ -14,7 +14,6 @@
 #include "experiments/experiment.h"
 #include "experiments/json_file.h"
 #include "infer/eval_table.h"
-#include <stdio.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -35,10 +34,8 @@ extern const lt_column lt_columns[]; /* ends with {NULL} */
 /* The value of a column, or NULL. */
 const struct cJSON *lt_column_value(const struct cJSON *row, const lt_column *column);
 
-/* A text as a field of RFC 4180. One that a spreadsheet would take for a formula (it begins with =, +, -, @, tab or CR) gets
- * an apostrophe in front; results.json and results.h5 hold it as it is. */
-void lt_csv_text(FILE *to, const char *text);
-/* One line per row, RFC 4180; what does not exist is empty. */
+/* One line per row, RFC 4180; what does not exist is empty. Texts as lt_csv_text has them; results.json holds them as they
+ * are. */
 lt_status lt_results_csv(const char *path, const struct cJSON *rows);
 
 #ifdef __cplusplus

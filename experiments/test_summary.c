@@ -146,22 +146,17 @@ static void a_csv_has_as_many_fields_in_every_line(void) {
     unlink(path);
 }
 
-static const char *field(const char *text) {
-    static char *out;
-    size_t size;
-    free(out);
-    FILE *to = open_memstream(&out, &size);
-    lt_csv_text(to, text);
-    fclose(to);
-    return out;
-}
-
-static void a_text_is_one_field_and_no_formula(void) {
-    CHECK(strcmp(field("plain name"), "plain name") == 0);
-    CHECK(strcmp(field("a,\"b\"\r\nc"), "\"a,\"\"b\"\"\r\nc\"") == 0);
-    CHECK(strcmp(field("=1+1"), "\"'=1+1\"") == 0 && strcmp(field("@x\""), "\"'@x\"\"\"") == 0);
-    CHECK(strcmp(field("-1"), "\"'-1\"") == 0 && strcmp(field("+x"), "\"'+x\"") == 0);
-    CHECK(strcmp(field("a=b"), "a=b") == 0 && strcmp(field(""), "") == 0);
+static void what_info_and_compare_print_is_shown_and_not_obeyed(void) {
+    static const char text[] =
+        "{\"a\\u001b[2J\": [\"b\\r\", {\"c\": \"\\u202e\", \"d\": \"\xc3\xa4\"}], \"e\": 1}";
+    cJSON *value = cJSON_Parse(text);
+    lt_json_make_printable(value);
+    char *shown = cJSON_PrintUnformatted(value);
+    CHECK(shown &&
+          strcmp(shown, "{\"a\\\\x1b[2J\":[\"b\\\\r\",{\"c\":\"\\\\u202e\",\"d\":\"\xc3\xa4\"}],\"e\":1}") ==
+              0);
+    cJSON_free(shown);
+    cJSON_Delete(value);
 }
 
 /* A folder with results.json of made-up figures. */
@@ -247,7 +242,7 @@ int main(int argc, char **argv) {
     RUN(few_groups_give_no_verdict);
     RUN(figures_use_blocks_that_every_policy_evicted_before);
     RUN(a_csv_has_as_many_fields_in_every_line);
-    RUN(a_text_is_one_field_and_no_formula);
+    RUN(what_info_and_compare_print_is_shown_and_not_obeyed);
     RUN(a_report_says_what_the_figures_say);
     RUN(a_report_says_when_data_are_insufficient);
     RUN(a_report_without_gnuplot_says_so_and_keeps_its_tables);

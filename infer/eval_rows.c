@@ -1,5 +1,7 @@
 #include "infer/eval_rows.h"
 
+#include "core/text.h"
+
 #include <cjson/cJSON.h>
 #include <inttypes.h>
 #include <math.h>
@@ -144,16 +146,7 @@ cJSON *lt_eval_row_json(const lt_eval_row *row) {
 
 /* ---- CSV ------------------------------------------------------------------------------------------------ */
 
-static void csv_quoted(FILE *to, const char *text) {
-    fputc('"', to);
-    for (; *text; text++) {
-        if (*text == '"') fputc('"', to);
-        fputc(*text, to);
-    }
-    fputc('"', to);
-}
-
-static void csv_text(FILE *to, const char *text) { fputc(',', to), csv_quoted(to, text); }
+static void csv_text(FILE *to, const char *text) { fputc(',', to), lt_csv_text(to, text); }
 
 /* Empty where there is no number. */
 static void csv_number(FILE *to, bool there, double value) {
@@ -164,7 +157,7 @@ static void csv_number(FILE *to, bool there, double value) {
 static void csv_row(FILE *to, const lt_eval_row *r) {
     const lt_paired *d = &r->primary.difference;
     bool any = r->primary.clips > 0, paired = any && r->has_reference, policy = !r->is_baseline;
-    csv_quoted(to, r->policy), csv_number(to, policy, r->budget);
+    lt_csv_text(to, r->policy), csv_number(to, policy, r->budget);
     csv_text(to, r->domain), csv_text(to, r->role);
     csv_number(to, policy, (double)r->all.clips), csv_number(to, policy, r->all.groups);
     csv_number(to, policy, (double)r->primary.reads);

@@ -129,9 +129,8 @@ static void weight_colour(double weight, char text[32]) {
     snprintf(text, 32, "rgb(%.0f,%.0f,%.0f)", c[0], c[1], c[2]);
 }
 
-/* From light to dark green over the range of scores. */
-static void score_colour(const trace *t, double score, char text[32]) {
-    double share = t->high > t->low ? (score - t->low) / (t->high - t->low) : 0.5;
+/* From light to dark green over the range of scores, 0 to 1. */
+static void score_colour(double share, char text[32]) {
     snprintf(text, 32, "rgb(%.0f,%.0f,%.0f)", 228 - 218 * share, 238 - 150 * share, 230 - 170 * share);
 }
 
@@ -142,7 +141,8 @@ static void put_square(FILE *to, const trace *t, int c, int r, bool scores) {
     double side = (CELL - 3) * sqrt(fmin((double)s->layers / t->layers, 1));
     double x = c * CELL + CELL / 2.0, y = (t->blocks - 1 - r) * CELL + CELL / 2.0;
     if (s->layers == 0) return;
-    if (scores && s->scored) score_colour(t, score, colour);
+    if (scores && s->scored)
+        score_colour(t->high > t->low ? (score - t->low) / (t->high - t->low) : 0.5, colour);
     else if (scores) snprintf(colour, sizeof colour, "none");
     else if (s->weighed) weight_colour(weight, colour);
     fprintf(to,
@@ -161,11 +161,11 @@ static void put_square(FILE *to, const trace *t, int c, int r, bool scores) {
             to,
             "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"2\" fill=\"#fff\" stroke=\"#1c2430\" stroke-width=\".8\"/>",
             x, y);
-    if (s->dropped)
-        fprintf(
-            to,
-            "<path d=\"M%.1f %.1fl4 4m0 -4l-4 4\" stroke=\"#1c2430\" stroke-width=\"1.6\" fill=\"none\"/>",
-            x - 2, y - 2);
+    if (s->dropped) /* a white line around the dark one, for squares of any colour */
+        fprintf(to,
+                "<path class=\"gone\" d=\"M%.1f %.1fl4 4m0 -4l-4 4\"/><path d=\"M%.1f %.1fl4 4m0 -4l-4 4\" "
+                "stroke=\"#1c2430\" stroke-width=\"1.4\"/>",
+                x - 2, y - 2, x - 2, y - 2);
 }
 
 static void put_panel(FILE *to, const trace *t, bool scores) {
@@ -216,6 +216,10 @@ static void put_key(FILE *to) {
         weight_colour(weights[i], colour);
         fprintf(to, "<span><i style=\"background:%s\"></i>weight %g%s</span>", colour, weights[i],
                 weights[i] == 2 ? " or more" : "");
+    }
+    for (int i = 0; i < 2; i++) {
+        score_colour(i, colour);
+        fprintf(to, "<span><i style=\"background:%s\"></i>%s score</span>", colour, i ? "highest" : "lowest");
     }
     fputs("<span><i style=\"background:var(--own)\"></i>the block's own entry, not yet read</span>"
           "<span><svg class=\"swatch\" width=\"12\" height=\"12\"><path d=\"M2 2l8 8m0 -8l-8 8\" "

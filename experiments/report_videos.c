@@ -109,7 +109,7 @@ static lt_status put_all(lt_page *page, const cJSON *index) {
         double history = lt_json_number(made, "history");
         fputs("The first ", page->to);
         lt_put_count(page->to, history, "block");
-        fputs(" are footage (<span class=\"given\">given</span>: a grey bar below the picture), the next ",
+        fputs(" are footage (<span class=\"given\">given</span>: a grey bar above the picture), the next ",
               page->to);
         lt_put_number(page->to, "%g", lt_json_number(made, "blocks") - history);
         fputs(" the model's (<span class=\"made\">generated</span>: an orange one), with the same noise "

@@ -2,7 +2,7 @@
  * by, and what it generates from the clip's beginning.
  *
  *     traces/SET-VARIANT.json      infer/block_stats.h
- *     videos/SET-VARIANT.mp4 .png  history, then generated blocks; the strip has one frame per block. Below each frame
+ *     videos/SET-VARIANT.mp4 .png  history, then generated blocks; the strip has one frame per block. Above each frame
  *                                  is a bar (experiments/time_bar.h)
  *     videos/SET-source.mp4 .png   the clip itself through the codec
  *     videos/index.json            which file shows what
@@ -140,7 +140,7 @@ static lt_status trace(showcase *s, int variant) {
 
 /* ---- videos ---------------------------------------------------------------------------------------------- */
 
-/* What is written of a video: the pictures of s->rgb, each with its bar below. */
+/* What is written of a video: the pictures of s->rgb, each with its bar above. */
 typedef struct film_spec {
     int width, height; /* with the bar */
     int blocks, given; /* blocks; of them footage */
@@ -153,11 +153,11 @@ static film_spec film_of(const showcase *s, int blocks, int given, const char *p
                        path};
 }
 
-/* Picture and bar of one frame, [height, width, 3]. */
+/* Bar and picture of one frame, [height, width, 3]. */
 static void mark_frame(const showcase *s, const film_spec *f, int64_t frame, uint8_t *out) {
-    memcpy(out, s->rgb + frame * s->frame_bytes, (size_t)s->frame_bytes);
-    lt_time_bar_draw(out + s->frame_bytes, f->width, frame, (int64_t)f->given * s->frames,
-                     (int64_t)f->blocks * s->frames);
+    size_t bar = (size_t)lt_time_bar_height(f->width) * (size_t)f->width * 3;
+    lt_time_bar_draw(out, f->width, frame, (int64_t)f->given * s->frames, (int64_t)f->blocks * s->frames);
+    memcpy(out + bar, s->rgb + frame * s->frame_bytes, (size_t)s->frame_bytes);
 }
 
 /* One frame from the middle of each block, side by side. */

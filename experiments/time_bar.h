@@ -1,7 +1,7 @@
-/* A bar below each frame of a video: which frames were given and which the model made, and how far the video is.
+/* A bar above each frame of a video (players lay their buttons over the lower edge): which frames were given and which the model made, and how far the video is.
  *
  *     int height = lt_time_bar_height(width);
- *     lt_time_bar_draw(below, width, frame, given, frames);      below: [height, width, 3]
+ *     lt_time_bar_draw(above, width, frame, given, frames);      above: [height, width, 3]
  *
  * The picture itself stays as it is. Grey, "GIVEN": footage; orange, "GENERATED": the model's. The part of the line that has
  * passed is bright.

@@ -338,6 +338,34 @@ static void what_is_missing_is_a_dash(void) {
         }
 }
 
+/* results.json with another rule of consolidation, and a third block of the trace that holds entry 0 still, or does not. */
+static char *render_trace(const char *rule, const char *first_frame) {
+    char text[sizeof results + 64], blocks[2 * sizeof trace];
+    make_folder();
+    const char *at = strstr(results, "\"0-1\""), *drop = strstr(at, "\"drop\"");
+    snprintf(text, sizeof text, "%.*s\"%s\"%s", (int)(drop - results), results, rule,
+             drop + strlen("\"drop\""));
+    snprintf(blocks, sizeof blocks,
+             "%.*s, {\"block\": 2, \"cache\": [{\"layer\": 0, \"entries\": [{\"id\": 1, \"first_frame\": %s, "
+             "\"last_frame\": 3}], \"victims\": []}]}]}",
+             (int)(strlen(trace) - 2), trace, first_frame);
+    put("results.json", text);
+    put("traces/0-1.json", blocks);
+    return render("/nonexistent/gnuplot");
+}
+
+static void what_is_merged_is_not_drawn_as_evicted(void) {
+    char *text = render_trace("drop", "2");
+    CHECK(strstr(text, "; evicted in 1") != NULL && strstr(text, "; merged in") == NULL);
+    free(text);
+    text = render_trace("sum", "0");
+    CHECK(strstr(text, "; evicted in") == NULL && strstr(text, "; merged in 1") != NULL);
+    free(text);
+    text = render_trace("sum", "2"); /* it merges, but not this one */
+    CHECK(strstr(text, "; evicted in 1") != NULL && strstr(text, "; merged in") == NULL);
+    free(text);
+}
+
 static void a_report_changes_nothing_but_itself(void) {
     make_folder();
     free(render(program));
@@ -376,6 +404,7 @@ int main(int argc, char **argv) {
     RUN(what_is_no_file_or_too_large_is_refused);
     RUN(damage_is_named_with_the_way_out);
     RUN(what_is_missing_is_a_dash);
+    RUN(what_is_merged_is_not_drawn_as_evicted);
     RUN(a_report_changes_nothing_but_itself);
     RUN(nothing_is_loaded_or_run);
     CHECK_OK(lt_remove_tree(base));

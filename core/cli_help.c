@@ -123,7 +123,8 @@ void lt_cli_help(const lt_command *command) {
              command->positional ? command->positional : "");
     int start = printf("usage: longtake %s%s", command->name, *usage ? " " : "");
     lt_print_wrapped(usage, start, start);
-    printf("\n%s\n", command->summary);
+    printf("\n");
+    lt_print_wrapped(command->summary, 0, 0);
     int column = label_width(lt_global_options, label_width(command->options, 0)) + 2;
     print_options("options:", command->options, column);
     print_options("options of every command:", lt_global_options, column);

@@ -186,7 +186,7 @@ const lt_command lt_cmd_help = {
                "zsh-completion. With --json, commands, their options and the keys come as JSON.\n"
                "\n"
                "  longtake help train\n"
-               "  longtake help bash-completion > ~/.local/share/bash-completion/completions/longtake\n",
+               "  . <(longtake help bash-completion)\n",
     .options = no_options,
     .positional = "[COMMAND|TOPIC]",
     .max_positional = 1,

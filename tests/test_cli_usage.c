@@ -17,15 +17,27 @@ static const struct {
     {"report", ""},
     {"compare", ""},
     {"bench", "op model"},
+    {"help", ""},
+    {"version", ""},
 };
 enum { PROMISED = sizeof promised / sizeof *promised, NAMES = 64, NAME = 48 };
 
 static char commands[NAMES][NAME];
 static int command_count;
 
+static void check_width(const char *page) {
+    for (const char *line = page; *line;
+         line += line[strcspn(line, "\n")] == '\n' ? strcspn(line, "\n") + 1 : strcspn(line, "\n")) {
+        const int length = (int)strcspn(line, "\n");
+        if (length > 80) printf("%d columns: %.*s\n", length, length, line);
+        CHECK(length <= 80);
+    }
+}
+
 /* "  name  summary" lines of `longtake help`, up to the topics. */
 static void read_commands(void) {
     CHECK_RUN("help");
+    check_width(got.out);
     char *rest = got.out, *line;
     while ((line = strsep(&rest, "\n")) && *line != '`' && command_count < NAMES)
         if (strncmp(line, "  ", 2) == 0 && sscanf(line + 2, "%47[a-z] ", commands[command_count]) == 1)
@@ -104,8 +116,71 @@ static void every_command_has_a_manual_that_names_its_options(void) {
         CHECK(has_words(commands[i], globals, names, count));
         check_mentions(commands[i], page, names, count);
         check_usage_line(page);
+        check_width(page);
         free(page);
     }
+}
+
+/* A value that the option takes by its own description, as "--name=value". */
+static const char *good_value(const cJSON *option, char text[256]) {
+    const char *name = cJSON_GetObjectItem(option, "name")->valuestring,
+               *type = cJSON_GetObjectItem(option, "type")->valuestring;
+    const cJSON *choices = cJSON_GetObjectItem(option, "choices"), *min = cJSON_GetObjectItem(option, "min");
+    if (strcmp(type, "flag") == 0) snprintf(text, 256, "--%s", name);
+    else if (choices)
+        snprintf(text, 256, "--%s=%.*s", name, (int)strcspn(choices->valuestring, "|"), choices->valuestring);
+    else if (strcmp(type, "text") == 0) snprintf(text, 256, "--%s=x", name);
+    else snprintf(text, 256, "--%s=%.15g", name, min ? min->valuedouble : 1);
+    return text;
+}
+
+/* With every option that its help lists, each with a value that the help allows: the first that is unknown is the one nobody has. */
+static void check_all_options(const cJSON *command, const cJSON *globals) {
+    static char texts[NAMES][256];
+    const char *arguments[NAMES + 2] = {cJSON_GetObjectItem(command, "name")->valuestring};
+    const cJSON *const lists[2] = {cJSON_GetObjectItem(command, "options"), globals}, *option;
+    int count = 1;
+    for (int i = 0; i < 2; i++) cJSON_ArrayForEach(option, lists[i]) {
+            if (strcmp(cJSON_GetObjectItem(option, "name")->valuestring, "help") == 0 || count > 50) continue;
+            if (strcmp(cJSON_GetObjectItem(option, "name")->valuestring, "threads") == 0)
+                continue; /* the harness gives it */
+            arguments[count] = good_value(option, texts[count]);
+            count++;
+        }
+    arguments[count] = "--nobody-has-this-one";
+    longtake_run(arguments, 0);
+    CHECK(ended(LT_USAGE, "unknown option --nobody-has-this-one"));
+}
+
+static bool takes(const cJSON *command, const char *name) {
+    const cJSON *option;
+    cJSON_ArrayForEach(
+        option,
+        cJSON_GetObjectItem(command, "options")) if (strcmp(cJSON_GetObjectItem(option, "name")->valuestring,
+                                                            name) == 0) return true;
+    return false;
+}
+
+static void check_refused(const cJSON *command, const char *name) {
+    char given[64], said[96];
+    snprintf(given, sizeof given, "--%.50s", name);
+    snprintf(said, sizeof said, "unknown option %s", given);
+    CHECK_EXIT(LT_USAGE, said, cJSON_GetObjectItem(command, "name")->valuestring, given);
+}
+
+static void every_option_of_the_help_is_taken_and_no_other(void) {
+    CHECK_RUN("help", "--json");
+    cJSON *help = parse_output(), *command, *option;
+    const cJSON *all = cJSON_GetObjectItem(help, "commands");
+    cJSON_ArrayForEach(command, all) check_all_options(command, cJSON_GetObjectItem(help, "options"));
+    int turn = 0;
+    cJSON_ArrayForEach(command, all) cJSON_ArrayForEach(option, cJSON_GetObjectItem(command, "options")) {
+        const cJSON *other = cJSON_GetArrayItem(all, turn++ % cJSON_GetArraySize(all));
+        const char *name = cJSON_GetObjectItem(option, "name")->valuestring;
+        if (turn % 4 == 0 && !takes(other, name))
+            check_refused(other, name); /* a process each: some of them */
+    }
+    cJSON_Delete(help);
 }
 
 static void the_commands_and_options_of_the_design_are_there(void) {
@@ -127,6 +202,14 @@ static void help_lists_the_keys_of_configurations(void) {
     CHECK_EXIT(LT_USAGE, "\"train\"", "help", "trian");
     LONGTAKE("--help");
     CHECK(got.code == 0 && strstr(got.out, "generate"));
+    CHECK_RUN("help", "exit-codes");
+    for (int code = 0; code <= LT_INTERRUPTED; code++) {
+        char line[16];
+        snprintf(line, sizeof line, "\n  %d  ", code);
+        CHECK((strstr(got.out, line) != NULL) == (code != 1));
+    }
+    CHECK_RUN("list", "policies");
+    CHECK(strstr(got.out, "sink") && strstr(got.out, "granularity=") && strstr(got.out, "60MiB"));
 }
 
 /* ---- mistakes -------------------------------------------------------------------------------------------------- */
@@ -256,6 +339,7 @@ int main(int argc, char **argv) {
     write_text(in_folder("e.json"), "{\"experiment\": {\"policies\": [\"window\"]}}");
     read_commands();
     RUN(every_command_has_a_manual_that_names_its_options);
+    RUN(every_option_of_the_help_is_taken_and_no_other);
     RUN(the_commands_and_options_of_the_design_are_there);
     RUN(help_lists_the_keys_of_configurations);
     RUN(a_misspelt_command_or_option_gets_the_nearest_name);

@@ -81,3 +81,34 @@ lt_status lt_st_hash(const lt_st_entry *entries, int count, uint64_t *out) {
     *out = hash;
     return LT_OK;
 }
+
+static const char key[] = "weights_hash";
+
+lt_status lt_st_write_hashed(const char *path, const lt_st_entry *entries, int count,
+                             const char *const (*metadata)[2], int metadata_count) {
+    enum { MOST = 16 };
+    const char *all[MOST][2];
+    char text[LT_HASH_TEXT];
+    uint64_t hash;
+    LT_CHECK(metadata_count < MOST, LT_FAILED, "%s: %d rows of metadata, expected fewer than %d", path,
+             metadata_count, MOST);
+    for (int i = 0; i < metadata_count; i++) all[i][0] = metadata[i][0], all[i][1] = metadata[i][1];
+    LT_TRY(lt_st_hash(entries, count, &hash));
+    all[metadata_count][0] = key;
+    all[metadata_count][1] = lt_hash_text(hash, text);
+    return lt_st_write(path, entries, count, (const char *const(*)[2])all, metadata_count + 1);
+}
+
+lt_status lt_st_verify(const lt_st_file *file) {
+    const char *written = lt_st_metadata(file, key);
+    char found[LT_HASH_TEXT];
+    uint64_t hash;
+    if (!written) return LT_OK;
+    LT_TRY(lt_st_hash(lt_st_at(file, 0), lt_st_count(file), &hash));
+    LT_CHECK(strcmp(lt_hash_text(hash, found), written) == 0, LT_INPUT,
+             "its values are not those that were written (their hash is %s, and its metadata says %.40s): "
+             "the file is "
+             "damaged, or was changed; if that was meant, take weights_hash out of its metadata",
+             found, written);
+    return LT_OK;
+}

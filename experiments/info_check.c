@@ -4,6 +4,7 @@
 
 #include "core/io.h"
 #include "core/safetensors.h"
+#include "core/share.h"
 #include "data/dataset.h"
 #include "model/model.h"
 
@@ -54,6 +55,11 @@ static void check_weights(const char *path, faults *f) {
         return;
     }
     for (int i = 0; i < lt_st_count(file); i++) check_values(path, lt_st_at(file, i), f);
+    if (lt_st_verify(file) != LT_OK) {
+        char line[LT_PATH_MAX + 512];
+        snprintf(line, sizeof line, "%s: %s", path, lt_error());
+        add_fault(line, f);
+    }
     lt_st_close(file);
 }
 
@@ -116,7 +122,9 @@ static lt_status check_results(const char *path, faults *f) {
 
 typedef lt_status (*check_fn)(const char *path, faults *found);
 
-lt_status lt_info_check(const char *path, lt_info_report report, void *user) {
+lt_status lt_info_check(const char *name, lt_info_report report, void *user) {
+    char shared[LT_PATH_MAX];
+    const char *path = lt_share_find(name, shared);
     faults f = {report, user, 0};
     lt_info_kind kind;
     LT_TRY(lt_info_kind_of(path, &kind));

@@ -108,7 +108,7 @@ lt_status lt_param_fill_grad(lt_param *param, lt_ctx *ctx);
 typedef enum lt_param_copy { LT_COPY_VALUE, LT_COPY_EMA, LT_COPY_M, LT_COPY_V } lt_param_copy;
 
 /* Writes all published tensors (float32, published shapes) to a safetensors file, with "weights_hash" (lt_st_hash) behind the
- * metadata given, and reads them back. Reading demands
+ * metadata given, and reads them back, where that must hold. Reading demands
  * every name with its shape (any float dtype) and names the first that is missing or differs, before any value
  * changes; tensors of the file that the model does not have are an error unless `allow_extra`. */
 lt_status lt_params_save(const lt_params *params, lt_param_copy copy, const char *path,

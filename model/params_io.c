@@ -209,22 +209,6 @@ static lt_status fill_entry(const lt_params *params, lt_param_copy copy, const l
     return status;
 }
 
-/* With the hash of the entries behind the metadata. */
-static lt_status write_hashed(const char *path, const lt_st_entry *entries, int count,
-                              const char *const (*metadata)[2], int metadata_count) {
-    enum { MOST = 16 };
-    const char *all[MOST][2];
-    char text[LT_HASH_TEXT];
-    uint64_t hash;
-    LT_CHECK(metadata_count < MOST, LT_FAILED, "%s: %d rows of metadata, expected fewer than %d", path,
-             metadata_count, MOST);
-    for (int i = 0; i < metadata_count; i++) all[i][0] = metadata[i][0], all[i][1] = metadata[i][1];
-    LT_TRY(lt_st_hash(entries, count, &hash));
-    all[metadata_count][0] = "weights_hash";
-    all[metadata_count][1] = lt_hash_text(hash, text);
-    return lt_st_write(path, entries, count, (const char *const(*)[2])all, metadata_count + 1);
-}
-
 lt_status lt_params_save(const lt_params *params, lt_param_copy copy, const char *path,
                          const char *const (*metadata)[2], int metadata_count) {
     lt_st_entry *entries = calloc(params->published_count, sizeof *entries);
@@ -235,7 +219,7 @@ lt_status lt_params_save(const lt_params *params, lt_param_copy copy, const char
         at += params->published[i].count;
     }
     if (status == LT_OK)
-        status = write_hashed(path, entries, params->published_count, metadata, metadata_count);
+        status = lt_st_write_hashed(path, entries, params->published_count, metadata, metadata_count);
     free(entries);
     free(data);
     return status;
@@ -285,6 +269,7 @@ lt_status lt_params_load(lt_params *params, lt_param_copy copy, const char *path
     lt_st_file *file;
     LT_TRY(lt_st_open(path, &file));
     lt_status status = allow_extra ? LT_OK : refuse_extra(params, file);
+    if (status == LT_OK) status = lt_st_verify(file);
     for (int i = 0; status == LT_OK && i < params->published_count; i++)
         status = check_one(file, &params->published[i]);
     for (int i = 0; status == LT_OK && i < params->published_count; i++)

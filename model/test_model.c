@@ -276,6 +276,15 @@ static void weight_files_describe_themselves(void) {
     CHECK(strcmp(text[0], text[1]) != 0 && strlen(text[0]) == 16);
     CHECK_OK(lt_weights_hash(folder, &hash)); /* what a run is opened with: the EMA, where it has one */
     CHECK(strcmp(text[1], lt_hash_text(hash, (char[LT_HASH_TEXT]){0})) == 0);
+    char *bytes;
+    size_t size;
+    CHECK_OK(lt_read_file(in_folder("ema.safetensors"), &bytes, &size));
+    bytes[size - 5] ^= 1; /* one bit of one value, finite as it was */
+    CHECK_OK(lt_write_file(in_folder("ema.safetensors"), bytes, size));
+    free(bytes);
+    const uint64_t before = hash_of(a);
+    CHECK_FAILS(lt_model_load(a, folder, true), LT_INPUT, "ema.safetensors: its values are not those");
+    CHECK(hash_of(a) == before);
     CHECK_OK(lt_remove_tree(in_folder("ema.safetensors")));
     CHECK_OK(lt_weights_hash(folder, &hash));
     CHECK(strcmp(text[0], lt_hash_text(hash, (char[LT_HASH_TEXT]){0})) == 0);

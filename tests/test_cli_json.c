@@ -127,6 +127,48 @@ static void the_hash_is_of_the_weights_alone(void) {
     cJSON_Delete(info);
 }
 
+/* Six steps against two of the same run: each loss has its own step, and rows are at steps that both have taken. */
+static void losses_are_compared_at_the_same_steps(void) {
+    const char *brief = in_folder("brief");
+    forget(JSON("train", "--config", in_folder("tiny.json"), "--data", in_folder("d.h5"), "--out", brief,
+                "--set", "train.steps=2", "--set", "train.validate_every=1"),
+           "step");
+    cJSON *both = JSON("compare", in_folder("run"), brief);
+    const cJSON *figures = cJSON_GetObjectItem(both, "figures"),
+                *rows = cJSON_GetObjectItem(both, "loss_at_steps"), *row;
+    const cJSON *steps = cJSON_GetObjectItem(figures, "loss_step"),
+                *val = cJSON_GetObjectItem(figures, "val_step");
+    CHECK(cJSON_GetArrayItem(steps, 0)->valuedouble == 6 && cJSON_GetArrayItem(steps, 1)->valuedouble == 2);
+    CHECK(cJSON_IsNull(cJSON_GetArrayItem(val, 0)) && cJSON_GetArrayItem(val, 1)->valuedouble == 2);
+    CHECK(cJSON_GetArraySize(rows) == 2 &&
+          cJSON_GetArraySize(cJSON_GetObjectItem(both, "val_loss_at_steps")) == 0);
+    cJSON_ArrayForEach(row, rows) {
+        const cJSON *values = cJSON_GetObjectItem(row, "values");
+        CHECK(json_number(row, "step") <= 2);
+        CHECK(cJSON_GetArrayItem(values, 0)->valuedouble == cJSON_GetArrayItem(values, 1)->valuedouble);
+    }
+    cJSON_Delete(both);
+    CHECK_RUN("compare", in_folder("run"), brief);
+    CHECK(strstr(got.out, "at step 6") && strstr(got.out, "at step 2"));
+}
+
+/* A bit that flips in a checkpoint is seen by what reads it, and by --check. */
+static void damaged_weights_are_refused(void) {
+    static const char *const files[] = {"model.safetensors", "ema.safetensors", "optimizer.safetensors"};
+    char folder[LT_PATH_MAX], path[LT_PATH_MAX];
+    CHECK_OK(lt_run_checkpoint(in_folder("run"), NULL, folder));
+    for (int i = 0; i < 3; i++) {
+        CHECK_OK(lt_path_join(path, folder, files[i]));
+        damage_byte(path, -6, 1);
+        CHECK_EXIT(LT_INPUT, "fault", "info", in_folder("run"), "--check");
+        CHECK(strstr(got.out, files[i]));
+        CHECK_EXIT(LT_INPUT, files[i], "train", "--data", in_folder("d.h5"), "--out", in_folder("run"),
+                   "--resume", "--steps", "8");
+        damage_byte(path, -6, -1);
+    }
+    CHECK_RUN("info", in_folder("run"), "--check");
+}
+
 /* An error is plain text on stderr, and stdout stays empty. */
 static void errors_are_text_on_stderr(void) {
     CHECK_EXIT(LT_INPUT, "longtake info: ", "info", in_folder("none"), "--json");
@@ -146,6 +188,8 @@ int main(int argc, char **argv) {
     RUN(an_ablation);
     RUN(videos);
     RUN(the_hash_is_of_the_weights_alone);
+    RUN(losses_are_compared_at_the_same_steps);
+    RUN(damaged_weights_are_refused);
     RUN(errors_are_text_on_stderr);
     return test_finish();
 }

@@ -57,7 +57,7 @@ static lt_status save_moments(const lt_params *params, const char *path) {
     lt_status status =
         list.entries && list.names && list.data ? LT_OK : lt_fail(LT_FAILED, "%s: out of memory", path);
     if (status == LT_OK) status = gather(&list, params);
-    if (status == LT_OK) status = lt_st_write(path, list.entries, list.count, NULL, 0);
+    if (status == LT_OK) status = lt_st_write_hashed(path, list.entries, list.count, NULL, 0);
     free(list.entries);
     free(list.names);
     free(list.data);
@@ -83,7 +83,7 @@ static lt_status load_moment(lt_params *params, const lt_published *p, int which
 static lt_status load_moments(lt_params *params, const char *path) {
     lt_st_file *file;
     LT_TRY(lt_st_open(path, &file));
-    lt_status status = LT_OK;
+    lt_status status = lt_st_verify(file);
     for (int which = 0; which < 2; which++)
         for (int i = 0; i < params->published_count && status == LT_OK; i++)
             status = load_moment(params, &params->published[i], which, file);

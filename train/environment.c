@@ -69,7 +69,8 @@ static void add_program(cJSON *root) {
     uint64_t hash;
     char text[LT_HASH_TEXT];
     bool known = lt_hash_file("/proc/self/exe", &hash) == LT_OK;
-    cJSON_AddItemToObject(root, "program", known ? cJSON_CreateString(lt_hash_text(hash, text)) : cJSON_CreateNull());
+    cJSON_AddItemToObject(root, "program",
+                          known ? cJSON_CreateString(lt_hash_text(hash, text)) : cJSON_CreateNull());
 }
 
 static cJSON *describe(const lt_environment *now) {

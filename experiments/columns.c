@@ -11,7 +11,9 @@
 
 #define COMPARISON(name, path)                                                                               \
     {name, path ".mean", 0}, {name "_percent", path ".percent", 0}, {name "_low", path ".ci95.0", 0},        \
-        {name "_high", path ".ci95.1", 0}, {name "_detectable", path ".detectable", 0}, {                    \
+        {name "_high", path ".ci95.1", 0}, {name "_table_low", path ".table95.0", 0},                        \
+        {name "_table_high", path ".table95.1", 0}, {name "_p", path ".p", 0},                               \
+        {name "_detectable", path ".detectable", 0}, {                                                       \
         name "_verdict", path ".verdict", 24                                                                 \
     }
 

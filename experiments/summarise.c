@@ -78,7 +78,8 @@ static lt_status choose_references(const lt_ablation *a, int *reference, double 
         status = load_set(a, grid->set_count - 1, NULL, 0, seconds, validation);
     }
     if (status == LT_OK)
-        status = lt_eval_references(validation, specs, bytes, grid->variant_count, reference);
+        status = lt_eval_references((const lt_eval_table *const *)&validation, validation ? 1 : 0, specs,
+                                    bytes, grid->variant_count, reference);
     lt_eval_table_close(validation);
     return status;
 }
@@ -119,8 +120,8 @@ static void add_head(const lt_ablation *a, cJSON *root) {
     add_sets(a, root);
 }
 
-static lt_status add_rows(const lt_ablation *a, const int *reference, lt_results_h5 *file, double *seconds,
-                          cJSON *rows) {
+static lt_status add_sets_rows(const lt_ablation *a, const int *reference, lt_results_h5 *file,
+                               double *seconds, lt_summary *summary, cJSON *rows) {
     for (int s = 0; s < a->grid.set_count; s++) {
         lt_eval_table *table;
         const lt_eval_set *set = &a->grid.sets[s];
@@ -128,12 +129,22 @@ static lt_status add_rows(const lt_ablation *a, const int *reference, lt_results
         LT_TRY(table_of(a, s, &table));
         lt_status status = load_set(a, s, file, cJSON_GetArraySize(rows), seconds, table);
         if (status == LT_OK)
-            status =
-                lt_summarise_set(&a->grid, s, table, reference, lt_dataset_path(a->data[set->data]), rows);
+            status = lt_summary_add(summary, &a->grid, s, (const lt_eval_table *const *)&table, 1, reference,
+                                    lt_dataset_path(a->data[set->data]));
         lt_eval_table_close(table);
         LT_TRY(status);
     }
     return LT_OK;
+}
+
+static lt_status add_rows(const lt_ablation *a, const int *reference, lt_results_h5 *file, double *seconds,
+                          cJSON *rows) {
+    lt_summary *summary = lt_summary_open(rows);
+    LT_CHECK(summary, LT_FAILED, "out of memory for results");
+    lt_status status = add_sets_rows(a, reference, file, seconds, summary, rows);
+    if (status == LT_OK) status = lt_summary_finish(summary);
+    lt_summary_close(summary);
+    return status;
 }
 
 /* ---- samples.csv ----------------------------------------------------------------------------------------- */

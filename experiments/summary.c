@@ -5,13 +5,29 @@
 #include <cjson/cJSON.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+/* A comparison whose verdict waits for the others of its table. */
+typedef struct waiting {
+    const char *table;
+    cJSON *object;
+    lt_paired paired;
+} waiting;
+
+struct lt_summary {
+    cJSON *rows;
+    waiting *list;
+    int count, capacity;
+};
 
 /* One set of clips with its losses. */
 typedef struct source {
+    lt_summary *summary;
     const lt_grid *grid;
     const lt_eval_set *set;
-    const lt_eval_table *table;
+    const lt_eval_table *const *tables;
+    int table_count;
     int first_block; /* from here on every policy that evicts has evicted: figures compare across budgets */
 } source;
 
@@ -21,27 +37,47 @@ static lt_eval_slice primary(const source *s) {
     return slice;
 }
 
-static cJSON *interval(double low, double high) {
-    double ends[2] = {low, high};
-    return cJSON_CreateDoubleArray(ends, 2);
+static lt_status figures(const source *s, const lt_eval_slice *slice, int variant, int other,
+                         lt_eval_figures *out) {
+    return lt_eval_tables_figures(s->tables, s->table_count, slice, variant, other, out);
 }
 
-static void add_comparison(cJSON *row, const char *name, const lt_eval_figures *f, const char *against) {
+/* null below 8 groups. */
+static void add_interval(cJSON *to, const char *name, double low, double high) {
+    double ends[2] = {low, high};
+    cJSON_AddItemToObject(to, name, isfinite(low) ? cJSON_CreateDoubleArray(ends, 2) : cJSON_CreateNull());
+}
+
+static lt_status wait_for_table(lt_summary *summary, const char *table, cJSON *object,
+                                const lt_paired *paired) {
+    if (summary->count == summary->capacity) {
+        int capacity = summary->capacity ? 2 * summary->capacity : 256;
+        waiting *list = realloc(summary->list, (size_t)capacity * sizeof *list);
+        LT_CHECK(list, LT_FAILED, "out of memory for %d comparisons", capacity);
+        summary->list = list, summary->capacity = capacity;
+    }
+    summary->list[summary->count++] = (waiting){table, object, *paired};
+    return LT_OK;
+}
+
+/* `table` names the comparisons that are corrected together. */
+static lt_status add_comparison(const source *s, cJSON *row, const char *name, const char *table,
+                                const lt_eval_figures *f, const char *against) {
     if (f->clips == 0) {
         cJSON_AddNullToObject(row, name);
-        return;
+        return LT_OK;
     }
     const lt_paired *d = &f->difference;
     double other = f->loss.mean - d->mean;
     cJSON *c = cJSON_AddObjectToObject(row, name);
     cJSON_AddNumberToObject(c, "mean", d->mean);
     lt_json_add_number(c, "percent", other > 0 ? 100 * d->mean / other : NAN);
-    cJSON_AddNumberToObject(c, "stderr", d->standard_error);
-    cJSON_AddItemToObject(c, "ci95", interval(d->low, d->high));
-    lt_json_add_number(c, "detectable", d->detectable);
+    lt_json_add_number(c, "stderr", d->standard_error);
+    add_interval(c, "ci95", d->low, d->high);
     cJSON_AddNumberToObject(c, "groups", d->groups);
-    cJSON_AddStringToObject(c, "verdict", lt_paired_verdict(d, true));
+    if (s->table_count > 1) cJSON_AddNumberToObject(c, "seeds", d->seeds);
     cJSON_AddStringToObject(c, "against", against);
+    return wait_for_table(s->summary, table, c, d);
 }
 
 /* "sink:n=1, read age": a variant among those of one budget. */
@@ -51,15 +87,14 @@ static void variant_name(const lt_variant *v, char *text, size_t size) {
 
 /* Compares `variant` with `other` (-1 or itself: null). */
 static lt_status compare(const source *s, const lt_eval_slice *slice, int variant, int other, cJSON *row,
-                         const char *name) {
+                         const char *name, const char *table) {
     lt_eval_figures f = {0};
     char against[160] = "";
     if (other >= 0 && other != variant) {
         variant_name(&s->grid->variants[other], against, sizeof against);
-        LT_TRY(lt_eval_table_figures(s->table, slice, variant, other, &f));
+        LT_TRY(figures(s, slice, variant, other, &f));
     }
-    add_comparison(row, name, &f, against);
-    return LT_OK;
+    return add_comparison(s, row, name, table, &f, against);
 }
 
 static void add_loss(cJSON *row, const lt_eval_figures *f) {
@@ -70,21 +105,37 @@ static void add_loss(cJSON *row, const lt_eval_figures *f) {
     }
     cJSON *loss = cJSON_AddObjectToObject(row, "loss");
     cJSON_AddNumberToObject(loss, "mean", f->loss.mean);
-    cJSON_AddNumberToObject(loss, "stderr", f->loss.standard_error);
-    cJSON_AddItemToObject(loss, "ci95", interval(f->loss.low, f->loss.high));
+    lt_json_add_number(loss, "stderr", f->loss.standard_error);
+    add_interval(loss, "ci95", f->loss.low, f->loss.high);
     lt_json_add_number(row, "gaussian", f->gaussian);
 }
 
 /* ---- whom a variant is compared with --------------------------------------------------------------------- */
 
-/* The variant of the same budget, consolidation and remaining settings that differs in one respect; -1: none. */
-static int find_like(const lt_grid *grid, int variant, const char *name, lt_read_weight read) {
-    const lt_cache_spec *spec = &grid->variants[variant].spec;
-    for (int i = 0; i < grid->variant_count; i++) {
-        const lt_variant *v = &grid->variants[i];
-        if (strcmp(v->name, name) == 0 && v->spec.read == read && v->spec.budget == spec->budget) return i;
-    }
+/* The variant whose policy is `wanted` in every parameter; -1: none. */
+static int find(const lt_grid *grid, const lt_cache_spec *wanted) {
+    char text[LT_SPEC_TEXT];
+    lt_cache_spec_text(wanted, text, sizeof text);
+    for (int i = 0; i < grid->variant_count; i++)
+        if (grid->variants[i].spec.budget == wanted->budget && strcmp(grid->variants[i].text, text) == 0)
+            return i;
     return -1;
+}
+
+/* The same but for who is kept: the newest. */
+static int find_window(const lt_grid *grid, int variant) {
+    lt_cache_spec wanted = grid->variants[variant].spec, window;
+    if (lt_cache_spec_parse("window", wanted.budget, &window) != LT_OK) return -1;
+    wanted.policy = window.policy;
+    memcpy(wanted.params, window.params, sizeof wanted.params);
+    return find(grid, &wanted);
+}
+
+/* The same but for how it is read: every entry with weight 1. */
+static int find_one(const lt_grid *grid, int variant) {
+    lt_cache_spec wanted = grid->variants[variant].spec;
+    wanted.read = LT_READ_ONE;
+    return find(grid, &wanted);
 }
 
 static int find_none(const lt_grid *grid) {
@@ -96,10 +147,9 @@ static int find_none(const lt_grid *grid) {
 /* ---- parts of a row -------------------------------------------------------------------------------------- */
 
 static lt_status add_primary(const source *s, int variant, int reference, cJSON *row) {
-    const lt_variant *v = &s->grid->variants[variant];
     lt_eval_slice slice = primary(s);
     lt_eval_figures f;
-    LT_TRY(lt_eval_table_figures(s->table, &slice, variant, -1, &f));
+    LT_TRY(figures(s, &slice, variant, -1, &f));
     cJSON_AddNumberToObject(row, "clips", (double)f.clips);
     cJSON_AddNumberToObject(row, "groups", f.groups);
     cJSON_AddNumberToObject(row, "evicting_reads", (double)f.reads);
@@ -108,37 +158,36 @@ static lt_status add_primary(const source *s, int variant, int reference, cJSON 
     if (reference >= 0) cJSON_AddStringToObject(row, "reference", s->grid->variants[reference].text);
     else cJSON_AddNullToObject(row, "reference");
     cJSON_AddBoolToObject(row, "is_reference", reference == variant);
-    LT_TRY(compare(s, &slice, variant, reference, row, "vs_reference"));
-    LT_TRY(
-        compare(s, &slice, variant, find_like(s->grid, variant, "window", v->spec.read), row, "vs_window"));
-    return compare(s, &slice, variant, find_like(s->grid, variant, v->name, LT_READ_ONE), row, "vs_one");
+    LT_TRY(compare(s, &slice, variant, reference, row, "vs_reference", "vs_reference"));
+    LT_TRY(compare(s, &slice, variant, find_window(s->grid, variant), row, "vs_window", "vs_window"));
+    return compare(s, &slice, variant, find_one(s->grid, variant), row, "vs_one", "vs_one");
 }
 
 static lt_status add_slice(const source *s, lt_eval_slice slice, int variant, int reference, cJSON *row,
-                           const char *name) {
+                           const char *name, const char *none_table, const char *reference_table) {
     lt_eval_figures f;
     cJSON *part = cJSON_AddObjectToObject(row, name);
-    LT_TRY(lt_eval_table_figures(s->table, &slice, variant, -1, &f));
+    LT_TRY(figures(s, &slice, variant, -1, &f));
     cJSON_AddNumberToObject(part, "clips", (double)f.clips);
     cJSON_AddNumberToObject(part, "groups", f.groups);
     add_loss(part, &f);
-    LT_TRY(compare(s, &slice, variant, find_none(s->grid), part, "vs_none"));
-    return compare(s, &slice, variant, reference, part, "vs_reference");
+    LT_TRY(compare(s, &slice, variant, find_none(s->grid), part, "vs_none", none_table));
+    return compare(s, &slice, variant, reference, part, "vs_reference", reference_table);
 }
 
 static lt_status add_point(const source *s, lt_eval_slice slice, double at, int variant, int reference,
-                           cJSON *list) {
+                           cJSON *list, const char *table) {
     lt_eval_figures f;
-    LT_TRY(lt_eval_table_figures(s->table, &slice, variant, -1, &f));
+    LT_TRY(figures(s, &slice, variant, -1, &f));
     if (f.clips == 0) return LT_OK;
     cJSON *point = cJSON_CreateObject();
     cJSON_AddItemToArray(list, point);
     cJSON_AddNumberToObject(point, "at", at);
     cJSON_AddNumberToObject(point, "loss", f.loss.mean);
-    cJSON_AddNumberToObject(point, "stderr", f.loss.standard_error);
+    lt_json_add_number(point, "stderr", f.loss.standard_error);
     lt_json_add_number(point, "gaussian", f.gaussian);
     cJSON_AddNumberToObject(point, "clips", (double)f.clips);
-    return compare(s, &slice, variant, reference, point, "vs_reference");
+    return compare(s, &slice, variant, reference, point, "vs_reference", table);
 }
 
 static lt_status add_curves(const source *s, int variant, int reference, cJSON *row) {
@@ -146,12 +195,12 @@ static lt_status add_curves(const source *s, int variant, int reference, cJSON *
     for (int bin = 0; bin < LT_EVAL_BINS; bin++) {
         lt_eval_slice slice = primary(s);
         slice.t_min = (double)bin / LT_EVAL_BINS, slice.t_max = (bin + 1.0) / LT_EVAL_BINS;
-        LT_TRY(add_point(s, slice, (bin + 0.5) / LT_EVAL_BINS, variant, reference, time));
+        LT_TRY(add_point(s, slice, (bin + 0.5) / LT_EVAL_BINS, variant, reference, time, "by_time"));
     }
     for (int blocks = 0; blocks < s->set->options.blocks; blocks++) {
         lt_eval_slice slice = primary(s);
         slice.since_cut = blocks;
-        LT_TRY(add_point(s, slice, blocks, variant, reference, cut));
+        LT_TRY(add_point(s, slice, blocks, variant, reference, cut, "by_since_cut"));
     }
     return LT_OK;
 }
@@ -183,23 +232,69 @@ static int grid_rows(const lt_grid *grid) {
     return grid->variant_count * (grid->set_count - (grid->has_reference ? 1 : 0));
 }
 
-lt_status lt_summarise_set(const lt_grid *grid, int set, const lt_eval_table *table, const int *reference,
-                           const char *dataset, cJSON *rows) {
-    source s = {grid, &grid->sets[set], table, lt_eval_table_first_block(table)};
+static lt_status add_row(const source *s, int set, int variant, int reference, const char *dataset) {
     char id[32];
-    for (int v = 0; v < grid->variant_count; v++) {
-        cJSON *row = cJSON_CreateObject();
-        LT_CHECK(row, LT_FAILED, "out of memory for results");
-        cJSON_AddItemToArray(rows, row);
-        snprintf(id, sizeof id, "%d-%d", set, v);
-        cJSON_AddStringToObject(row, "id", id);
-        add_identity(&s, &grid->variants[v], dataset, row);
-        add_bytes(&grid->variants[v], row);
-        LT_TRY(add_primary(&s, v, reference[v], row));
-        LT_TRY(add_slice(&s, lt_slice_returns(NULL), v, reference[v], row, "returns"));
-        LT_TRY(add_slice(&s, lt_slice_all(NULL), v, reference[v], row, "all"));
-        LT_TRY(add_curves(&s, v, reference[v], row));
-        lt_progress("figures", cJSON_GetArraySize(rows), grid_rows(grid), "rows");
-    }
+    cJSON *row = cJSON_CreateObject();
+    LT_CHECK(row, LT_FAILED, "out of memory for results");
+    cJSON_AddItemToArray(s->summary->rows, row);
+    snprintf(id, sizeof id, "%d-%d", set, variant);
+    cJSON_AddStringToObject(row, "id", id);
+    add_identity(s, &s->grid->variants[variant], dataset, row);
+    add_bytes(&s->grid->variants[variant], row);
+    LT_TRY(add_primary(s, variant, reference, row));
+    LT_TRY(add_slice(s, lt_slice_returns(NULL), variant, reference, row, "returns", "returns.vs_none",
+                     "returns.vs_reference"));
+    LT_TRY(
+        add_slice(s, lt_slice_all(NULL), variant, reference, row, "all", "all.vs_none", "all.vs_reference"));
+    return add_curves(s, variant, reference, row);
+}
+
+lt_status lt_summary_add(lt_summary *summary, const lt_grid *grid, int set,
+                         const lt_eval_table *const *tables, int table_count, const int *reference,
+                         const char *dataset) {
+    source s = {summary, grid, &grid->sets[set], tables, table_count, lt_eval_table_first_block(tables[0])};
+    for (int v = 0; v < grid->variant_count; v++) LT_TRY(add_row(&s, set, v, reference[v], dataset));
     return LT_OK;
+}
+
+/* ---- tables ---------------------------------------------------------------------------------------------- */
+
+lt_summary *lt_summary_open(cJSON *rows) {
+    lt_summary *summary = calloc(1, sizeof *summary);
+    if (summary) summary->rows = rows;
+    return summary;
+}
+
+void lt_summary_close(lt_summary *summary) {
+    if (!summary) return;
+    free(summary->list);
+    free(summary);
+}
+
+static lt_status correct_table(lt_summary *summary, const char *name, lt_paired **table) {
+    int count = 0;
+    for (int i = 0; i < summary->count; i++)
+        if (strcmp(summary->list[i].table, name) == 0) table[count++] = &summary->list[i].paired;
+    return lt_paired_correct(table, count);
+}
+
+lt_status lt_summary_finish(lt_summary *summary) {
+    static const char *const names[] = {
+        "vs_reference", "vs_window",        "vs_one",  "returns.vs_none", "returns.vs_reference",
+        "all.vs_none",  "all.vs_reference", "by_time", "by_since_cut"};
+    lt_paired **table = malloc(((size_t)summary->count + 1) * sizeof *table);
+    LT_CHECK(table, LT_FAILED, "out of memory for %d comparisons", summary->count);
+    lt_status status = LT_OK;
+    for (size_t i = 0; i < sizeof names / sizeof *names && status == LT_OK; i++)
+        status = correct_table(summary, names[i], table);
+    for (int i = 0; i < summary->count && status == LT_OK; i++) {
+        const lt_paired *p = &summary->list[i].paired;
+        cJSON *to = summary->list[i].object;
+        add_interval(to, "table95", p->table_low, p->table_high);
+        lt_json_add_number(to, "p", p->p);
+        lt_json_add_number(to, "detectable", p->detectable);
+        cJSON_AddStringToObject(to, "verdict", lt_paired_verdict(p, true));
+    }
+    free(table);
+    return status;
 }

@@ -69,8 +69,11 @@ static cJSON *rows_of(int clips) {
     lt_eval_table *table = fake_losses(clips);
     for (int v = 0; v < SPECS; v++)
         specs[v] = variants[v].spec, bytes[v] = lt_policy_cache_bytes(&variants[v].bytes);
-    CHECK_OK(lt_eval_references(NULL, specs, bytes, SPECS, reference));
-    CHECK_OK(lt_summarise_set(&grid, 0, table, reference, "d.h5", rows));
+    CHECK_OK(lt_eval_references(NULL, 0, specs, bytes, SPECS, reference));
+    lt_summary *summary = lt_summary_open(rows);
+    CHECK_OK(lt_summary_add(summary, &grid, 0, (const lt_eval_table *const *)&table, 1, reference, "d.h5"));
+    CHECK_OK(lt_summary_finish(summary));
+    lt_summary_close(summary);
     lt_eval_table_close(table);
     return rows;
 }

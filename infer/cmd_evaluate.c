@@ -9,13 +9,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *run_folder, *data, *role = "test", *checkpoint, *csv, *memory_limit;
-static lt_strings domains, policies, budgets;
+static const char *data, *role = "test", *checkpoint, *csv, *memory_limit;
+static lt_strings runs, domains, policies, budgets;
 static int64_t clips = 64, blocks = 8, draws = LT_EVAL_MIN_DRAWS, rollout, steps = 20;
 static bool allow_train, force;
 
 static const lt_option options[] = {
-    {"run", LT_OPT_STRING, &run_folder, "DIR", "a run, or a folder with published weights", .required = true},
+    {"run", LT_OPT_STRINGS, &runs, "DIR",
+     "a run, or a folder with published weights; repeatable: runs of other training seeds, pooled",
+     .required = true},
     {"data", LT_OPT_STRING, &data, "FILE", "dataset with the clips", .required = true},
     {"domain", LT_OPT_STRINGS, &domains, "NAME", "clips of this domain; repeatable; default: all"},
     {"role", LT_OPT_STRING, &role, "ROLE", "clips of this role", .choices = "train|val|test"},
@@ -43,12 +45,12 @@ static const lt_option options[] = {
 
 typedef struct job {
     lt_device *device;
-    lt_model *model;
+    lt_model *model; /* of one run at a time; the last stays for the rows */
     lt_dataset *set;
     lt_eval_specs specs;
     lt_eval_options options;
-    lt_eval_table *table;
-    lt_rollout_table *rollouts;
+    lt_eval_table **tables, **validation; /* [runs.count] */
+    lt_rollout_table **rollouts;
     lt_eval_row *rows;
     int row_count;
 } job;
@@ -66,12 +68,12 @@ static void fill_options(lt_eval_options *o) {
     o->progress = show_progress, o->progress_user = "evaluate";
 }
 
-static lt_status read_specs(job *j, const lt_model *model) {
+static lt_status read_specs(const lt_model *model, lt_eval_specs *out) {
     static const char *const usual[] = {"window", "sink", "random", "keep-all", "none"}, *const three[] = {
                                                                                              "3"};
     return lt_eval_specs_parse(model, policies.count ? policies.items : usual,
                                policies.count ? policies.count : 5, budgets.count ? budgets.items : three,
-                               budgets.count ? budgets.count : 1, (int)blocks, &j->specs);
+                               budgets.count ? budgets.count : 1, (int)blocks, out);
 }
 
 /* The larger of the passes over clips and, with --rollout, the stream of the policy that takes most. */
@@ -95,8 +97,8 @@ static lt_status check_memory(job *j) {
     lt_memory memory;
     if (!memory_limit) return LT_OK;
     LT_TRY(lt_parse_memory_limit(memory_limit, &limit));
-    LT_TRY(lt_shadow_open_run(run_folder, checkpoint, j->device, &shadow));
-    lt_status status = read_specs(j, shadow.model);
+    LT_TRY(lt_shadow_open_run(runs.items[0], checkpoint, j->device, &shadow));
+    lt_status status = read_specs(shadow.model, &j->specs);
     if (status == LT_OK) status = measure(j, shadow.model, &memory);
     if (status == LT_OK)
         status = lt_memory_check(&memory, limit, "the evaluation",
@@ -107,57 +109,87 @@ static lt_status check_memory(job *j) {
 }
 
 static lt_status open_inputs(job *j) {
-    char weights[LT_PATH_MAX];
+    size_t count = (size_t)runs.count;
+    j->tables = calloc(count, sizeof *j->tables), j->validation = calloc(count, sizeof *j->validation);
+    j->rollouts = calloc(count, sizeof *j->rollouts);
+    LT_CHECK(j->tables && j->validation && j->rollouts, LT_FAILED, "evaluate: out of memory");
     LT_TRY(lt_device_open_as(lt_global.device ? lt_global.device : "cpu", lt_global.precision,
                              lt_global.kernels, &j->device));
     LT_CHECK(!lt_device_is_null(j->device), LT_USAGE,
              "--device %s computes nothing; `longtake plan` says what a model would take there",
              lt_global.device);
     LT_TRY(check_memory(j));
-    LT_TRY(lt_run_open(run_folder, checkpoint, j->device, &j->model, NULL, weights));
-    LT_TRY(lt_dataset_open(data, &j->set));
-    return read_specs(j, j->model);
+    return lt_dataset_open(data, &j->set);
 }
 
-static lt_status run_rollouts(job *j) {
+/* Runs that are pooled differ in their training alone: the same policies mean the same bytes on the same blocks. */
+static lt_status check_alike(const job *j, const char *run) {
+    lt_eval_specs specs;
+    LT_TRY(read_specs(j->model, &specs));
+    bool alike = specs.count == j->specs.count;
+    for (int i = 0; i < specs.count && alike; i++)
+        alike = specs.bytes[i] == j->specs.bytes[i] && specs.items[i].budget == j->specs.items[i].budget;
+    lt_eval_specs_free(&specs);
+    LT_CHECK(
+        alike, LT_USAGE,
+        "%s and %s are models of different shapes: only runs that differ in their training seed are pooled; "
+        "evaluate the others on their own",
+        runs.items[0], run);
+    return LT_OK;
+}
+
+static lt_status open_run(job *j, int run) {
+    char weights[LT_PATH_MAX];
+    for (int i = 0; i < run; i++)
+        LT_CHECK(strcmp(runs.items[i], runs.items[run]) != 0, LT_USAGE,
+                 "--run %s is named twice: a run that is pooled with itself seems more certain than it is",
+                 runs.items[run]);
+    if (j->model) lt_model_close(j->model);
+    j->model = NULL;
+    LT_TRY(lt_run_open(runs.items[run], checkpoint, j->device, &j->model, NULL, weights));
+    return run == 0 ? read_specs(j->model, &j->specs) : check_alike(j, runs.items[run]);
+}
+
+static lt_status run_rollouts(job *j, int run) {
     lt_rollout_options o = lt_rollout_default();
     if (rollout == 0) return LT_OK;
     o.clips = j->options;
     o.clips.progress_user = "rollouts";
     o.blocks = (int)rollout, o.stream.steps = (int)steps;
-    LT_TRY(lt_rollout_table_open(j->specs.count, &j->rollouts));
+    LT_TRY(lt_rollout_table_open(j->specs.count, &j->rollouts[run]));
     return lt_evaluate_rollout(j->model, j->set, &o, j->specs.items, j->specs.count, lt_rollout_table_add,
-                               j->rollouts);
+                               j->rollouts[run]);
 }
 
-static lt_status evaluate(job *j) {
+static lt_status evaluate(job *j, int run) {
     lt_eval_options choosing = j->options;
     int64_t *chosen, count;
     /* What is wrong with the options is said before anything runs. */
     LT_TRY(lt_eval_clips(j->model, j->set, &j->options, &chosen, &count));
     free(chosen);
     choosing.progress_user = "choosing references";
-    LT_TRY(lt_eval_specs_choose(&j->specs, j->model, j->set, &choosing));
-    LT_TRY(lt_eval_table_open(j->specs.items, j->specs.count, &j->options, &j->table));
+    LT_TRY(lt_eval_specs_validate(&j->specs, j->model, j->set, &choosing, &j->validation[run]));
+    LT_TRY(lt_eval_table_open(j->specs.items, j->specs.count, &j->options, &j->tables[run]));
     LT_TRY(lt_evaluate(j->model, j->set, &j->options, j->specs.items, j->specs.count, lt_eval_table_add,
-                       j->table));
-    return run_rollouts(j);
+                       j->tables[run]));
+    return run_rollouts(j, run);
 }
 
 static lt_status make_rows(job *j) {
+    const lt_eval_measured measured = {j->tables, rollout ? j->rollouts : NULL, runs.count};
     int domain_count = 0;
-    while (lt_eval_table_domain(j->table, domain_count)) domain_count++;
+    while (lt_eval_table_domain(j->tables[0], domain_count)) domain_count++;
     j->rows = calloc((size_t)domain_count * (size_t)(j->specs.count + LT_BASELINE_COUNT), sizeof *j->rows);
     LT_CHECK(j->rows, LT_FAILED, "evaluate: out of memory");
     for (int d = 0; d < domain_count; d++) {
-        const char *domain = lt_eval_table_domain(j->table, d);
+        const char *domain = lt_eval_table_domain(j->tables[0], d);
         for (int i = 0; i < j->specs.count; i++)
-            LT_TRY(lt_eval_row_make(j->model, &j->specs, i, j->table, j->rollouts, domain, role,
-                                    &j->rows[j->row_count++]));
-        for (int b = 0; b < LT_BASELINE_COUNT && j->rollouts; b++)
-            LT_TRY(lt_eval_row_baseline(&j->specs, b, j->rollouts, domain, role, &j->rows[j->row_count++]));
+            LT_TRY(
+                lt_eval_row_make(j->model, &j->specs, i, &measured, domain, role, &j->rows[j->row_count++]));
+        for (int b = 0; b < LT_BASELINE_COUNT && rollout; b++)
+            LT_TRY(lt_eval_row_baseline(&j->specs, b, &measured, domain, role, &j->rows[j->row_count++]));
     }
-    return LT_OK;
+    return lt_eval_rows_correct(j->rows, j->row_count);
 }
 
 static lt_status write_csv(const job *j) {
@@ -187,7 +219,11 @@ static lt_status run_job(job *j) {
     LT_TRY(lt_check_files(uses, 2, force));
     fill_options(&j->options);
     LT_TRY(open_inputs(j));
-    LT_TRY(evaluate(j));
+    for (int run = 0; run < runs.count; run++) {
+        LT_TRY(open_run(j, run));
+        LT_TRY(evaluate(j, run));
+    }
+    LT_TRY(lt_eval_specs_choose(&j->specs, j->validation, runs.count));
     LT_TRY(make_rows(j));
     if (csv) LT_TRY(write_csv(j));
     if (lt_global.json) return print_json(j);
@@ -200,8 +236,12 @@ static lt_status run(int positional_count, const char *const *positional) {
     job j = {0};
     lt_status status = run_job(&j);
     free(j.rows);
-    lt_rollout_table_close(j.rollouts);
-    lt_eval_table_close(j.table);
+    for (int i = 0; i < runs.count; i++) {
+        if (j.rollouts) lt_rollout_table_close(j.rollouts[i]);
+        if (j.tables) lt_eval_table_close(j.tables[i]);
+        if (j.validation) lt_eval_table_close(j.validation[i]);
+    }
+    free(j.rollouts), free(j.tables), free(j.validation);
     lt_eval_specs_free(&j.specs);
     lt_dataset_close(j.set);
     if (j.model) lt_model_close(j.model);
@@ -212,21 +252,22 @@ static lt_status run(int positional_count, const char *const *positional) {
 const lt_command lt_cmd_evaluate = {
     .name = "evaluate",
     .summary = "compare cache policies on held-out clips, paired",
-    .usage = "--run DIR --data FILE [--domain D] [--role test] [--policy P]... [--budget M]... [--rollout N]",
+    .usage =
+        "--run DIR... --data FILE [--domain D] [--role test] [--policy P]... [--budget M]... [--rollout N]",
     .details =
         "Every policy at every budget sees the same clips, noise and times. The figure is the loss at t in "
         "[0.5, "
         "0.95] on\n"
         "blocks read with an eviction in force, against the best hand-made policy of equal bytes, which is "
-        "chosen on "
-        "calm\n"
-        "validation clips. Intervals resample source groups; below 8 groups the verdict is \"insufficient "
-        "data\", "
-        "and\n"
-        "below the smallest detectable difference \"not distinguishable\". With --rollout the model also "
-        "goes on "
-        "from the\n"
-        "first two blocks of each clip, and the videos are measured; see longtake list metrics.\n"
+        "chosen on calm\n"
+        "validation clips. Intervals are over source groups and are corrected for all rows of the table "
+        "(Holm): the verdict\n"
+        "says whether one leaves 0 out. Below 8 groups there is none, and the verdict is \"insufficient "
+        "data\".\n"
+        "Several --run (of one model, trained with other seeds) are pooled: seeds are crossed with groups.\n"
+        "With --rollout the model also goes on from the first two blocks of each clip, and the videos are "
+        "measured; see\n"
+        "longtake list metrics.\n"
         "\n"
         "  longtake evaluate --run runs/tiny --data data.h5 --policy window --policy sink --policy learned "
         "--budget 3\n"

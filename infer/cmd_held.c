@@ -6,6 +6,7 @@
 #include "infer/held.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -106,37 +107,58 @@ static lt_status measure_losses(job *j) {
     return status;
 }
 
+/* null below 8 groups. */
+static void print_number(const char *name, double value) {
+    if (isfinite(value)) printf(", \"%s\": %.9g", name, value);
+    else printf(", \"%s\": null", name);
+}
+
 static void print_json(const job *j) {
     char text[LT_SPEC_TEXT];
     for (int i = 0; i < j->specs.count; i++) {
         const lt_held *h = &j->rows[i].held;
         const lt_eval_figures *f = &j->rows[i].loss;
         printf("%s{\"policy\": \"%s\", \"budget\": %d, \"clips\": %" PRId64 ", \"returns\": %" PRId64
-               ", \"held\": %.6f, \"stderr\": %.6f, \"held_by_all_layers\": %.6f",
+               ", \"held\": %.6f",
                i ? ",\n " : "[", lt_cache_spec_text(&j->specs.items[i], text, sizeof text),
-               j->specs.items[i].budget, h->clips, h->returns, h->layers, h->error, h->all);
-        if (f->clips > 0)
-            printf(", \"loss\": {\"mean\": %.9g, \"vs_first\": %.9g, \"vs_first_stderr\": %.9g}",
-                   f->loss.mean, f->difference.mean, f->difference.standard_error);
+               j->specs.items[i].budget, h->clips, h->returns, h->layers);
+        print_number("stderr", h->error);
+        print_number("held_by_all_layers", h->all);
+        if (f->clips > 0) {
+            printf(", \"loss\": {\"mean\": %.9g, \"vs_first\": %.9g", f->loss.mean, f->difference.mean);
+            print_number("vs_first_stderr", f->difference.standard_error);
+            printf("}");
+        }
         printf("}");
     }
     printf("]\n");
 }
 
+/* "(0.7)", or nothing below 8 groups. */
+static const char *in_brackets(char text[32], double value, int digits) {
+    *text = 0;
+    if (isfinite(value)) snprintf(text, 32, "(%.*f)", digits, value);
+    return text;
+}
+
 static void print_table(const job *j) {
+    char error[32];
     printf("%-32s %4s %6s %8s  %-16s %-16s%s\n", "policy", "M", "clips", "returns", "held, % (s.e.)",
            "by all layers, %", losses ? "  loss     vs first (s.e.)" : "");
     for (int i = 0; i < j->specs.count; i++) {
         const lt_held *h = &j->rows[i].held;
         const lt_eval_figures *f = &j->rows[i].loss;
-        printf("%-32s %4d %6" PRId64 " %8" PRId64 "  %5.1f (%.1f)      %5.1f           ", j->specs.labels[i],
-               j->specs.items[i].budget, h->clips, h->returns, 100 * h->layers, 100 * h->error, 100 * h->all);
+        printf("%-32s %4d %6" PRId64 " %8" PRId64 "  %5.1f %-10s %5.1f           ", j->specs.labels[i],
+               j->specs.items[i].budget, h->clips, h->returns, 100 * h->layers,
+               in_brackets(error, 100 * h->error, 1), 100 * h->all);
         if (f->clips > 0)
-            printf("  %.4f  %+.4f (%.4f)", f->loss.mean, f->difference.mean, f->difference.standard_error);
+            printf("  %.4f  %+.4f %s", f->loss.mean, f->difference.mean,
+                   i ? in_brackets(error, f->difference.standard_error, 4) : "");
         else if (losses) printf("  -");
         printf("\n");
     }
-    printf("\nheld: mean share of layers whose cache holds the scene when the video returns to it\n");
+    printf("\nheld: mean share of layers whose cache holds the scene when the video returns to it\n"
+           "s.e.: standard error by source groups; not below 8 of them\n");
     if (losses)
         printf("loss: first block of the return, t in [0.6, 1]; - where all layers decide together\n");
 }

@@ -5,15 +5,23 @@
 #include <cjson/cJSON.h>
 #include <inttypes.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- making --------------------------------------------------------------------------------------------- */
 
-static lt_status add_metrics(lt_eval_row *row, const lt_rollout_table *rollouts, int index) {
-    row->rolled_out = rollouts != NULL;
-    for (int m = 0; m < LT_METRIC_COUNT && rollouts; m++)
-        LT_TRY(lt_rollout_table_figure(rollouts, row->domain, index, -1, (lt_metric)m, &row->metrics[m]));
+static lt_status add_metrics(lt_eval_row *row, const lt_eval_measured *measured, int index) {
+    row->rolled_out = measured->rollouts != NULL;
+    for (int m = 0; m < LT_METRIC_COUNT && measured->rollouts; m++)
+        LT_TRY(lt_rollout_tables_figure(measured->rollouts, measured->runs, row->domain, index, -1,
+                                        (lt_metric)m, &row->metrics[m]));
     return LT_OK;
+}
+
+static lt_status figures(const lt_eval_measured *m, const lt_eval_slice *slice, int index, int reference,
+                         lt_eval_figures *out) {
+    return lt_eval_tables_figures((const lt_eval_table *const *)m->tables, m->runs, slice, index, reference,
+                                  out);
 }
 
 static void name_row(lt_eval_row *row, const char *domain, const char *role) {
@@ -22,8 +30,8 @@ static void name_row(lt_eval_row *row, const char *domain, const char *role) {
 }
 
 lt_status lt_eval_row_make(const lt_model *model, const lt_eval_specs *specs, int index,
-                           const lt_eval_table *table, const lt_rollout_table *rollouts, const char *domain,
-                           const char *role, lt_eval_row *row) {
+                           const lt_eval_measured *measured, const char *domain, const char *role,
+                           lt_eval_row *row) {
     int reference = specs->reference[index];
     name_row(row, domain, role);
     lt_cache_spec_text(&specs->items[index], row->policy, sizeof row->policy);
@@ -33,26 +41,45 @@ lt_status lt_eval_row_make(const lt_model *model, const lt_eval_specs *specs, in
     if (reference >= 0) lt_cache_spec_text(&specs->items[reference], row->reference, sizeof row->reference);
     lt_eval_slice primary = lt_slice_primary(domain), returns = lt_slice_returns(domain),
                   all = lt_slice_all(domain);
-    row->first_block = primary.first_block = lt_eval_table_first_block(table);
-    LT_TRY(lt_eval_table_figures(table, &primary, index, reference, &row->primary));
-    LT_TRY(lt_eval_table_figures(table, &returns, index, reference, &row->returns));
-    LT_TRY(lt_eval_table_figures(table, &all, index, reference, &row->all));
+    row->first_block = primary.first_block = lt_eval_table_first_block(measured->tables[0]);
+    LT_TRY(figures(measured, &primary, index, reference, &row->primary));
+    LT_TRY(figures(measured, &returns, index, reference, &row->returns));
+    LT_TRY(figures(measured, &all, index, reference, &row->all));
     for (int i = 0; i < LT_ROW_CUTS; i++) {
         lt_eval_slice cut = lt_slice_since_cut(domain, i);
         cut.first_block = row->first_block;
-        LT_TRY(lt_eval_table_figures(table, &cut, index, reference, &row->since_cut[i]));
+        LT_TRY(figures(measured, &cut, index, reference, &row->since_cut[i]));
     }
     LT_TRY(lt_eval_bytes(model, &specs->items[index], &row->bytes));
-    return add_metrics(row, rollouts, index);
+    return add_metrics(row, measured, index);
 }
 
-lt_status lt_eval_row_baseline(const lt_eval_specs *specs, int baseline, const lt_rollout_table *rollouts,
+lt_status lt_eval_row_baseline(const lt_eval_specs *specs, int baseline, const lt_eval_measured *measured,
                                const char *domain, const char *role, lt_eval_row *row) {
     name_row(row, domain, role);
     row->is_baseline = true, row->budget = -1;
     row->label = lt_baseline_names[baseline];
     snprintf(row->policy, sizeof row->policy, "%s", row->label);
-    return add_metrics(row, rollouts, specs->count + baseline);
+    return add_metrics(row, measured, specs->count + baseline);
+}
+
+lt_status lt_eval_rows_correct(lt_eval_row *rows, int count) {
+    enum { TABLES = 3 }; /* primary, returns, all */
+    lt_paired **table = calloc((size_t)count * LT_ROW_CUTS + 1, sizeof *table);
+    lt_status status = table ? LT_OK : lt_fail(LT_FAILED, "evaluation: out of memory for %d rows", count);
+    for (int which = 0; which <= TABLES && status == LT_OK; which++) {
+        int n = 0;
+        for (int i = 0; i < count; i++) {
+            lt_eval_row *r = &rows[i];
+            lt_eval_figures *of[TABLES] = {&r->primary, &r->returns, &r->all};
+            if (!r->has_reference || r->is_reference) continue;
+            if (which < TABLES) table[n++] = &of[which]->difference;
+            for (int k = 0; k < LT_ROW_CUTS && which == TABLES; k++) table[n++] = &r->since_cut[k].difference;
+        }
+        status = lt_paired_correct(table, n);
+    }
+    free(table);
+    return status;
 }
 
 /* ---- JSON ----------------------------------------------------------------------------------------------- */
@@ -68,23 +95,32 @@ static void mean_of(cJSON *to, const char *name, const lt_paired *p) {
     }
     cJSON *item = cJSON_AddObjectToObject(to, name);
     number(item, "mean", p->mean);
-    number(item, "stderr", p->groups > 1 ? p->standard_error : NAN);
+    number(item, "stderr", p->standard_error);
+}
+
+static void interval(cJSON *to, const char *name, double low, double high) {
+    const double ends[2] = {low, high};
+    cJSON_AddItemToObject(to, name, isfinite(low) ? cJSON_CreateDoubleArray(ends, 2) : cJSON_CreateNull());
+}
+
+static const char *verdict_of(const lt_eval_row *row, const lt_eval_figures *f) {
+    return row->is_reference ? "reference" : lt_paired_verdict(&f->difference, true);
 }
 
 static void difference_of(cJSON *to, const char *name, const lt_eval_row *row, const lt_eval_figures *f) {
+    const lt_paired *d = &f->difference;
     if (!row->has_reference || f->clips == 0) {
         cJSON_AddNullToObject(to, name);
         return;
     }
     cJSON *item = cJSON_AddObjectToObject(to, name);
-    const double ends[2] = {f->difference.low, f->difference.high};
     cJSON_AddStringToObject(item, "policy", row->reference);
-    number(item, "mean", f->difference.mean);
-    if (f->groups > 1) cJSON_AddItemToObject(item, "ci95", cJSON_CreateDoubleArray(ends, 2));
-    else cJSON_AddNullToObject(item, "ci95");
-    number(item, "detectable", f->difference.detectable);
-    cJSON_AddStringToObject(item, "verdict",
-                            row->is_reference ? "reference" : lt_paired_verdict(&f->difference, true));
+    number(item, "mean", d->mean);
+    interval(item, "ci95", d->low, d->high);
+    interval(item, "table95", d->table_low, d->table_high);
+    number(item, "p", d->p);
+    number(item, "detectable", d->detectable);
+    cJSON_AddStringToObject(item, "verdict", verdict_of(row, f));
 }
 
 static void figures_of(cJSON *item, const lt_eval_row *row, const lt_eval_figures *f) {
@@ -162,12 +198,14 @@ static void csv_row(FILE *to, const lt_eval_row *r) {
     csv_number(to, policy, (double)r->all.clips), csv_number(to, policy, r->all.groups);
     csv_number(to, policy, (double)r->primary.reads);
     csv_number(to, any, r->primary.loss.mean);
-    csv_number(to, any && r->primary.groups > 1, r->primary.loss.standard_error);
+    csv_number(to, any, r->primary.loss.standard_error);
     csv_number(to, any, r->primary.gaussian);
     csv_text(to, r->reference);
     csv_number(to, paired, d->mean);
-    csv_number(to, paired && d->groups > 1, d->low), csv_number(to, paired && d->groups > 1, d->high);
-    csv_text(to, !paired ? "" : r->is_reference ? "reference" : lt_paired_verdict(d, true));
+    csv_number(to, paired, d->low), csv_number(to, paired, d->high);
+    csv_number(to, paired, d->table_low), csv_number(to, paired, d->table_high);
+    csv_number(to, paired, d->p);
+    csv_text(to, paired ? verdict_of(r, &r->primary) : "");
     csv_number(to, r->returns.clips > 0, r->returns.loss.mean);
     csv_number(to, policy, (double)lt_policy_cache_bytes(&r->bytes));
     csv_number(to, policy, (double)r->bytes.tail);
@@ -179,7 +217,8 @@ static void csv_row(FILE *to, const lt_eval_row *r) {
 void lt_eval_rows_csv(FILE *to, const lt_eval_row *rows, int count) {
     fputs(
         "policy,budget,domain,role,clips,groups,evicting_reads,loss_mean,loss_stderr,gaussian_loss,reference,"
-        "vs_reference_mean,ci95_low,ci95_high,verdict,returns_loss,cache_bytes,tail_bytes,scorer_bytes",
+        "vs_reference_mean,ci95_low,ci95_high,table95_low,table95_high,p,verdict,returns_loss,cache_bytes,"
+        "tail_bytes,scorer_bytes",
         to);
     for (int m = 0; m < LT_METRIC_COUNT; m++) fprintf(to, ",%s", lt_metric_at(m)->name);
     fputs("\n", to);
@@ -196,20 +235,24 @@ static int widest_label(const lt_eval_row *rows, int count) {
 }
 
 static void print_losses(FILE *to, const lt_eval_row *r, int width) {
-    const lt_paired *d = &r->primary.difference;
+    const lt_eval_figures *f = &r->primary;
+    const lt_paired *d = &f->difference;
     char loss[32] = "-", versus[64] = "-";
     const char *verdict = "no eviction";
-    if (r->primary.clips > 0)
-        snprintf(loss, sizeof loss, "%.4f +- %.4f", r->primary.loss.mean, r->primary.loss.standard_error);
-    if (r->primary.clips > 0 && r->has_reference && !r->is_reference)
-        snprintf(versus, sizeof versus, "%+.4f [%+.4f, %+.4f]", d->mean, d->low, d->high);
-    if (r->primary.clips > 0)
-        verdict = !r->has_reference ? "nothing of equal bytes"
-                  : r->is_reference ? "reference"
-                                    : lt_paired_verdict(d, true);
+    if (f->clips > 0) {
+        int n = snprintf(loss, sizeof loss, "%.4f", f->loss.mean);
+        if (isfinite(f->loss.standard_error))
+            snprintf(loss + n, sizeof loss - (size_t)n, " +- %.4f", f->loss.standard_error);
+        verdict = r->has_reference ? verdict_of(r, f) : "nothing of equal bytes";
+    }
+    if (f->clips > 0 && r->has_reference && !r->is_reference) {
+        int n = snprintf(versus, sizeof versus, "%+.4f", d->mean);
+        if (isfinite(d->table_low))
+            snprintf(versus + n, sizeof versus - (size_t)n, " [%+.4f, %+.4f]", d->table_low, d->table_high);
+    }
     fprintf(to, "%-*.*s %4d  %-10.10s %6" PRId64 " %6d %7" PRId64 "  %-17s  %-27s  %10" PRId64 "  %s\n",
-            width, width, r->label, r->budget, r->domain, r->all.clips, r->all.groups, r->primary.reads, loss,
-            versus, lt_policy_cache_bytes(&r->bytes), verdict);
+            width, width, r->label, r->budget, r->domain, r->all.clips, r->all.groups, f->reads, loss, versus,
+            lt_policy_cache_bytes(&r->bytes), verdict);
 }
 
 static void print_metrics(FILE *to, const lt_eval_row *rows, int count, int width) {

@@ -81,38 +81,49 @@ static bool has_rival(const lt_eval_specs *s, int index) {
     return false;
 }
 
-static lt_status validate(lt_eval_specs *s, lt_model *model, lt_dataset *set, const lt_eval_options *options,
-                          lt_cache_spec *specs, candidates *c) {
-    static const char *const calm[] = {"calm"};
-    lt_eval_options o = *options;
-    int count = 0;
-    o.role = "val", o.domains = calm, o.domain_count = 1;
-    for (int i = 0; i < s->count; i++)
-        if (lt_spec_is_hand_made(&s->items[i]) && has_rival(s, i))
-            specs[count] = s->items[i], c->place[count++] = i;
-    if (count == 0) return LT_OK;
-    int64_t *clips, clip_count;
-    lt_status status = lt_eval_clips(model, set, &o, &clips, &clip_count);
-    if (status == LT_INPUT) {
-        lt_warn("references are the first hand-made policies of equal bytes, not the best: %s", lt_error());
-        return LT_OK;
+static bool has_clips(lt_model *model, lt_dataset *set, const lt_eval_options *options, lt_status *status) {
+    int64_t *clips, count;
+    *status = lt_eval_clips(model, set, options, &clips, &count);
+    if (*status == LT_OK) {
+        free(clips);
+        return true;
     }
-    LT_TRY(status);
-    free(clips);
-    s->chosen_on_validation = true;
-    return lt_evaluate(model, set, &o, specs, count, put, c);
+    if (*status != LT_INPUT) return false;
+    lt_warn("references are the first hand-made policies of equal bytes, not the best: %s", lt_error());
+    *status = LT_OK;
+    return false;
 }
 
-lt_status lt_eval_specs_choose(lt_eval_specs *s, lt_model *model, lt_dataset *set,
-                               const lt_eval_options *options) {
+lt_status lt_eval_specs_validate(const lt_eval_specs *s, lt_model *model, lt_dataset *set,
+                                 const lt_eval_options *options, lt_eval_table **out) {
+    static const char *const calm[] = {"calm"};
+    lt_eval_options o = *options;
     candidates c = {.place = calloc((size_t)s->count, sizeof *c.place)};
     lt_cache_spec *specs = calloc((size_t)s->count, sizeof *specs);
     lt_status status = c.place && specs ? LT_OK : lt_fail(LT_FAILED, "evaluation: out of memory");
-    s->chosen_on_validation = false;
-    if (status == LT_OK) status = lt_eval_table_open(s->items, s->count, options, &c.table);
-    if (status == LT_OK) status = validate(s, model, set, options, specs, &c);
-    if (status == LT_OK) status = lt_eval_references(c.table, s->items, s->bytes, s->count, s->reference);
-    lt_eval_table_close(c.table);
+    int count = 0;
+    *out = NULL;
+    o.role = "val", o.domains = calm, o.domain_count = 1;
+    for (int i = 0; i < s->count && status == LT_OK; i++)
+        if (lt_spec_is_hand_made(&s->items[i]) && has_rival(s, i))
+            specs[count] = s->items[i], c.place[count++] = i;
+    if (count > 0 && has_clips(model, set, &o, &status)) {
+        status = lt_eval_table_open(s->items, s->count, options, &c.table);
+        if (status == LT_OK) status = lt_evaluate(model, set, &o, specs, count, put, &c);
+    }
     free(c.place), free(specs);
+    if (status == LT_OK) *out = c.table;
+    else lt_eval_table_close(c.table);
+    return status;
+}
+
+lt_status lt_eval_specs_choose(lt_eval_specs *s, lt_eval_table *const *validation, int tables) {
+    const lt_eval_table **known = malloc(((size_t)tables + 1) * sizeof *known);
+    int count = 0;
+    LT_CHECK(known, LT_FAILED, "evaluation: out of memory");
+    for (int i = 0; i < tables; i++)
+        if (validation[i]) known[count++] = validation[i];
+    lt_status status = lt_eval_references(known, count, s->items, s->bytes, s->count, s->reference);
+    free(known);
     return status;
 }

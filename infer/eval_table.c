@@ -164,10 +164,15 @@ static void add_block(const lt_eval_table *t, const lt_eval_slice *s, const clip
     if (sums->losses > before) sums->reads++;
 }
 
-int64_t lt_eval_table_per_clip(const lt_eval_table *t, const lt_eval_slice *slice, int spec, int reference,
-                               double *loss, double *difference, double *gaussian, uint64_t *group,
-                               int64_t *reads) {
-    int64_t n = 0;
+/* Clip by clip; those without a qualifying loss are left out. */
+typedef struct per_clip {
+    int64_t count;
+    double *loss, *difference;
+    uint64_t *group, *seed;
+} per_clip;
+
+static void add_table(const lt_eval_table *t, uint64_t seed, const lt_eval_slice *slice, int spec,
+                      int reference, per_clip *to, lt_eval_figures *out) {
     for (int64_t i = 0; i < t->clip_count; i++) {
         const clip_record *c = &t->clips[i];
         clip_sums sums = {0};
@@ -176,61 +181,67 @@ int64_t lt_eval_table_per_clip(const lt_eval_table *t, const lt_eval_slice *slic
             if (holds_block(t, slice, c, block, spec, reference))
                 add_block(t, slice, c, block, spec, reference, &sums);
         if (sums.losses == 0) continue;
-        if (loss) loss[n] = sums.loss / (double)sums.losses;
-        if (difference) difference[n] = sums.difference / (double)sums.losses;
-        if (gaussian) gaussian[n] = sums.gaussian / (double)sums.losses;
-        if (group) group[n] = c->group;
-        if (reads) reads[n] = sums.reads;
-        n++;
+        int64_t n = to->count++;
+        to->loss[n] = sums.loss / (double)sums.losses;
+        to->difference[n] = sums.difference / (double)sums.losses;
+        to->group[n] = c->group, to->seed[n] = seed;
+        out->gaussian += sums.gaussian / (double)sums.losses;
+        out->reads += sums.reads;
     }
-    return n;
+}
+
+static lt_status figures_of(const per_clip *clips, const uint64_t *seed, int reference,
+                            lt_eval_figures *out) {
+    out->clips = clips->count;
+    if (clips->count == 0) return LT_OK;
+    out->gaussian /= (double)clips->count;
+    LT_TRY(lt_paired_of(clips->loss, clips->group, seed, clips->count, 0, &out->loss));
+    out->groups = out->loss.groups;
+    if (reference < 0) return LT_OK;
+    return lt_paired_of(clips->difference, clips->group, seed, clips->count, 0, &out->difference);
+}
+
+lt_status lt_eval_tables_figures(const lt_eval_table *const *tables, int count, const lt_eval_slice *slice,
+                                 int spec, int reference, lt_eval_figures *out) {
+    size_t most = 1;
+    for (int i = 0; i < count; i++) most += (size_t)tables[i]->clip_count;
+    double *values = malloc(2 * most * sizeof *values);
+    uint64_t *names = malloc(2 * most * sizeof *names);
+    per_clip clips = {0, values, values ? values + most : NULL, names, names ? names + most : NULL};
+    *out = (lt_eval_figures){0};
+    lt_status status = values && names ? LT_OK : lt_fail(LT_FAILED, "evaluation: out of memory for figures");
+    for (int i = 0; i < count && status == LT_OK; i++)
+        add_table(tables[i], (uint64_t)i, slice, spec, reference, &clips, out);
+    if (status == LT_OK) status = figures_of(&clips, count > 1 ? clips.seed : NULL, reference, out);
+    free(values), free(names);
+    return status;
 }
 
 lt_status lt_eval_table_figures(const lt_eval_table *t, const lt_eval_slice *slice, int spec, int reference,
                                 lt_eval_figures *out) {
-    size_t most = (size_t)t->clip_count + 1;
-    double *values = calloc(3 * most, sizeof *values);
-    uint64_t *group = calloc(most, sizeof *group);
-    int64_t *reads = calloc(most, sizeof *reads);
-    *out = (lt_eval_figures){0};
-    lt_status status =
-        values && group && reads ? LT_OK : lt_fail(LT_FAILED, "evaluation: out of memory for figures");
-    if (status == LT_OK)
-        out->clips = lt_eval_table_per_clip(t, slice, spec, reference, values, values + most,
-                                            values + 2 * most, group, reads);
-    for (int64_t i = 0; i < out->clips; i++) {
-        out->reads += reads[i];
-        out->gaussian += values[2 * most + (size_t)i] / (double)out->clips;
-    }
-    if (out->clips > 0) status = lt_paired_of(values, group, NULL, out->clips, 0, &out->loss);
-    if (out->clips > 0 && status == LT_OK)
-        status = lt_paired_of(values + most, group, NULL, out->clips, 0, &out->difference);
-    out->groups = out->loss.groups;
-    free(values), free(group), free(reads);
-    return status;
+    return lt_eval_tables_figures(&t, 1, slice, spec, reference, out);
 }
 
 /* ---- references ----------------------------------------------------------------------------------------- */
 
 /* INFINITY where the validation clips say nothing. */
-static lt_status primary_loss(const lt_eval_table *validation, int spec, double *out) {
+static lt_status primary_loss(const lt_eval_table *const *validation, int tables, int spec, double *out) {
     lt_eval_slice slice = lt_slice_primary(NULL);
     lt_eval_figures figures;
     *out = INFINITY;
-    if (!validation) return LT_OK;
-    LT_TRY(lt_eval_table_figures(validation, &slice, spec, -1, &figures));
+    LT_TRY(lt_eval_tables_figures(validation, tables, &slice, spec, -1, &figures));
     if (figures.clips > 0) *out = figures.loss.mean;
     return LT_OK;
 }
 
-lt_status lt_eval_references(const lt_eval_table *validation, const lt_cache_spec *specs,
+lt_status lt_eval_references(const lt_eval_table *const *validation, int tables, const lt_cache_spec *specs,
                              const int64_t *bytes, int count, int *reference) {
     for (int i = 0; i < count; i++) {
         double best = INFINITY, loss;
         reference[i] = -1;
         for (int j = 0; j < count; j++) {
             if (!lt_spec_is_hand_made(&specs[j]) || !lt_equal_bytes(bytes[i], bytes[j])) continue;
-            LT_TRY(primary_loss(validation, j, &loss));
+            LT_TRY(primary_loss(validation, tables, j, &loss));
             if (reference[i] >= 0 && !(loss < best)) continue;
             reference[i] = j, best = loss;
         }

@@ -70,16 +70,16 @@ typedef struct lt_eval_figures {
 lt_status lt_eval_table_figures(const lt_eval_table *table, const lt_eval_slice *slice, int spec,
                                 int reference, lt_eval_figures *out);
 
-/* The figures per clip, for pooling several tables (training seeds) with lt_paired_of. Arrays of lt_eval_table_clips
- * elements, each may be NULL; clips without a qualifying loss are left out. Returns how many were written. */
-int64_t lt_eval_table_per_clip(const lt_eval_table *table, const lt_eval_slice *slice, int spec,
-                               int reference, double *loss, double *difference, double *gaussian,
-                               uint64_t *group, int64_t *reads);
+/* The same of several tables with the same specs, each of another training seed: seeds are crossed with groups, and clips
+ * and reads count once per seed. */
+lt_status lt_eval_tables_figures(const lt_eval_table *const *tables, int count, const lt_eval_slice *slice,
+                                 int spec, int reference, lt_eval_figures *out);
 
 /* For each of `count` specs, the index of the hand-made policy it is compared with: of those with equal bytes the one
- * with the lowest primary loss in `validation` (calm validation clips, same specs), or the first in the order given when
- * `validation` is NULL or says nothing about it; -1 when there is none. bytes [count]: lt_policy_cache_bytes. */
-lt_status lt_eval_references(const lt_eval_table *validation, const lt_cache_spec *specs,
+ * with the lowest primary loss in `validation` (calm validation clips, same specs, one table per training seed), or the first
+ * in the order given when there are no tables or they say nothing about it; -1 when there is none. bytes [count]:
+ * lt_policy_cache_bytes. */
+lt_status lt_eval_references(const lt_eval_table *const *validation, int tables, const lt_cache_spec *specs,
                              const int64_t *bytes, int count, int *reference);
 
 #ifdef __cplusplus

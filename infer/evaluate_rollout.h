@@ -49,10 +49,10 @@ typedef struct lt_rollout_table lt_rollout_table;
 lt_status lt_rollout_table_open(int specs, lt_rollout_table **out);
 void lt_rollout_table_close(lt_rollout_table *table);                         /* NULL is fine */
 lt_status lt_rollout_table_add(const lt_rollout_sample *sample, void *table); /* an lt_rollout_sink */
-/* Mean of one metric over the clips of a domain (NULL: all) on which it says something; with `against` >= 0, of its
- * difference from that row. samples is 0 when there are none. */
-lt_status lt_rollout_table_figure(const lt_rollout_table *table, const char *domain, int row, int against,
-                                  lt_metric metric, lt_paired *out);
+/* Mean of one metric over the clips of a domain (NULL: all) on which it says something, in `count` tables (one per training
+ * seed); with `against` >= 0, of its difference from that row. samples is 0 when there are none. */
+lt_status lt_rollout_tables_figure(lt_rollout_table *const *tables, int count, const char *domain, int row,
+                                   int against, lt_metric metric, lt_paired *out);
 
 #ifdef __cplusplus
 }

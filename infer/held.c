@@ -1,11 +1,13 @@
 #include "infer/held.h"
 
 #include "core/io.h"
+#include "core/rng.h"
 #include "data/shots.h"
+#include "infer/paired.h"
 #include "infer/stream.h"
 
-#include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Clips one after the other through one stream. */
 typedef struct walk {
@@ -16,8 +18,8 @@ typedef struct walk {
     int64_t block_size;
     uint8_t *rgb;
     float *latents;
-    double squares; /* of the clips' shares */
-    double sum;
+    double *shares;  /* of the layers that hold, return by return: at most `blocks` a clip */
+    uint64_t *group; /* of the clip */
 } walk;
 
 /* Whether the video frames first .. last touch a shot of `scene` before the shot number `before`. */
@@ -49,8 +51,7 @@ static int layers_that_hold(const walk *w, const lt_clip *row, const lt_shot *sh
 static lt_status walk_clip(walk *w, int64_t clip, lt_held *out) {
     const lt_clip *row = lt_dataset_clip(w->set, clip);
     const int layers = w->model->config.layers;
-    int64_t returns = 0;
-    double share = 0;
+    int64_t before = out->returns;
     LT_TRY(lt_dataset_read_frames(w->set, clip, 0, (int64_t)w->blocks * w->block_frames, w->rgb));
     LT_TRY(lt_model_encode(w->model, (int64_t)w->blocks * w->block_frames, w->rgb, w->latents));
     LT_TRY(lt_video_stream_restart(w->stream, (uint64_t)clip));
@@ -58,28 +59,25 @@ static lt_status walk_clip(walk *w, int64_t clip, lt_held *out) {
         if (lt_eval_place_of(row, b, w->block_frames).after_return == 1) {
             lt_shot shot = lt_clip_shot_at(row, (int64_t)b * w->block_frames);
             int holding = layers_that_hold(w, row, &shot);
-            share += (double)holding / layers, out->all += holding == layers;
-            returns++;
+            w->shares[out->returns] = (double)holding / layers;
+            w->group[out->returns++] = lt_hash(row->group, strlen(row->group), LT_HASH_SEED);
+            out->all += holding == layers;
         }
         LT_TRY(lt_video_stream_push(w->stream, w->latents + b * w->block_size));
     }
-    if (returns == 0) return LT_OK;
-    out->clips++, out->returns += returns, out->layers += share;
-    share /= (double)returns;
-    w->sum += share, w->squares += share * share;
+    out->clips += out->returns > before;
     return LT_OK;
 }
 
 static lt_status finish(const walk *w, lt_held *out) {
-    double n = (double)out->clips;
+    lt_paired p;
     LT_CHECK(
         out->returns > 0, LT_INPUT,
         "%s: no clip returns to an earlier scene within its first %d blocks of %d frames; make some with "
         "longtake scenes",
         lt_dataset_path(w->set), w->blocks, w->block_frames);
-    out->layers /= (double)out->returns, out->all /= (double)out->returns;
-    double variance = n > 1 ? (w->squares - w->sum * w->sum / n) / (n - 1) : 0;
-    out->error = variance > 0 ? sqrt(variance / n) : 0;
+    LT_TRY(lt_paired_of(w->shares, w->group, NULL, out->returns, 0, &p));
+    out->layers = p.mean, out->error = p.standard_error, out->all /= (double)out->returns;
     return LT_OK;
 }
 
@@ -88,7 +86,10 @@ static lt_status walk_clips(walk *w, const lt_eval_options *o, const int64_t *cl
     size_t frames = (size_t)w->blocks * (size_t)w->block_frames;
     w->rgb = malloc(frames * (size_t)w->model->frame_height * (size_t)w->model->frame_width * 3);
     w->latents = malloc((size_t)w->blocks * (size_t)w->block_size * sizeof *w->latents);
-    LT_CHECK(w->rgb && w->latents, LT_FAILED, "held: out of memory for clips of %zu frames", frames);
+    w->shares = malloc((size_t)count * (size_t)w->blocks * sizeof *w->shares);
+    w->group = malloc((size_t)count * (size_t)w->blocks * sizeof *w->group);
+    LT_CHECK(w->rgb && w->latents && w->shares && w->group, LT_FAILED,
+             "held: out of memory for clips of %zu frames", frames);
     for (int64_t i = 0; i < count; i++) {
         LT_TRY(walk_clip(w, clips[i], out));
         if (o->progress) o->progress(i + 1, count, o->progress_user);
@@ -109,6 +110,6 @@ lt_status lt_held_measure(lt_model *model, lt_dataset *set, const lt_eval_option
     lt_status status = lt_video_stream_open(model, &stream, &w.stream);
     if (status == LT_OK) status = walk_clips(&w, options, clips, count, out);
     lt_video_stream_close(w.stream);
-    free(w.rgb), free(w.latents), free(clips);
+    free(w.rgb), free(w.latents), free(w.shares), free(w.group), free(clips);
     return status;
 }

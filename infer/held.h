@@ -18,7 +18,7 @@ typedef struct lt_held {
     int64_t clips, returns; /* clips with a return; blocks that count */
     double layers;          /* mean over returns of the share of layers that hold the scene */
     double all;             /* share of returns where all layers do */
-    double error;           /* standard error of `layers` over clips; 0 for fewer than two */
+    double error;           /* standard error of `layers` by groups; NAN below LT_PAIRED_MIN_GROUPS */
 } lt_held;
 
 /* Counts over the clips that lt_evaluate would take; options->draws and batch are not used. LT_INPUT when none of them has

@@ -60,14 +60,10 @@ lt_status lt_rollout_table_add(const lt_rollout_sample *s, void *table) {
     return LT_OK;
 }
 
-lt_status lt_rollout_table_figure(const lt_rollout_table *t, const char *domain, int row, int against,
-                                  lt_metric metric, lt_paired *out) {
-    size_t most = (size_t)t->count + 1;
-    double *values = malloc(most * sizeof *values);
-    uint64_t *group = malloc(most * sizeof *group);
-    int64_t n = 0;
-    *out = (lt_paired){0};
-    for (int64_t i = 0; i < t->count && values && group; i++) {
+/* Appends to arrays; returns how many there are then. */
+static int64_t add_values(const lt_rollout_table *t, const char *domain, int row, int against,
+                          lt_metric metric, int64_t n, double *values, uint64_t *group) {
+    for (int64_t i = 0; i < t->count; i++) {
         const rolled_clip *c = &t->clips[i];
         if (domain && strcmp(domain, c->domain) != 0) continue;
         double value = c->values[row * LT_METRIC_COUNT + (int)metric];
@@ -75,8 +71,24 @@ lt_status lt_rollout_table_figure(const lt_rollout_table *t, const char *domain,
         if (isnan(value)) continue;
         values[n] = value, group[n++] = c->group;
     }
+    return n;
+}
+
+lt_status lt_rollout_tables_figure(lt_rollout_table *const *tables, int count, const char *domain, int row,
+                                   int against, lt_metric metric, lt_paired *out) {
+    size_t most = 1;
+    for (int i = 0; i < count; i++) most += (size_t)tables[i]->count;
+    double *values = malloc(most * sizeof *values);
+    uint64_t *group = malloc(2 * most * sizeof *group), *seed = group ? group + most : NULL;
+    int64_t n = 0;
+    *out = (lt_paired){0};
     lt_status status = values && group ? LT_OK : lt_fail(LT_FAILED, "rollouts: out of memory");
-    if (status == LT_OK && n > 0) status = lt_paired_of(values, group, NULL, n, 0, out);
+    for (int i = 0; i < count && status == LT_OK; i++) {
+        int64_t before = n;
+        n = add_values(tables[i], domain, row, against, metric, n, values, group);
+        while (before < n) seed[before++] = (uint64_t)i;
+    }
+    if (status == LT_OK && n > 0) status = lt_paired_of(values, group, count > 1 ? seed : NULL, n, 0, out);
     free(values), free(group);
     return status;
 }

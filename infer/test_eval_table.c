@@ -97,16 +97,29 @@ static void a_comparison_uses_blocks_that_qualify_under_both(void) {
     lt_eval_table_close(t);
 }
 
+static void seeds_are_pooled_crossed_with_groups(void) {
+    const double bonus[] = {0, 0.2, 0};
+    const lt_eval_table *tables[2] = {filled(NULL), filled(bonus)};
+    lt_eval_slice slice = lt_slice_primary("calm");
+    lt_eval_figures f;
+    CHECK_OK(lt_eval_tables_figures(tables, 2, &slice, 1, 0, &f));
+    CHECK(f.clips == 20 && f.groups == 10 && f.difference.seeds == 2 && f.reads == 2 * 10 * 3);
+    CHECK_NEAR(f.difference.mean, 0.1 + 0.1, 1e-6);
+    CHECK_NEAR(f.difference.standard_error, 0.1, 1e-6); /* the seeds say 0.1 and 0.3 */
+    CHECK(strcmp(lt_paired_verdict(&f.difference, true), "not distinguishable") == 0);
+    for (int i = 0; i < 2; i++) lt_eval_table_close((lt_eval_table *)tables[i]);
+}
+
 static void the_reference_is_the_best_hand_made_policy_of_equal_bytes(void) {
     int reference[3];
     const int64_t same[] = {1000, 1005, 1000}, apart[] = {1000, 2000, 4000};
     const double bonus[] = {0.5, 0.1, -9};
     lt_eval_table *t = filled(bonus);
-    CHECK_OK(lt_eval_references(t, specs, same, 3, reference));
+    CHECK_OK(lt_eval_references((const lt_eval_table *const *)&t, 1, specs, same, 3, reference));
     CHECK(reference[0] == 1 && reference[1] == 1 && reference[2] == 1); /* 2 is learned */
-    CHECK_OK(lt_eval_references(NULL, specs, same, 3, reference));
+    CHECK_OK(lt_eval_references(NULL, 0, specs, same, 3, reference));
     CHECK(reference[0] == 0 && reference[1] == 0 && reference[2] == 0);
-    CHECK_OK(lt_eval_references(t, specs, apart, 3, reference));
+    CHECK_OK(lt_eval_references((const lt_eval_table *const *)&t, 1, specs, apart, 3, reference));
     CHECK(reference[0] == 0 && reference[1] == 1 && reference[2] == -1);
     lt_eval_table_close(t);
 }
@@ -125,6 +138,7 @@ int main(int argc, char **argv) {
     RUN(the_primary_figure_takes_evicting_blocks_in_the_middle_times);
     RUN(slices_pick_blocks_by_their_place);
     RUN(a_comparison_uses_blocks_that_qualify_under_both);
+    RUN(seeds_are_pooled_crossed_with_groups);
     RUN(the_reference_is_the_best_hand_made_policy_of_equal_bytes);
     RUN(foreign_samples_are_refused);
     return test_end();

@@ -60,16 +60,17 @@ static void baselines_have_the_values_they_must_have(void) {
     lt_paired p;
     CHECK_OK(lt_rollout_table_open(0, &t));
     CHECK_OK(lt_evaluate_rollout(model, set, &o, NULL, 0, lt_rollout_table_add, t));
-    CHECK_OK(lt_rollout_table_figure(t, NULL, LT_BASELINE_FREEZE, -1, LT_METRIC_MOTION, &p));
+    CHECK_OK(lt_rollout_tables_figure(&t, 1, NULL, LT_BASELINE_FREEZE, -1, LT_METRIC_MOTION, &p));
     CHECK(p.samples > 0 && p.mean == 0);
-    CHECK_OK(lt_rollout_table_figure(t, NULL, LT_BASELINE_FREEZE, -1, LT_METRIC_FROZEN, &p));
+    CHECK_OK(lt_rollout_tables_figure(&t, 1, NULL, LT_BASELINE_FREEZE, -1, LT_METRIC_FROZEN, &p));
     CHECK(p.samples == 4 && p.mean == 1);
-    CHECK_OK(lt_rollout_table_figure(t, "calm", LT_BASELINE_COPY, -1, LT_METRIC_LOOP_PERIOD, &p));
+    CHECK_OK(lt_rollout_tables_figure(&t, 1, "calm", LT_BASELINE_COPY, -1, LT_METRIC_LOOP_PERIOD, &p));
     CHECK(p.samples == 2);
     CHECK_NEAR(p.mean, 8 / 16.0, 1e-9);
-    CHECK_OK(lt_rollout_table_figure(t, "calm", LT_BASELINE_COPY, LT_BASELINE_FREEZE, LT_METRIC_MOTION, &p));
+    CHECK_OK(
+        lt_rollout_tables_figure(&t, 1, "calm", LT_BASELINE_COPY, LT_BASELINE_FREEZE, LT_METRIC_MOTION, &p));
     CHECK(p.samples == 2 && p.mean > 0);
-    CHECK_OK(lt_rollout_table_figure(t, "night", LT_BASELINE_COPY, -1, LT_METRIC_MOTION, &p));
+    CHECK_OK(lt_rollout_tables_figure(&t, 1, "night", LT_BASELINE_COPY, -1, LT_METRIC_MOTION, &p));
     CHECK(p.samples == 0);
     lt_rollout_table_close(t);
 }

@@ -1,5 +1,6 @@
 /* What intervals and verdicts are worth, by simulation with the very functions that every table uses. As a test: a part of
- * the grid with bounds. With "full": all of it, as docs/verdicts.md shows it (scripts/calibrate_verdicts.sh). */
+ * the grid with bounds. With "full TRIALS PART PARTS": all of it, field by field, as docs/verdicts.md shows it; the
+ * fields are shared among processes by their number (scripts/calibrate_verdicts.sh). */
 #include "core/rng.h"
 #include "infer/paired.h"
 #include "tests/harness.h"
@@ -180,62 +181,68 @@ static double noise(law l, int groups, int trials) {
 static const int group_counts[] = {8, 12, 20, 40};
 enum { COUNTS = sizeof group_counts / sizeof *group_counts };
 
+static int field, part, parts = 1;
+
+/* Whether the next field is this process's. Its trials have numbers of their own, whoever makes them. */
+static bool is_mine(void) {
+    trial_number = (uint64_t)++field * 1000000;
+    return field % parts == part;
+}
+
+/* One line: what, groups of what sizes, differences, how many rows, how many groups, figures. */
+static void say(const char *what, const char *sizes, law l, int rows, int groups, const char *figures) {
+    printf("%s;%s;%s;%d;%d;%s\n", what, sizes, law_names[l], rows, groups, figures);
+    fflush(stdout);
+}
+
 static void print_coverage(int trials) {
-    printf("\ncoverage of the 95 %% interval, %%: %d trials a field, standard error %.1f\n", trials,
-           100 * sqrt(0.05 * 0.95 / trials));
-    printf("%-16s %-12s", "groups of", "differences");
-    for (int k = 0; k < COUNTS; k++) printf("  %2d groups (above, below) width", group_counts[k]);
-    printf("\n");
+    char text[64];
     for (int d = 0; d < DESIGNS; d++)
-        for (int l = 0; l < LAWS; l++) {
-            printf("%-16s %-12s", designs[d].name, law_names[l]);
+        for (law l = 0; l < LAWS; l++)
             for (int k = 0; k < COUNTS; k++) {
-                tally t = cover(&designs[d], (law)l, group_counts[k], trials);
-                printf("  %9.1f (%5.1f, %5.1f) %5.2f", 100 * t.coverage, 100 * t.above, 100 * t.below,
-                       t.width);
+                if (!is_mine()) continue;
+                tally t = cover(&designs[d], l, group_counts[k], trials);
+                snprintf(text, sizeof text, "%.1f (%.1f + %.1f)", 100 * t.coverage, 100 * t.above,
+                         100 * t.below);
+                say("coverage", designs[d].name, l, 1, group_counts[k], text);
+                snprintf(text, sizeof text, "%.2f", t.width);
+                if (d == 0) say("width", designs[d].name, l, 1, group_counts[k], text);
             }
-            printf("\n");
-            fflush(stdout);
-        }
 }
 
 static void print_tables(int trials) {
-    static const int rows[] = {1, 6, 24}, part[] = {1, 2, 8};
-    printf("\ntables without a difference that hold a verdict, %%: %d tables a field, half of that with 6 "
-           "rows, an "
-           "eighth with 24\n",
-           trials);
-    printf("%-16s %-12s %-5s", "groups of", "differences", "rows");
-    for (int k = 0; k < COUNTS; k++) printf("  %2d groups", group_counts[k]);
-    printf("\n");
+    static const int rows[] = {1, 6, 24}, share[] = {1, 2, 6};
+    char text[64];
     for (int d = 0; d < 2; d++)
-        for (int l = 0; l < LAWS; l++)
-            for (int r = 0; r < 3; r++)
-                for (int alike = 0; alike < (r == 1 ? 2 : 1); alike++) {
-                    printf("%-16s %-12s %2d%-3s", designs[d].name, law_names[l], rows[r], alike ? "*" : "");
-                    for (int k = 0; k < COUNTS; k++)
-                        printf("  %9.1f", 100 * false_tables(&designs[d], (law)l, group_counts[k], rows[r],
-                                                             alike, trials / part[r]));
-                    printf("\n");
-                    fflush(stdout);
+        for (law l = 0; l < LAWS; l++)
+            for (int r = 0; r < 4; r++)
+                for (int k = 0; k < COUNTS; k++) {
+                    bool alike = r == 3;
+                    int i = alike ? 1 : r;
+                    if (!is_mine()) continue;
+                    snprintf(text, sizeof text, "%.1f",
+                             100 * false_tables(&designs[d], l, group_counts[k], rows[i], alike,
+                                                trials / share[i]));
+                    say(alike ? "false tables, rows alike" : "false tables", designs[d].name, l, rows[i],
+                        group_counts[k], text);
                 }
-    printf("*: rows that share half of what varies\n");
 }
 
 static void print_power(int trials) {
-    printf("\nhow often the smallest detectable difference is found, %%: %d tables a field\n", trials);
+    char text[64];
     for (int rows = 1; rows <= 6; rows += 5)
-        for (int l = 0; l < LOGNORMAL; l++) {
-            printf("%-16s %-12s %2d row%s", "equal", law_names[l], rows, rows > 1 ? "s" : " ");
-            for (int k = 0; k < COUNTS; k++)
-                printf("  %9.1f", 100 * power(&designs[0], (law)l, group_counts[k], rows, trials));
-            printf("\n");
-            fflush(stdout);
-        }
-    printf("\nnoise of an interval's end, %% of the width:");
-    for (int k = 0; k < COUNTS; k++)
-        printf("  %2d groups %.2f", group_counts[k], 100 * noise(EXPONENTIAL, group_counts[k], 20));
-    printf("\n");
+        for (law l = 0; l < LOGNORMAL; l++)
+            for (int k = 0; k < COUNTS; k++) {
+                if (!is_mine()) continue;
+                snprintf(text, sizeof text, "%.0f",
+                         100 * power(&designs[0], l, group_counts[k], rows, trials));
+                say("power", designs[0].name, l, rows, group_counts[k], text);
+            }
+    for (int k = 0; k < COUNTS; k++) {
+        if (!is_mine()) continue;
+        snprintf(text, sizeof text, "%.2f", 100 * noise(EXPONENTIAL, group_counts[k], 40));
+        say("noise", designs[0].name, EXPONENTIAL, 1, group_counts[k], text);
+    }
 }
 
 /* ---- a part of it, with bounds --------------------------------------------------------------------------- */
@@ -271,8 +278,9 @@ static void the_ends_carry_no_noise_of_the_bootstrap(void) {
 }
 
 int main(int argc, char **argv) {
-    if (argc > 1 && strcmp(argv[1], "full") == 0) {
-        int trials = argc > 2 ? atoi(argv[2]) : 2000;
+    if (argc > 4 && strcmp(argv[1], "full") == 0) {
+        int trials = atoi(argv[2]);
+        part = atoi(argv[3]), parts = atoi(argv[4]);
         print_coverage(trials), print_tables(trials), print_power(trials / 4);
         return 0;
     }

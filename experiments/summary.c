@@ -253,7 +253,10 @@ lt_status lt_summary_add(lt_summary *summary, const lt_grid *grid, int set,
                          const lt_eval_table *const *tables, int table_count, const int *reference,
                          const char *dataset) {
     source s = {summary, grid, &grid->sets[set], tables, table_count, lt_eval_table_first_block(tables[0])};
-    for (int v = 0; v < grid->variant_count; v++) LT_TRY(add_row(&s, set, v, reference[v], dataset));
+    for (int v = 0; v < grid->variant_count; v++) {
+        LT_TRY(add_row(&s, set, v, reference[v], dataset));
+        lt_progress("figures", cJSON_GetArraySize(summary->rows), grid_rows(grid), "rows");
+    }
     return LT_OK;
 }
 

@@ -15,7 +15,7 @@ static int command_count;
 
 const lt_exit_code lt_exit_codes[] = {
     {LT_OK, "done", "done"},
-    {LT_USAGE, "usage", "wrong command line or configuration; nothing was written"},
+    {LT_USAGE, "usage", "wrong command line or configuration"},
     {LT_INPUT, "input", "a file that is missing, unreadable or invalid"},
     {LT_FAILED, "failed", "failed while running: out of memory, full disk, device error"},
     {LT_UNAVAILABLE, "unavailable", "not in this build, or not on this machine"},
@@ -73,8 +73,8 @@ static void help_codes(void) {
     printf("Exit codes:\n\n");
     for (const lt_exit_code *row = lt_exit_codes; row->name; row++)
         printf("  %d  %s\n", row->code, row->meaning);
-    printf("\nAn error is one line of plain text on stderr, also with --json; stdout then holds\n"
-           "nothing, or JSON that ends before the error.\n");
+    printf("\nAn error is one line of plain text on stderr, also with --json. Then stdout is\n"
+           "empty, or (bench) ends where the error came.\n");
 }
 
 static void print_key(const char *room, const lt_key *key, void *user) {

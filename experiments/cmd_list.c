@@ -162,8 +162,12 @@ static lt_status run(int count, const char *const *what) {
         cJSON_Delete(list);
         return status;
     }
-    return lt_fail(LT_USAGE, "%s: expected policies, policy-keys, ops, metrics, keys, presets or devices",
-                   what[0]);
+    const char *names[LISTS];
+    for (int i = 0; i < LISTS; i++) names[i] = lists[i].name;
+    const char *near = lt_nearest(what[0], names, LISTS);
+    return lt_fail(LT_USAGE, "there is no list \"%s\"%s%s%s; expected %s", what[0],
+                   near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "",
+                   lt_cmd_list.positional);
 }
 
 const lt_command lt_cmd_list = {

@@ -98,7 +98,8 @@ static lt_status name_files(void) {
 
 static void see_own(const char *key, const char *value, void *user) {
     (void)value;
-    if (strcmp(key, "weights") == 0) *(bool *)user = true;
+    if (strcmp(key, "weights_hash") == 0 || strcmp(key, "weights") == 0) /* as 0.1.0 had it */
+        *(bool *)user = true;
 }
 
 /* What a stopped generate left is replaced; anything else of that name is not ours. */

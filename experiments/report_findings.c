@@ -103,7 +103,7 @@ static void put_set(lt_page *page, const cJSON *set, const lt_question *question
     fputs("<li><strong>", to);
     lt_html_text(to, lt_json_string(set, "set"));
     fputs("</strong> ", to);
-    if (t.compared == 0) fputs("nothing to compare: no policy has a rival of this kind here.", to);
+    if (t.compared == 0) fputs("nothing to compare here.", to);
     else if (t.insufficient == t.compared) {
         fputs("<span class=\"chip\">insufficient data</span> ", to);
         lt_put_count(to, lt_json_number(set, "groups"), "source group");

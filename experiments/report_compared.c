@@ -23,12 +23,17 @@ bool lt_is_verdict(const cJSON *versus, const char *verdict) {
     return strcmp(lt_json_string(versus, "verdict"), verdict) == 0;
 }
 
+double lt_interval_end(const cJSON *versus, int end) {
+    double corrected = lt_json_element(versus, "table95", end);
+    return isfinite(corrected) ? corrected : lt_json_element(versus, "ci95", end);
+}
+
 double lt_percent_end(const cJSON *row, const lt_question *question, int end) {
     const cJSON *versus = lt_compared(row, question);
     const cJSON *part = question->part ? lt_json_member(row, question->part) : row;
     double mean = lt_json_number(versus, "mean"), percent = lt_json_number(versus, "percent");
     double other = mean != 0 ? 100 * mean / percent : lt_json_number(lt_json_member(part, "loss"), "mean");
-    return 100 * lt_json_element(versus, "ci95", end) / other;
+    return 100 * lt_interval_end(versus, end) / other;
 }
 
 static double strength(const lt_page *page, const lt_question *question) {

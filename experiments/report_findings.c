@@ -222,6 +222,16 @@ static int count_compared(const lt_page *page) {
     return compared;
 }
 
+static bool any_corrected(const lt_page *page) {
+    const cJSON *row;
+    cJSON_ArrayForEach(
+        row,
+        page->rows) if (isfinite(lt_json_element(lt_json_member(row, "vs_reference"), "table95", 0)) ||
+                        isfinite(lt_json_element(lt_json_member(lt_json_member(row, "returns"), "vs_none"),
+                                                 "table95", 0))) return true;
+    return false;
+}
+
 static bool any_sum(const lt_page *page) {
     const cJSON *row;
     cJSON_ArrayForEach(row, page->rows) {
@@ -237,11 +247,18 @@ void lt_report_limits(lt_page *page) {
     FILE *to = page->to;
     int compared = count_compared(page);
     fputs("<section><h2>What cannot be said</h2><ul>\n", to);
-    if (compared > 0)
+    if (compared > 0 && any_corrected(page))
+        fprintf(to,
+                "<li>%d comparisons were made. Intervals and verdicts are corrected for all comparisons of "
+                "one question "
+                "together, not across questions.</li>\n",
+                compared);
+    else if (compared > 0)
         fprintf(to,
                 "<li>%d comparisons were made, each with its own 95 %% interval and no correction: about "
                 "%.0f would exclude 0 by chance alone.</li>\n",
                 compared, ceil(0.05 * compared));
+
     fputs("<li>One training run: how much the figures would move with another seed is not known.</li>\n"
           "<li>This is the denoising loss with the true past in the cache. The videos show a rollout of one "
           "clip "

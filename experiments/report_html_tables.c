@@ -26,7 +26,7 @@ enum { HALF = 60, MIDDLE = 9 };
 static double place_of(double value, double scale) { return fmin(fmax(value / scale, -1), 1) * HALF + HALF; }
 
 static void put_whisker(FILE *to, const cJSON *versus, double scale) {
-    double low = lt_json_element(versus, "ci95", 0), high = lt_json_element(versus, "ci95", 1),
+    double low = lt_interval_end(versus, 0), high = lt_interval_end(versus, 1),
            mean = lt_json_number(versus, "mean");
     fprintf(to,
             "<svg class=\"whisker %s\" width=\"%d\" height=\"%d\" role=\"img\" aria-label=\"interval\"><path "
@@ -46,7 +46,7 @@ static double scale_of(const lt_page *page, const cJSON *set, const lt_question 
     cJSON_ArrayForEach(row, page->rows) {
         const cJSON *versus = lt_row_in_set(row, set) ? lt_compared(row, question) : NULL;
         if (!versus) continue;
-        double ends[3] = {lt_json_element(versus, "ci95", 0), lt_json_element(versus, "ci95", 1),
+        double ends[3] = {lt_interval_end(versus, 0), lt_interval_end(versus, 1),
                           lt_json_number(versus, "mean")};
         for (int i = 0; i < 3; i++)
             if (isfinite(ends[i])) scale = fmax(scale, fabs(ends[i]));
@@ -56,7 +56,7 @@ static double scale_of(const lt_page *page, const cJSON *set, const lt_question 
 
 static void put_versus(FILE *to, const cJSON *row, const lt_question *question, double scale) {
     const cJSON *versus = lt_compared(row, question);
-    double low = lt_json_element(versus, "ci95", 0), high = lt_json_element(versus, "ci95", 1),
+    double low = lt_interval_end(versus, 0), high = lt_interval_end(versus, 1),
            detectable = lt_json_number(versus, "detectable");
     char percent[32], from[32], end[32];
     if (!versus) {

@@ -66,7 +66,10 @@ void lt_order_questions(const lt_page *page, const lt_question *ordered[LT_QUEST
 /* {mean, percent, ...} of a row, or NULL where it was not compared. */
 const cJSON *lt_compared(const cJSON *row, const lt_question *question);
 bool lt_is_verdict(const cJSON *versus, const char *verdict);
-/* An end (0, 1) of the interval in percent of what was compared with; NaN where there is none. */
+/* An end (0, 1) of the interval that the verdict follows from: the one corrected for the table (table95) where there is one,
+ * else the comparison's own (ci95). NaN where there is none. */
+double lt_interval_end(const cJSON *versus, int end);
+/* The same in percent of what was compared with. */
 double lt_percent_end(const cJSON *row, const lt_question *question, int end);
 
 /* Rows of a set, the lowest difference first, then those without one; the caller frees them. NULL when out of memory. */

@@ -34,8 +34,8 @@ static void put_text(FILE *to, const cJSON *row, const char *member, int columns
 
 static void print_row(const cJSON *rows, const cJSON *row, FILE *to) {
     const cJSON *loss = lt_json_member(row, "loss"), *versus = lt_json_member(row, "vs_reference");
-    double error = lt_json_number(loss, "stderr"), low = lt_json_element(versus, "ci95", 0),
-           high = lt_json_element(versus, "ci95", 1);
+    double error = lt_json_number(loss, "stderr"), low = lt_interval_end(versus, 0),
+           high = lt_interval_end(versus, 1);
     char figure[48] = "-", difference[80] = "-", verdict[64];
     int used = 0;
     if (cJSON_IsObject(loss)) used = snprintf(figure, sizeof figure, "%.4f", lt_json_number(loss, "mean"));

@@ -246,7 +246,9 @@ static lt_status add_row(const source *s, int set, int variant, int reference, c
                      "returns.vs_reference"));
     LT_TRY(
         add_slice(s, lt_slice_all(NULL), variant, reference, row, "all", "all.vs_none", "all.vs_reference"));
-    return add_curves(s, variant, reference, row);
+    LT_TRY(add_curves(s, variant, reference, row));
+    lt_progress("figures", cJSON_GetArraySize(s->summary->rows), grid_rows(s->grid), "rows");
+    return LT_OK;
 }
 
 lt_status lt_summary_add(lt_summary *summary, const lt_grid *grid, int set,

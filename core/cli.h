@@ -43,6 +43,8 @@ typedef struct lt_option {
     bool required;
     double min, max;     /* of numbers; both 0: any */
     const char *choices; /* "a|b|c" for strings; NULL: any */
+    const char
+        *instead; /* not an option, but one that is looked for here: what to do instead. Not in the help */
 } lt_option;
 
 /* What all commands share: --device --threads --seed --precision --kernels --json -v -q -h. Parsed with the command's own. */

@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const char *run_folder, *out, *checkpoint, *prompt, *prompts_file, *from, *stats_file, *memory_limit;
@@ -80,7 +81,9 @@ typedef struct job {
 } job;
 
 /* Where things go: to the last two while the video is not complete. */
-static char summary_file[LT_PATH_MAX], part_file[LT_PATH_MAX], part_summary[LT_PATH_MAX];
+static char summary_file[LT_PATH_MAX], part_file[LT_PATH_MAX], part_summary[LT_PATH_MAX],
+    part_stats[LT_PATH_MAX];
+static bool stale_parts; /* a generate that was stopped has left some */
 
 static lt_status name_files(void) {
     static const char *const endings[] = {".mp4", ".m4v"};
@@ -104,8 +107,11 @@ static void see_own(const char *key, const char *value, void *user) {
 
 /* What a stopped generate left is replaced; anything else of that name is not ours. */
 static lt_status check_part(void) {
-    bool own = false;
-    if (force || !lt_path_exists(part_file)) return LT_OK;
+    struct stat info;
+    if (stat(part_file, &info) != 0) return LT_OK;
+    bool own = info.st_size == 0;
+    stale_parts = true;
+    if (force || own) return LT_OK;
     lt_status status = lt_video_metadata(part_file, see_own, &own);
     LT_CHECK(
         own || status == LT_UNAVAILABLE, LT_USAGE,
@@ -118,7 +124,7 @@ static lt_status check_part(void) {
 
 /* Before any work. */
 static lt_status check_options(void) {
-    char source[LT_PATH_MAX] = "", part_stats[LT_PATH_MAX] = "";
+    char source[LT_PATH_MAX] = "";
     LT_CHECK(!prompt || !prompts_file, LT_USAGE, "--prompt and --prompts exclude each other");
     LT_TRY(name_files());
     if (from) snprintf(source, sizeof source, "%s", from);
@@ -290,7 +296,9 @@ static lt_status open_video(job *j) {
                                  .metadata = (const char *const(*)[2])pairs,
                                  .metadata_count = count};
     LT_TRY(lt_lock_file(part_file, &j->lock));
-    LT_TRY(lt_video_writer_open(out, &spec, &j->video));
+    lt_status status = lt_video_writer_open(out, &spec, &j->video);
+    if (status != LT_OK) remove(part_file);
+    LT_TRY(status);
     /* Another generate may have made it since; whoever has the part has the name. */
     LT_CHECK(force || !lt_path_exists(out), LT_USAGE, "--out: %s exists; --force replaces it", out);
     return LT_OK;
@@ -379,6 +387,7 @@ static lt_status publish(job *j) {
     lt_block_stats *stats = j->stats;
     j->stats = NULL;
     LT_TRY(lt_block_stats_close(stats, true));
+    if (stats_file && stale_parts) remove(part_stats);
     LT_TRY(lt_rename(part_file, out));
     return lt_rename(part_summary, summary_file);
 }

@@ -164,7 +164,9 @@ static lt_status point(const char *checkpoints, const char *name, int64_t step) 
     LT_TRY(lt_path_join(aside, checkpoints, temporary));
     (void)unlink(aside);
     LT_CHECK(symlink(target, aside) == 0, LT_FAILED, "%s: %s", aside, strerror(errno));
-    return lt_rename(aside, link);
+    lt_status status = lt_rename(aside, link);
+    if (status != LT_OK) (void)unlink(aside);
+    return status;
 }
 
 static int64_t step_of(const char *name) {
@@ -243,6 +245,12 @@ lt_status lt_checkpoint_write(const lt_checkpoint *c) {
     LT_TRY(lt_path_join(folder, checkpoints, name));
     LT_TRY(lt_make_dirs(checkpoints));
     if (!is_whole(folder)) LT_TRY(write_new(c, checkpoints, folder));
+    return lt_checkpoint_tidy(c);
+}
+
+lt_status lt_checkpoint_tidy(const lt_checkpoint *c) {
+    char checkpoints[LT_PATH_MAX];
+    LT_TRY(lt_path_join(checkpoints, c->run, "checkpoints"));
     LT_TRY(point(checkpoints, "latest", c->state->step));
     LT_TRY(point_to_best(c, checkpoints));
     return prune(c, checkpoints);

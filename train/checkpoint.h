@@ -36,6 +36,9 @@ typedef struct lt_checkpoint {
 /* Writes step-N of state->step unless it is there already, moves the links (`best` to that of state->best_step), and then removes what need not stay. LT_FAILED when the disk has not enough space; nothing is written then. */
 lt_status lt_checkpoint_write(const lt_checkpoint *checkpoint);
 
+/* The end of that, for a checkpoint that is written: links and removals that a kill or a failure may have kept from being done. */
+lt_status lt_checkpoint_tidy(const lt_checkpoint *checkpoint);
+
 /* Steps of the whole checkpoints of `run`, ascending, at most `most`; the number of them, 0 where the folder cannot be read. */
 int lt_checkpoint_steps(const char *run, int64_t *steps, int most);
 

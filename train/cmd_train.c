@@ -33,6 +33,10 @@ static const lt_option options[] = {
      .choices = "auto|nccl|mpi"},
     {"memory-limit", LT_OPT_STRING, &memory_limit, "SIZE",
      "what each process may take of its device, as 58GiB; what train.recompute=auto fits itself to"},
+    {"checkpoint", LT_OPT_STRING, NULL,
+     .instead = "go on from the latest checkpoint with --resume, from an older one with --resume-from STEP, "
+                "or start "
+                "another run from the best with --init RUN"},
     {"set", LT_OPT_STRINGS, &settings, "KEY=VALUE", "overrides a key of the configuration"},
     {NULL}};
 
@@ -177,8 +181,16 @@ const lt_command lt_cmd_train = {
         "checkpoint and exits with\n"
         "6; --resume goes on from the latest one, or from the start (of --init, if its weights are still "
         "there) where\n"
-        "there is none, and gives the same bits as an unbroken run on the same machine, threads and "
-        "processes.\n"
+        "there is none, and gives the same bits as an unbroken run with the same data, program, machine, "
+        "threads "
+        "and\n"
+        "processes; what differs is said, and kept in environment.json. --resume-from STEP goes back to an "
+        "older\n"
+        "checkpoint (train.keep says how many stay): newer ones, newer samples and metrics.jsonl go to "
+        "set-aside/N.\n"
+        "Steps whose gradient is not finite are skipped and have no checkpoint.\n"
+        "One process at a time writes into a run; .longtake in it says which, and marks what --force may "
+        "replace.\n"
         "Several processes share train.batch; with --device cuda each takes a GPU of its own, and one that "
         "fails\n"
         "ends all:\n"

@@ -190,6 +190,11 @@ static lt_status go_back(training *run) {
     return LT_OK;
 }
 
+static lt_status tidy(const training *run) {
+    const lt_checkpoint c = {.run = run->options.out, .state = &run->state, .keep = run->config.keep};
+    return lt_checkpoint_tidy(&c);
+}
+
 /* Another start may have taken the folder since it was looked at. */
 static lt_status make_folder(training *run) {
     const lt_run_options *o = &run->options;
@@ -206,6 +211,7 @@ lt_status lt_run_folder_open(training *run) {
     LT_TRY(make_folder(run));
     LT_TRY(open_log(run));
     if (o->resume_from > 0) LT_TRY(go_back(run));
+    if (run->state.step > 0) LT_TRY(tidy(run));
     LT_TRY(write_records(run));
     LT_TRY(lt_path_join(path, o->out, "metrics.jsonl"));
     LT_TRY(lt_metrics_open(path, run->state.step, &run->metrics));

@@ -182,7 +182,7 @@ static void equations_row(const lt_flow *flow, const level *l, int y) {
     for (int x = 0; x < w; x++) {
         float u = lu[x], v = lv[x], ix = lx[x], iy = ly[x];
         float fx = (float)x + u, fy = (float)y + v;
-        float inside = (fx >= 0) & (fy >= 0) & (fx <= right) & (fy <= below) ? 1.0f : 0.0f;
+        float inside = ((fx >= 0) & (fy >= 0) & (fx <= right) & (fy <= below)) ? 1.0f : 0.0f;
         fx = fx < 0 ? 0 : fx > right ? right : fx;
         fy = fy < 0 ? 0 : fy > below ? below : fy;
         int x0 = (int)fx, y0 = (int)fy;

@@ -46,21 +46,21 @@ LT_INLINE lt_v lt_v_where(lt_vi condition, lt_v x) { return (lt_v)((lt_vi)x & co
 /* Channels 2i and 2i + 1 change places. */
 LT_INLINE lt_v lt_v_swap_pairs(lt_v x) {
 #if LT_LANES == 16
-    return __builtin_shuffle(x, (lt_vi){1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14});
+    return __builtin_shufflevector(x, x, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14);
 #elif LT_LANES == 8
-    return __builtin_shuffle(x, (lt_vi){1, 0, 3, 2, 5, 4, 7, 6});
+    return __builtin_shufflevector(x, x, 1, 0, 3, 2, 5, 4, 7, 6);
 #else
-    return __builtin_shuffle(x, (lt_vi){1, 0, 3, 2});
+    return __builtin_shufflevector(x, x, 1, 0, 3, 2);
 #endif
 }
 
 /* The sum of all lanes, always in the same order. */
 LT_INLINE float lt_v_sum(lt_v x) {
 #if LT_LANES == 16
-    x += __builtin_shuffle(x, (lt_vi){8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7});
-    x += __builtin_shuffle(x, (lt_vi){4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11});
+    x += __builtin_shufflevector(x, x, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
+    x += __builtin_shufflevector(x, x, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11);
 #elif LT_LANES == 8
-    x += __builtin_shuffle(x, (lt_vi){4, 5, 6, 7, 0, 1, 2, 3});
+    x += __builtin_shufflevector(x, x, 4, 5, 6, 7, 0, 1, 2, 3);
 #endif
     return (x[0] + x[2]) + (x[1] + x[3]);
 }

@@ -9,6 +9,7 @@ target_compile_definitions(lt_flags INTERFACE _GNU_SOURCE
   $<$<BOOL:${LT_WITH_LT_CUDA}>:LT_WITH_CUDA> $<$<BOOL:${LT_WITH_LT_NCCL}>:LT_WITH_NCCL>)
 set(c_options -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wno-missing-field-initializers
   -ffp-contract=off -fno-math-errno -fno-trapping-math
+  $<$<C_COMPILER_ID:Clang>:-Wno-pass-failed> # it says so where `omp simd` does not become vectors
   $<$<BOOL:${LT_WERROR}>:-Werror> $<$<BOOL:${LT_NATIVE}>:-march=native>)
 target_compile_options(lt_flags INTERFACE "$<$<COMPILE_LANGUAGE:C>:${c_options}>"
   "$<$<COMPILE_LANGUAGE:CUDA>:-lineinfo;--extended-lambda;$<$<BOOL:${LT_WERROR}>:-Werror=all-warnings>>")
@@ -16,6 +17,11 @@ target_link_libraries(lt_flags INTERFACE OpenMP::OpenMP_C Threads::Threads m)
 if(LT_SANITIZE)
   target_compile_options(lt_flags INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
   target_link_options(lt_flags INTERFACE -fsanitize=address,undefined)
+endif()
+if(LT_FUZZ)
+  set(fuzz_checks -fsanitize=address,undefined,float-cast-overflow)
+  target_compile_options(lt_flags INTERFACE -fsanitize=fuzzer-no-link ${fuzz_checks} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  target_link_options(lt_flags INTERFACE ${fuzz_checks})
 endif()
 if(LT_COVERAGE)
   target_compile_options(lt_flags INTERFACE --coverage)
@@ -141,6 +147,20 @@ if(LT_WITH_LT_CUDA)
   add_executable(bench_attention EXCLUDE_FROM_ALL tests/bench/bench_attention.cu)
   target_link_libraries(bench_attention PRIVATE lt_kernels)
 endif()
+
+# Fuzz targets: with libFuzzer's main (the preset `fuzz`), or as tests with our own.
+add_library(lt_fuzz STATIC tests/fuzz/fuzz.c)
+target_link_libraries(lt_fuzz PUBLIC lt_experiments)
+file(GLOB fuzz_targets CONFIGURE_DEPENDS tests/fuzz/test_*.c)
+foreach(test ${fuzz_targets})
+  lt_test(${test} lt_fuzz)
+  get_filename_component(program ${test} NAME_WE)
+  if(LT_FUZZ)
+    target_link_options(tests_fuzz_${program} PRIVATE -fsanitize=fuzzer)
+  else()
+    target_sources(tests_fuzz_${program} PRIVATE tests/fuzz/mutate.c)
+  endif()
+endforeach()
 
 file(GLOB end_to_end CONFIGURE_DEPENDS tests/test*.c)
 foreach(room core kernels autograd data model infer train experiments)

@@ -91,11 +91,15 @@ static lt_status write_text(int file, const char *path, const char *kind) {
     strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", gmtime(&now));
     int size = snprintf(text, sizeof text, "%s%s\nprocess %ld on %s since %s\n", heading, kind,
                         (long)getpid(), host, when);
-    ssize_t put;
-    do put = pwrite(file, text, (size_t)size, 0);
-    while (put < 0 && errno == EINTR);
-    LT_CHECK(put == size && ftruncate(file, size) == 0, LT_FAILED, "%s: cannot write: %s", path,
+    int done = 0;
+    ssize_t put = 0;
+    while (done < size &&
+           (put = TEMP_FAILURE_RETRY(pwrite(file, text + done, (size_t)(size - done), done))) > 0)
+        done += (int)put;
+    LT_CHECK(done == size, LT_FAILED, "%s: cannot write: %s", path,
              put < 0 ? strerror(errno) : "the disk is full");
+    LT_CHECK(TEMP_FAILURE_RETRY(ftruncate(file, size)) == 0, LT_FAILED, "%s: cannot write: %s", path,
+             strerror(errno));
     return LT_OK;
 }
 

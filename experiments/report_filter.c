@@ -36,13 +36,14 @@ static int run(const char *program, const char *argument, int input, int output,
 static lt_status read_all(FILE *from, char **out) {
     long size;
     LT_CHECK(fseek(from, 0, SEEK_END) == 0 && (size = ftell(from)) >= 0 && fseek(from, 0, SEEK_SET) == 0,
-             LT_FAILED, "temporary file: %s", strerror(errno));
+             LT_FAILED, P_tmpdir ": a temporary file: %s", strerror(errno));
     char *text = malloc((size_t)size + 1);
     LT_CHECK(text, LT_FAILED, "out of memory for %ld bytes", size);
     size_t got = fread(text, 1, (size_t)size, from);
     text[got] = '\0';
-    *out = text;
-    return LT_OK;
+    if (got == (size_t)size) *out = text;
+    else free(text);
+    return *out ? LT_OK : lt_fail(LT_FAILED, P_tmpdir ": a temporary file: %s", strerror(errno));
 }
 
 lt_status lt_run_filter(const char *program, const char *argument, const char *script, char **out) {
@@ -51,7 +52,7 @@ lt_status lt_run_filter(const char *program, const char *argument, const char *s
     FILE *input = tmpfile(), *output = tmpfile();
     lt_status status = LT_OK;
     if (!input || !output || fputs(script, input) < 0 || fflush(input) != 0 || fseek(input, 0, SEEK_SET) != 0)
-        status = lt_fail(LT_FAILED, "temporary file: %s", strerror(errno));
+        status = lt_fail(LT_FAILED, P_tmpdir ": a temporary file: %s", strerror(errno));
     if (status == LT_OK) {
         int code = run(program, argument, fileno(input), fileno(output), &why);
         if (code < 0) status = lt_fail(LT_UNAVAILABLE, "%s: %s", program, why);

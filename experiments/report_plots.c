@@ -179,7 +179,8 @@ static bool answers(const lt_page *page) {
     char *out;
     lt_status status = lt_run_filter(page->gnuplot, plain_start, "set terminal svg\n", &out);
     free(out);
-    if (status != LT_OK) lt_info("no plots: %s", lt_error());
+    if (status == LT_UNAVAILABLE) lt_info("no plots: %s", lt_error());
+    else if (status != LT_OK) lt_warn("no plots: %s", lt_error());
     return status == LT_OK;
 }
 

@@ -148,6 +148,15 @@ if(LT_WITH_LT_CUDA)
   target_link_libraries(bench_attention PRIVATE lt_kernels)
 endif()
 
+# Commands whose calls into the C library fail one by one; sanitizers have their own idea of these calls.
+if(NOT LT_SANITIZE AND NOT LT_FUZZ)
+  add_library(fault MODULE tests/fault/inject.c)
+  target_compile_definitions(fault PRIVATE _GNU_SOURCE)
+  set_target_properties(fault PROPERTIES PREFIX "")
+  lt_test(${CMAKE_SOURCE_DIR}/tests/fault/test_fault.c lt_experiments)
+  add_dependencies(tests_fault_test_fault longtake fault)
+endif()
+
 # Fuzz targets: with libFuzzer's main (the preset `fuzz`), or as tests with our own.
 add_library(lt_fuzz STATIC tests/fuzz/fuzz.c)
 target_link_libraries(lt_fuzz PUBLIC lt_experiments)

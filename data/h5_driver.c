@@ -2,6 +2,7 @@
 #include "data/h5_tree.h"
 
 #include <stdlib.h>
+#include <string.h>
 #if H5_VERSION_GE(1, 13, 0)
 #    include <H5FDdevelop.h>
 #endif
@@ -9,7 +10,8 @@
 typedef struct driver_file {
     H5FD_t head; /* HDF5's part comes first */
     lt_jfile *file;
-    haddr_t end; /* of allocated space */
+    haddr_t end;  /* of allocated space */
+    haddr_t base; /* where addresses in the file count from: its user block is before */
     bool reader;
 } driver_file;
 
@@ -67,10 +69,13 @@ static herr_t driver_get_handle(H5FD_t *f, hid_t access, void **handle) {
 static herr_t driver_read(H5FD_t *f, H5FD_mem_t type, hid_t transfer, haddr_t offset, size_t bytes,
                           void *out) {
     (void)transfer;
+    static const char signature[8] = {'\x89', 'H', 'D', 'F', '\r', '\n', '\x1a', '\n'};
     driver_file *d = (driver_file *)f;
     lt_status status = lt_jfile_read(d->file, (int64_t)offset, bytes, out);
+    if (status == LT_OK && bytes == sizeof signature && memcmp(out, signature, sizeof signature) == 0)
+        d->base = offset; /* how HDF5 begins */
     if (status == LT_OK && type == H5FD_MEM_BTREE && d->reader)
-        status = lt_h5_tree_check(d->file, (int64_t)d->end, (int64_t)offset, out, bytes);
+        status = lt_h5_tree_check(d->file, (int64_t)d->base, (int64_t)d->end, (int64_t)offset, out, bytes);
     if (status != LT_OK) lt_jfile_set_read_failed(d->file, status);
     return status == LT_OK ? 0 : -1;
 }

@@ -32,7 +32,8 @@ static lt_status check_child(lt_jfile *file, uint64_t end, int64_t offset, uint6
     return LT_OK;
 }
 
-lt_status lt_h5_tree_check(lt_jfile *file, int64_t end, int64_t offset, const uint8_t *node, size_t bytes) {
+lt_status lt_h5_tree_check(lt_jfile *file, int64_t base, int64_t end, int64_t offset, const uint8_t *node,
+                           size_t bytes) {
     if (bytes < HEAD || memcmp(node, "TREE", 4) != 0)
         return LT_OK; /* HDF5 refuses it, or it is of another kind */
     int kind = node[4], level = node[5];
@@ -43,7 +44,8 @@ lt_status lt_h5_tree_check(lt_jfile *file, int64_t end, int64_t offset, const ui
              "the tree node at byte %lld has %zu entries in %zu bytes", (long long)offset, entries, bytes);
     for (size_t i = 0; i < entries; i++) {
         const uint8_t *at = node + HEAD + i * (key + 8);
-        uint64_t child = number(at + key, 8), stored = kind == CHUNKS && level == 0 ? number(at, 4) : 0;
+        uint64_t child = (uint64_t)base + number(at + key, 8),
+                 stored = kind == CHUNKS && level == 0 ? number(at, 4) : 0;
         LT_TRY(check_child(file, (uint64_t)end, offset, child, kind, level));
         LT_CHECK(stored <= (uint64_t)end - child, LT_INPUT,
                  "the tree node at byte %lld has a chunk of %llu bytes that the file cannot hold",

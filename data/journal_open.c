@@ -79,10 +79,7 @@ static lt_status check_kind(lt_jfile *file) {
     LT_CHECK(fstat(file->fd, &info) == 0 && S_ISREG(info.st_mode), LT_INPUT, "%s: not a regular file",
              file->path);
     if (file->mode == LT_JFILE_APPEND && info.st_nlink > 1) {
-        if (same_file(file->fd, file->fresh)) unlink(file->fresh);
-        else
-            lt_warn(
-                "%s: this file has %lu names (hard links), and all of them change; after a crash, open it "
+        lt_warn("%s: this file has %lu names (hard links), and all of them change; after a crash, open it "
                 "by this one first",
                 file->path, (unsigned long)info.st_nlink);
     }

@@ -31,7 +31,7 @@ static lt_status check_folder(const lt_ablate_options *o) {
     bool exists = lt_path_exists(o->out), results = exists && has(o->out, "cells"),
          empty = !exists || lt_folder_is_empty(o->out);
     LT_CHECK(!o->resume || !o->force, LT_USAGE, "--resume and --force exclude each other");
-    bool begun = exists && empty && lt_folder_is(o->out, kind); /* and stopped before its first cell */
+    bool begun = exists && empty; /* and stopped before its first cell */
     if (o->resume)
         LT_CHECK(results || begun, LT_INPUT, "--resume: %s holds no results (it has no folder cells)",
                  o->out);

@@ -65,7 +65,8 @@ wanted=${1:-} seconds=${2:-60}
 if [[ $wanted =~ ^[0-9]+$ ]]; then seconds=$wanted wanted=; fi
 [[ $seconds =~ ^[0-9]+$ ]] || die "SECONDS: found $seconds, expected a number"
 if [ -d "$here/lib" ]; then # unpacked
-    programs=$here export LD_LIBRARY_PATH=$here/lib
+    programs=$here
+    export LD_LIBRARY_PATH=$here/lib
 else
     build
     programs=$PWD/build-fuzz

@@ -124,6 +124,9 @@ static lt_status store(parser *p, int index, const char *text) {
 }
 
 static lt_status unknown_option(const parser *p, const char *given, const char *name) {
+    for (int i = 0; p->command->elsewhere && p->command->elsewhere[i][0]; i++)
+        LT_CHECK(strcmp(name, p->command->elsewhere[i][0]) != 0, LT_USAGE, "%s: not an option here; %s",
+                 given, p->command->elsewhere[i][1]);
     const char *names[MAX_OPTIONS];
     int count = 0;
     for (int i = 0; i < p->count; i++)

@@ -65,7 +65,9 @@ typedef struct lt_command {
     const char *usage;        /* what follows the name: "--out D.h5 --size WxH ..." */
     const char *details;      /* paragraphs for `longtake help NAME`; examples included */
     const lt_option *options; /* ends with {NULL} */
-    const char *positional;   /* "RUN [RUN]" or NULL when it takes none */
+    const char *const (*elsewhere)
+        [2]; /* names of options that are looked for here and are not here, and what to do instead; {NULL} ends */
+    const char *positional; /* "RUN [RUN]" or NULL when it takes none */
     int min_positional, max_positional;
     lt_status (*run)(int positional_count, const char *const *positional);
 } lt_command;

@@ -165,6 +165,12 @@ static lt_status run(int positional_count, const char *const *positional) {
     return status;
 }
 
+static const char *const elsewhere[][2] = {{"checkpoint",
+                                            "go on from the latest checkpoint with --resume, from an older "
+                                            "one with --resume-from STEP, or start another "
+                                            "run from the best with --init RUN"},
+                                           {NULL}};
+
 const lt_command lt_cmd_train = {
     .name = "train",
     .summary = "train a model, or the scorer of its cache, from a dataset",
@@ -203,4 +209,5 @@ const lt_command lt_cmd_train = {
         "\n"
         "`longtake help config` lists all keys.\n",
     .options = options,
+    .elsewhere = elsewhere,
     .run = run};

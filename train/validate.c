@@ -88,7 +88,7 @@ lt_status lt_trainer_validate(lt_trainer *t, lt_validation *out) {
     const lt_model *m = t->spec.model;
     double sum[LT_TIME_BINS] = {0};
     *out = (lt_validation){0};
-    LT_TRY(lt_trainer_choose_validation(t));
+    LT_TRY(lt_trainer_agree(t, lt_trainer_choose_validation(t)));
     int64_t found = t->val_count;
     if (t->ranks > 1) LT_TRY(lt_comm_min_i64(t->spec.comm, &found));
     if (found == 0) return LT_OK; /* on all ranks, so that none waits for sums */

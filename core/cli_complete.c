@@ -23,13 +23,12 @@ static void put_words(FILE *to, const char *choices) {
 /* ---- bash -------------------------------------------------------------------------------------------------------- */
 
 static void bash_options(FILE *to, const lt_option *options) {
-    for (const lt_option *o = lt_option_shown(options); o; o = lt_option_shown(o + 1))
-        fprintf(to, " --%s", o->name);
+    for (; options && options->name; options++) fprintf(to, " --%s", options->name);
 }
 
 /* "    train--config) kind=presets ;;" for each option that takes a value. */
 static void bash_values(FILE *to, const char *command, const lt_option *options) {
-    for (options = lt_option_shown(options); options; options = lt_option_shown(options + 1)) {
+    for (; options && options->name; options++) {
         const lt_value_kind kind = lt_option_kind(options);
         if (kind == LT_VALUE_NONE) continue;
         fprintf(to, "    %s--%s) ", command, options->name);
@@ -118,7 +117,7 @@ static void zsh_action(FILE *to, const lt_option *option) {
 }
 
 static void zsh_options(FILE *to, const lt_option *options) {
-    for (options = lt_option_shown(options); options; options = lt_option_shown(options + 1)) {
+    for (; options && options->name; options++) {
         const bool value = options->type != LT_OPT_FLAG;
         fprintf(to, " \\\n        '%s--%s%s[", options->type == LT_OPT_STRINGS ? "*" : "", options->name,
                 value ? "=" : "");

@@ -42,11 +42,6 @@ static void print_option_help(const lt_option *option, int column, int at) {
     lt_print_wrapped(lt_option_text(option, line, sizeof line), column, column);
 }
 
-const lt_option *lt_option_shown(const lt_option *from) {
-    while (from && from->name && from->instead) from++;
-    return from && from->name ? from : NULL;
-}
-
 /* "  -v, --verbose", "      --out DIR" */
 static int option_label(const lt_option *option, char *text, size_t size) {
     char letter = lt_option_letter(option->name), prefix[8] = "    ";
@@ -57,7 +52,7 @@ static int option_label(const lt_option *option, char *text, size_t size) {
 
 static int label_width(const lt_option *options, int widest) {
     char label[128];
-    for (options = lt_option_shown(options); options; options = lt_option_shown(options + 1)) {
+    for (; options && options->name; options++) {
         int width = option_label(options, label, sizeof label);
         if (width > widest && width <= WIDEST_NAME) widest = width;
     }
@@ -65,11 +60,11 @@ static int label_width(const lt_option *options, int widest) {
 }
 
 static void print_options(const char *title, const lt_option *options, int column) {
-    options = lt_option_shown(options);
-    if (!options) return;
+    if (!options || !options->name) return;
     printf("\n%s\n", title);
-    for (; options; options = lt_option_shown(options + 1)) {
+    for (; options->name; options++) {
         char label[128];
+        if (options->instead) continue;
         int width = option_label(options, label, sizeof label);
         printf("%s", label);
         print_option_help(options, column, width);

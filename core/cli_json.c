@@ -33,16 +33,14 @@ cJSON *lt_cli_describe(const lt_command *command) {
     cJSON_AddStringToObject(to, "usage", command->usage ? command->usage : "");
     cJSON_AddStringToObject(to, "positional", command->positional ? command->positional : "");
     cJSON *options = cJSON_AddArrayToObject(to, "options");
-    for (const lt_option *option = lt_option_shown(command->options); option;
-         option = lt_option_shown(option + 1))
+    for (const lt_option *option = command->options; option && option->name; option++)
         cJSON_AddItemToArray(options, describe_option(option));
     return to;
 }
 
 cJSON *lt_cli_describe_globals(void) {
     cJSON *options = cJSON_CreateArray();
-    for (const lt_option *option = lt_option_shown(lt_global_options); option;
-         option = lt_option_shown(option + 1))
+    for (const lt_option *option = lt_global_options; option->name; option++)
         cJSON_AddItemToArray(options, describe_option(option));
     return options;
 }

@@ -54,16 +54,12 @@ void lt_roff_command(FILE *to, const lt_command *command) {
     for (int i = 0; i < 2; i++)
         if (parts[i]) fputc(' ', to), put_string(to, parts[i]);
     fputc('\n', to);
-    for (const lt_option *option = lt_option_shown(command->options); option;
-         option = lt_option_shown(option + 1))
-        put_option(to, option);
+    for (const lt_option *option = command->options; option && option->name; option++) put_option(to, option);
     if (!command->details) return;
     fputs(".PP\n", to);
     lt_roff_paragraphs(to, command->details);
 }
 
 void lt_roff_globals(FILE *to) {
-    for (const lt_option *option = lt_option_shown(lt_global_options); option;
-         option = lt_option_shown(option + 1))
-        put_option(to, option);
+    for (const lt_option *option = lt_global_options; option->name; option++) put_option(to, option);
 }

@@ -12,8 +12,6 @@ char lt_option_letter(const char *name);
 char *lt_option_range(const lt_option *option, char text[96]);
 /* Its default as text, or "". */
 void lt_option_default(const lt_option *option, char *text, size_t size);
-/* The first option from `from` on that the help shows: one without `instead`. NULL: none. */
-const lt_option *lt_option_shown(const lt_option *from);
 /* Help, choices, range and default in one line. Returns `text`. */
 char *lt_option_text(const lt_option *option, char *text, size_t size);
 

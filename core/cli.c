@@ -129,8 +129,7 @@ static lt_status unknown_option(const parser *p, const char *given, const char *
                  given, p->command->elsewhere[i][1]);
     const char *names[MAX_OPTIONS];
     int count = 0;
-    for (int i = 0; i < p->count; i++)
-        if (!p->options[i]->instead) names[count++] = p->options[i]->name;
+    for (int i = 0; i < p->count; i++) names[count++] = p->options[i]->name;
     const char *near = lt_nearest(name, names, count);
     return near ? lt_fail(LT_USAGE, "unknown option %s; did you mean --%s?", given, near)
                 : lt_fail(LT_USAGE, "unknown option %s", given);
@@ -166,7 +165,6 @@ static lt_status parse_option(parser *p, int argc, char **argv, int *i) {
     int index = find_option(p, given, name, &value);
     if (index < 0) return unknown_option(p, given, name);
     const lt_option *option = p->options[index];
-    LT_CHECK(!option->instead, LT_USAGE, "there is no --%s here; %s", name, option->instead);
     if (option->type == LT_OPT_FLAG) {
         LT_CHECK(!value, LT_USAGE, "--%s takes no value, got \"%s\"", name, value);
         *(bool *)option->value = p->seen[index] = true;

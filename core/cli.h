@@ -43,8 +43,6 @@ typedef struct lt_option {
     bool required;
     double min, max;     /* of numbers; both 0: any */
     const char *choices; /* "a|b|c" for strings; NULL: any */
-    const char
-        *instead; /* not an option, but one that is looked for here: what to do instead. Not in the help */
 } lt_option;
 
 /* What all commands share: --device --threads --seed --precision --kernels --json -v -q -h. Parsed with the command's own. */
@@ -65,8 +63,8 @@ typedef struct lt_command {
     const char *usage;        /* what follows the name: "--out D.h5 --size WxH ..." */
     const char *details;      /* paragraphs for `longtake help NAME`; examples included */
     const lt_option *options; /* ends with {NULL} */
-    const char *const (*elsewhere)
-        [2]; /* names of options that are looked for here and are not here, and what to do instead; {NULL} ends */
+    /* Options that are looked for here and are none, and what to do instead; {NULL} ends. */
+    const char *const (*elsewhere)[2];
     const char *positional; /* "RUN [RUN]" or NULL when it takes none */
     int min_positional, max_positional;
     lt_status (*run)(int positional_count, const char *const *positional);

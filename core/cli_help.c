@@ -64,7 +64,6 @@ static void print_options(const char *title, const lt_option *options, int colum
     printf("\n%s\n", title);
     for (; options->name; options++) {
         char label[128];
-        if (options->instead) continue;
         int width = option_label(options, label, sizeof label);
         printf("%s", label);
         print_option_help(options, column, width);

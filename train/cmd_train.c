@@ -33,10 +33,6 @@ static const lt_option options[] = {
      .choices = "auto|nccl|mpi"},
     {"memory-limit", LT_OPT_STRING, &memory_limit, "SIZE",
      "what each process may take of its device, as 58GiB; what train.recompute=auto fits itself to"},
-    {"checkpoint", LT_OPT_STRING, NULL,
-     .instead = "go on from the latest checkpoint with --resume, from an older one with --resume-from STEP, "
-                "or start "
-                "another run from the best with --init RUN"},
     {"set", LT_OPT_STRINGS, &settings, "KEY=VALUE", "overrides a key of the configuration"},
     {NULL}};
 

@@ -99,11 +99,13 @@ static inline bool ended(int code, const char *text) {
 
 /* ---- folders ------------------------------------------------------------------------------------------------- */
 
-/* What a folder holds, names and contents, as one number. */
+/* What a folder holds, names and contents, as one number; not the mark, which says which process was there last. */
 static inline uint64_t folder_state(const char *folder) {
     char command[LT_PATH_MAX + 128];
     uint64_t hash = 1469598103934665603u;
-    snprintf(command, sizeof command, "cd '%s' && find . | sort && find . -type f -exec md5sum {} + | sort",
+    snprintf(command, sizeof command,
+             "cd '%s' && find . ! -name .longtake | sort && find . -type f ! -name .longtake -exec md5sum {} "
+             "+ | sort",
              folder);
     FILE *list = popen(command, "r");
     for (int c; list && (c = fgetc(list)) != EOF;) hash = (hash ^ (uint64_t)c) * 1099511628211u;

@@ -7,8 +7,10 @@
 #
 # TRIALS=1000 takes about MINUTES minutes of one core; more jobs share them. The program is a test of the build.
 set -euo pipefail
+. "$(dirname "$0")/usage.sh"
+check_usage calibrate_verdicts 1 -- "$@"
 cd "$(dirname "$0")/.."
-case ${1:-} in -h | --help) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 0 ;; *[!0-9]*) echo "$0: TRIALS is a number, not \"$1\"" >&2; exit 2 ;; esac
+case ${1:-} in *[!0-9]*) echo "$0: TRIALS is a number, not \"$1\"" >&2; exit 2 ;; esac
 program=${LT_BUILD:-build}/infer_test_verdicts trials=${1:-1000} jobs=${LT_JOBS:-$(nproc)}
 [ -x "$program" ] || { echo "$0: there is no $program; build it with: cmake --build ${LT_BUILD:-build}" >&2; exit 5; }
 fields=$(mktemp) started=$(date +%s)

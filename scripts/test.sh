@@ -10,7 +10,7 @@
 #   LT_BUILD=DIR ./scripts/test.sh    test an existing build folder instead (sanitizers, coverage; with --gpu, a CUDA build)
 #   LT_SKIP=REGEX ./scripts/test.sh   without the test programs whose names match
 #
-# From a fresh clone on 2 quiet cores: SETUP_MINUTES, then TEST_MINUTES. A line for each program as it ends, and every 10 s while
+# From a fresh clone about 8 minutes of processor time, half of them the build. A line for each program as it ends, and every 10 s while
 # one works.
 set -euo pipefail
 . "$(dirname "$0")/usage.sh"
@@ -48,7 +48,7 @@ fi
 if [ "$jobs" = 1 ]; then export GOMP_SPINCOUNT=${GOMP_SPINCOUNT:-2000}; else export OMP_WAIT_POLICY=passive; fi
 results=$(mktemp -d)
 ticker=
-trap 'kill $ticker 2>/dev/null; rm -rf "$results"' EXIT
+trap 'rm -rf "$results"; [ -z "$ticker" ] || kill "$ticker" 2>/dev/null || true' EXIT # what fails here would be the exit status
 export LT_BUILD limit results
 
 # PROGRAM or PROGRAM:generic; a line when it has ended, and what it said if a test failed.
@@ -100,5 +100,6 @@ tick &
 ticker=$!
 xargs -P "$jobs" -I{} bash -c 'run_one {}' <"$results/list" || true # a program without a count below is a failure
 kill "$ticker" && wait "$ticker" 2>/dev/null || true
+ticker=
 cat "$results"/*.count 2>/dev/null | awk -v programs="$programs" '{p += $1; f += $2}
     END {f += programs - NR; print p + 0 " passed, " f + 0 " failed"; exit !(p > 0 && f == 0)}'

@@ -227,12 +227,13 @@ static int by_turn(const void *a, const void *b) {
     return x->index < y->index ? -1 : x->index > y->index;
 }
 
+/* To a tenth: lengths that a calculation tells apart by its rounding are equal. */
 static double stated_seconds(const lt_source *source) {
     lt_video *video;
     if (lt_video_open(source->path, &(lt_video_request){.width = 16, .height = 16, .threads = 1}, &video) !=
         LT_OK)
         return 0;
-    double seconds = lt_video_get_info(video)->seconds;
+    double seconds = round(10 * lt_video_get_info(video)->seconds) / 10;
     lt_video_close(video);
     return seconds;
 }

@@ -26,7 +26,7 @@ leave() {
 }
 keep=${1:-}
 trap leave EXIT
-[ -e "$root/etc/debian_version" ] || debootstrap --variant=minbase bookworm "$root" "${LT_MIRROR:-http://deb.debian.org/debian}"
+[ -e "$root/etc/debian_version" ] || debootstrap --variant=minbase bookworm "$root" ${LT_MIRROR:+"$LT_MIRROR"}
 cp /etc/resolv.conf "$root/etc/resolv.conf"
 for settings in /etc/apt/apt.conf.d/*proxy* /etc/apt/apt.conf.d/99*; do
     [ ! -f "$settings" ] || cp "$settings" "$root/etc/apt/apt.conf.d/"

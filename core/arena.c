@@ -89,6 +89,7 @@ lt_status lt_arena_set_far(lt_arena *arena, size_t far) {
 struct lt_pool_chunk {
     struct lt_pool_chunk *next;
     size_t size, used;
+    size_t written; /* bytes from here on are as calloc gave them: zero, and no memory of the machine's yet */
     _Alignas(16) char data[];
 };
 
@@ -98,9 +99,9 @@ enum { POOL_ALIGN = 16, FIRST_CHUNK = 4096 };
 static struct lt_pool_chunk *pool_grow(lt_pool *pool, size_t bytes) {
     size_t size = pool->bytes > FIRST_CHUNK ? pool->bytes : FIRST_CHUNK;
     if (size < bytes) size = bytes;
-    struct lt_pool_chunk *chunk = malloc(sizeof *chunk + size);
+    struct lt_pool_chunk *chunk = calloc(1, sizeof *chunk + size);
     if (!chunk) return NULL;
-    *chunk = (struct lt_pool_chunk){.next = pool->chunks, .size = size};
+    chunk->next = pool->chunks, chunk->size = size;
     pool->chunks = chunk;
     pool->bytes += sizeof *chunk + size;
     return chunk;
@@ -118,8 +119,11 @@ void *lt_pool_alloc(lt_pool *pool, size_t bytes) {
         return NULL;
     }
     void *block = chunk->data + chunk->used;
+    if (chunk->written > chunk->used)
+        memset(block, 0, chunk->written - chunk->used < bytes ? chunk->written - chunk->used : bytes);
     chunk->used += bytes;
-    return memset(block, 0, bytes);
+    if (chunk->used > chunk->written) chunk->written = chunk->used;
+    return block;
 }
 
 char *lt_pool_strdup(lt_pool *pool, const char *text) {

@@ -16,6 +16,7 @@
 #include "experiments/json_file.h"
 #include "experiments/time_bar.h"
 #include "infer/block_stats.h"
+#include "infer/cache_shape.h"
 
 #include <cjson/cJSON.h>
 #include <inttypes.h>
@@ -111,7 +112,7 @@ static lt_status stream_clip(showcase *s, const lt_variant *v, lt_block_stats *s
                                  .guidance = 1,
                                  .seed = set_of(s)->options.seed,
                                  .sequence = (uint64_t)s->clip,
-                                 .spec = v->spec,
+                                 .spec = lt_spec_for_blocks(s->a->model, &v->spec, s->blocks),
                                  .observer = observer};
     LT_TRY(lt_video_stream_open(s->a->model, &options, &stream));
     lt_status status = lt_block_stats_begin(stats, s->a->model, &v->spec, stream);
@@ -231,7 +232,7 @@ static lt_status generate(showcase *s, const lt_variant *v) {
                                  .guidance = 1,
                                  .seed = set_of(s)->options.seed,
                                  .sequence = (uint64_t)s->clip,
-                                 .spec = v->spec};
+                                 .spec = lt_spec_for_blocks(s->a->model, &v->spec, s->history + s->made)};
     LT_TRY(lt_video_stream_open(s->a->model, &options, &stream));
     memcpy(s->generated, s->latents, (size_t)(s->history * s->block_floats) * sizeof(float));
     lt_status status = LT_OK;

@@ -37,14 +37,20 @@ lt_cache_shape lt_cache_shape_streaming(const lt_model *model, const lt_ctx *ctx
     return shape;
 }
 
-lt_cache_shape lt_cache_shape_whole(const lt_model *model, const lt_ctx *ctx, int batch, int blocks,
-                                    int budget) {
+lt_cache_shape lt_cache_shape_whole(const lt_model *model, const lt_ctx *ctx, int batch, int blocks) {
     lt_cache_shape shape = common(model, ctx, batch);
     int most = 1;
     for (int grain = 0; grain < LT_GRAIN_COUNT; grain++) {
         int segments = lt_block_segments(model, (lt_granularity)grain);
         if (segments > most) most = segments;
     }
-    shape.capacity = (blocks > budget ? blocks : budget + 1) * most;
+    shape.capacity = blocks * most;
     return shape;
+}
+
+lt_cache_spec lt_spec_for_blocks(const lt_model *model, const lt_cache_spec *spec, int64_t blocks) {
+    lt_cache_spec fitting = *spec;
+    int64_t most = blocks * lt_block_segments(model, spec->granularity);
+    if (most > 0 && fitting.budget > most) fitting.budget = (int)most;
+    return fitting;
 }

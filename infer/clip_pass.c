@@ -30,14 +30,13 @@ static lt_status reserve_tensors(lt_clip_pass *pass) {
     return LT_OK;
 }
 
-lt_status lt_clip_pass_init(lt_clip_pass *pass, lt_session *session, int clips, int blocks, int draws,
-                            int max_budget) {
-    LT_CHECK(clips > 0 && blocks > 0 && draws > 0 && max_budget >= 0, LT_FAILED,
-             "clip pass: %d clips of %d blocks, %d draws, budget %d", clips, blocks, draws, max_budget);
+lt_status lt_clip_pass_init(lt_clip_pass *pass, lt_session *session, int clips, int blocks, int draws) {
+    LT_CHECK(clips > 0 && blocks > 0 && draws > 0, LT_FAILED, "clip pass: %d clips of %d blocks, %d draws",
+             clips, blocks, draws);
     *pass = (lt_clip_pass){.session = session, .max_clips = clips, .max_blocks = blocks, .max_draws = draws};
     lt_cache_spec spec;
-    LT_TRY(lt_cache_spec_parse("window", max_budget, &spec));
-    lt_cache_shape shape = lt_cache_shape_whole(session->model, &session->ctx, clips, blocks, max_budget);
+    LT_TRY(lt_cache_spec_parse("window", 1, &spec));
+    lt_cache_shape shape = lt_cache_shape_whole(session->model, &session->ctx, clips, blocks);
     lt_status status = lt_cache_init(&pass->cache, &shape, &spec, &session->run);
     if (status == LT_OK) status = reserve_tensors(pass);
     pass->cache.scorer = &session->model->scorer;

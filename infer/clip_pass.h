@@ -38,10 +38,8 @@ typedef struct lt_clip_pass {
     float *host;          /* staging of one block; NULL on a null device */
 } lt_clip_pass;
 
-/* Reserves for at most these sizes, from session->run; free what an earlier call reserved first. max_budget: of the specs
- * to come. */
-lt_status lt_clip_pass_init(lt_clip_pass *pass, lt_session *session, int clips, int blocks, int draws,
-                            int max_budget);
+/* Reserves for at most these sizes, from session->run; free what an earlier call reserved first. */
+lt_status lt_clip_pass_init(lt_clip_pass *pass, lt_session *session, int clips, int blocks, int draws);
 void lt_clip_pass_free(lt_clip_pass *pass);
 
 /* Runs the forward on the session's tape (recording or not is the tape's state, set by the caller after

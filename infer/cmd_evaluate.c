@@ -2,6 +2,7 @@
 
 #include "core/json.h"
 #include "core/output.h"
+#include "infer/cache_shape.h"
 #include "infer/eval_rows.h"
 #include "infer/memory.h"
 
@@ -82,7 +83,11 @@ static lt_status measure(const job *j, lt_model *shadow, lt_memory *out) {
     LT_TRY(lt_evaluate_measure(shadow, &j->options, j->specs.items, j->specs.count, &plan));
     *out = lt_memory_of(shadow, &plan);
     for (int i = 0; i < j->specs.count && rollout > 0; i++) {
-        lt_stream_options one = {.steps = 1, .shift = 1, .guidance = 1, .spec = j->specs.items[i]};
+        lt_stream_options one = {
+            .steps = 1,
+            .shift = 1,
+            .guidance = 1,
+            .spec = lt_spec_for_blocks(shadow, &j->specs.items[i], lt_rollout_default().context + rollout)};
         lt_memory stream;
         LT_TRY(lt_memory_streaming(shadow, &one, &stream));
         if (lt_memory_peak(&stream) > lt_memory_peak(out)) *out = stream;

@@ -155,22 +155,21 @@ static lt_status read_policy(job *j, const lt_model *model) {
     return lt_cache_spec_parse(policy, slots, &j->spec);
 }
 
-static lt_stream_options stream_options(const job *j) {
+static lt_stream_options stream_options(const job *j, const lt_model *model) {
     return (lt_stream_options){.steps = (int)steps,
                                .sampler = strcmp(sampler, "heun") == 0 ? LT_SAMPLER_HEUN : LT_SAMPLER_EULER,
                                .shift = shift,
                                .guidance = guidance,
                                .seed = lt_global.seed < 0 ? 0 : (uint64_t)lt_global.seed,
-                               .spec = j->spec};
+                               .spec = lt_spec_for_blocks(model, &j->spec, j->total)};
 }
 
 /* With the slots of one entry, and without guidance: what would take less. */
 static lt_status check_stream(job *j, lt_model *shadow, int64_t limit) {
-    lt_stream_options wanted = stream_options(j), less = wanted;
     lt_memory memory, least;
     char advice[96], text[32];
     LT_TRY(read_policy(j, shadow));
-    less.spec = wanted.spec = j->spec;
+    lt_stream_options wanted = stream_options(j, shadow), less = wanted;
     less.spec.budget = wanted.spec.budget > 1 ? 1 : wanted.spec.budget;
     less.guidance = 1;
     LT_TRY(lt_memory_fit_streaming(shadow, &wanted, limit, &memory));
@@ -219,7 +218,7 @@ static lt_status open_inputs(job *j) {
 
 static lt_status open_stream(job *j) {
     int64_t n[4];
-    lt_stream_options o = stream_options(j);
+    lt_stream_options o = stream_options(j, j->model);
     if (stats_file) LT_TRY(lt_block_stats_open(stats_file, &j->stats, &o.observer));
     LT_TRY(lt_video_stream_open(j->model, &o, &j->stream));
     if (j->stats) LT_TRY(lt_block_stats_begin(j->stats, j->model, &j->spec, j->stream));

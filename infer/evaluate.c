@@ -230,10 +230,7 @@ static lt_status evaluate_batch(evaluation *e, int64_t first, int clips) {
 
 static lt_status setup(lt_session *session, void *user) {
     evaluation *e = user;
-    int budget = 0;
-    for (int i = 0; i < e->spec_count; i++)
-        if (e->specs[i].budget > budget) budget = e->specs[i].budget;
-    return lt_clip_pass_init(&e->pass, session, e->batch, e->options->blocks, e->options->draws, budget);
+    return lt_clip_pass_init(&e->pass, session, e->batch, e->options->blocks, e->options->draws);
 }
 
 static lt_status rehearse(lt_session *session, void *user) {

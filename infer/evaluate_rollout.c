@@ -1,6 +1,7 @@
 #include "infer/evaluate_rollout.h"
 
 #include "core/io.h"
+#include "infer/cache_shape.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -128,7 +129,7 @@ static lt_status run_policy(rollout *r, int spec) {
     lt_stream_options options = r->options->stream;
     lt_video_stream *stream;
     options.seed = r->options->clips.seed;
-    options.spec = r->specs[spec];
+    options.spec = lt_spec_for_blocks(r->model, &r->specs[spec], r->options->context + r->options->blocks);
     LT_TRY(lt_video_stream_open(r->model, &options, &stream));
     lt_status status = LT_OK;
     for (int64_t i = 0; i < r->clip_count && status == LT_OK; i++) {

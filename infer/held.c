@@ -3,6 +3,7 @@
 #include "core/io.h"
 #include "core/rng.h"
 #include "data/shots.h"
+#include "infer/cache_shape.h"
 #include "infer/paired.h"
 #include "infer/stream.h"
 
@@ -100,7 +101,11 @@ static lt_status walk_clips(walk *w, const lt_eval_options *o, const int64_t *cl
 
 lt_status lt_held_measure(lt_model *model, lt_dataset *set, const lt_eval_options *options,
                           const lt_cache_spec *spec, lt_held *out) {
-    lt_stream_options stream = {.steps = 1, .shift = 1, .guidance = 1, .seed = options->seed, .spec = *spec};
+    lt_stream_options stream = {.steps = 1,
+                                .shift = 1,
+                                .guidance = 1,
+                                .seed = options->seed,
+                                .spec = lt_spec_for_blocks(model, spec, options->blocks)};
     walk w = {.model = model, .set = set, .blocks = options->blocks};
     int64_t *clips, count, n[4];
     *out = (lt_held){0};

@@ -71,7 +71,7 @@ static void hear_gradient(const lt_read_event *e, void *user) {
 
 static lt_status set_up(lt_session *session, void *user) {
     run *r = user;
-    LT_TRY(lt_clip_pass_init(&r->pass, session, CLIPS, BLOCKS, DRAWS, 8));
+    LT_TRY(lt_clip_pass_init(&r->pass, session, CLIPS, BLOCKS, DRAWS));
     r->pass.cache.ghosts = r->listener != NULL;
     if (r->listener)
         r->pass.cache.observer = (lt_cache_observer){hear_commit, NULL, hear_gradient, r->listener};

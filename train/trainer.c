@@ -41,7 +41,7 @@ static lt_status setup(lt_session *session, void *user) {
     lt_trainer *t = user;
     const lt_train_config *c = t->config;
     t->session = session;
-    LT_TRY(lt_clip_pass_init(&t->pass, session, t->local, c->blocks, c->draws, c->max_budget));
+    LT_TRY(lt_clip_pass_init(&t->pass, session, t->local, c->blocks, c->draws));
     t->pass.cache.bptt_blocks = c->bptt_blocks;
     if (t->keep) {
         t->pass.cache.ghosts = true;
@@ -211,7 +211,8 @@ static lt_status open_keep(lt_trainer *t) {
     const lt_dit_config *m = &t->spec.model->config;
     if (c->keep_target == LT_KEEP_NONE) return LT_OK;
     int segments = lt_block_segments(t->spec.model, c->mix[0].spec.granularity);
-    return lt_keep_loss_open(m->layers, m->heads, t->local, c->blocks, segments, c->max_budget, &t->keep);
+    int fill = c->blocks * segments, budget = c->max_budget < fill ? c->max_budget : fill;
+    return lt_keep_loss_open(m->layers, m->heads, t->local, c->blocks, segments, budget, &t->keep);
 }
 
 static lt_status prepare(const lt_trainer_spec *spec, lt_trainer **out) {

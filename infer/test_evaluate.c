@@ -175,6 +175,17 @@ static void bytes_count_slots_and_state_and_keep_the_rest_apart(void) {
     CHECK(lt_spec_is_hand_made(&specs[1]) && !lt_spec_is_hand_made(&specs[2]));
 }
 
+static void a_budget_takes_what_the_clip_can_fill(void) {
+    lt_eval_options o = small();
+    lt_cache_spec fits = test_spec("window", BLOCKS), asked = test_spec("window", 9999);
+    lt_session_plan least, most;
+    CHECK_OK(lt_evaluate_measure(model, &o, &fits, 1, &least));
+    CHECK_OK(lt_evaluate_measure(model, &o, &asked, 1, &most));
+    CHECK(least.run_bytes > 0 && most.run_bytes == least.run_bytes && most.step_bytes == least.step_bytes);
+    lt_cache_spec of_blocks = lt_spec_for_blocks(model, &asked, BLOCKS);
+    CHECK(of_blocks.budget == BLOCKS && lt_spec_for_blocks(model, &fits, 1000).budget == BLOCKS);
+}
+
 int main(int argc, char **argv) {
     char folder[] = "/tmp/lt_evaluate_XXXXXX", path[64];
     if (!mkdtemp(folder)) return 1;
@@ -185,6 +196,7 @@ int main(int argc, char **argv) {
     if (!model || !set) return 1;
     test_model_shake(model, 0.1);
     lt_session_poison(true);
+    RUN(a_budget_takes_what_the_clip_can_fill);
     RUN(policies_differ_only_where_an_eviction_is_in_force);
     RUN(times_fill_every_stratum_once);
     RUN(the_batch_does_not_change_the_losses);

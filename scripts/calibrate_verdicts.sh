@@ -5,7 +5,7 @@
 #   ./scripts/calibrate_verdicts.sh [TRIALS]      default 1000; at least 48
 #   LT_BUILD=build LT_JOBS=2 ./scripts/calibrate_verdicts.sh
 #
-# TRIALS=1000 takes about MINUTES minutes of one core; more jobs share them. The program is a test of the build.
+# TRIALS=1000 takes about 65 minutes of one core; more jobs share them. The program is a test of the build.
 set -euo pipefail
 . "$(dirname "$0")/usage.sh"
 check_usage calibrate_verdicts 1 -- "$@"

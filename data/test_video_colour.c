@@ -92,8 +92,8 @@ static void flat_colours_survive_the_way_to_420_and_back(void) {
     for (int i = 0; i < 17 * 17 * 17 + 256; i++) {
         int grey = i - 17 * 17 * 17;
         uint8_t want[3] = {(uint8_t)(i % 17 * 15.9375), (uint8_t)(i / 17 % 17 * 15.9375),
-                           (uint8_t)(i / 289 * 15.9375)};
-        uint8_t rgb[12], y[4], u, v, *planes[3] = {y, &u, &v}, got[3];
+                           (uint8_t)(i / 289 % 17 * 15.9375)};
+        uint8_t rgb[12], y[4], u = 0, v = 0, *planes[3] = {y, &u, &v}, got[3];
         if (grey >= 0) memset(want, grey, 3);
         for (int p = 0; p < 4; p++) memcpy(rgb + 3 * p, want, 3);
         lt_colour_to_420(rgb, 2, 2, planes, (const int[]){2, 1, 1});

@@ -50,7 +50,7 @@ static double strength(const lt_page *page, const lt_question *question) {
 }
 
 void lt_order_questions(const lt_page *page, const lt_question *ordered[LT_QUESTIONS]) {
-    double strengths[LT_QUESTIONS];
+    double strengths[LT_QUESTIONS] = {0};
     for (int i = 0; i < LT_QUESTIONS; i++) {
         double of_this = strength(page, &questions[i]);
         int at = i;

@@ -45,7 +45,7 @@ static lt_status open_model(const search *s, const char *override, opened *o) {
 
 static lt_status measure_training(const opened *o, int64_t limit, int64_t *peak) {
     lt_train_config train;
-    lt_recompute_choice choice;
+    lt_recompute_choice choice = {0};
     LT_TRY(lt_train_config_read(o->config, o->model, &train));
     lt_trainer_spec spec = {.config = &train, .model = o->model};
     lt_status status = lt_train_set_trainable(&train, o->model);

@@ -178,7 +178,8 @@ static lt_status run(int positional_count, const char *const *positional) {
     totals t = {.first_bad = true};
     bool exists = lt_path_exists(out);
     double start = lt_seconds();
-    lt_status status = list_sources(&sources);
+    lt_status status = lt_video_available();
+    if (status == LT_OK) status = list_sources(&sources);
     if (status == LT_OK) status = open_set(exists, &set);
     if (status == LT_OK) {
         if (lt_global.json) printf("{\n  \"skipped\": [");

@@ -6,14 +6,16 @@ struct lt_video {
     lt_video_info info;
 };
 
+lt_status lt_video_available(void) {
+    return lt_fail(LT_UNAVAILABLE,
+                   "this build has no FFmpeg libraries, so it cannot decode video; install libavformat-dev "
+                   "libavcodec-dev libavutil-dev libswscale-dev and build again");
+}
+
 lt_status lt_video_open(const char *path, const lt_video_request *request, lt_video **out) {
-    (void)request;
+    (void)path, (void)request;
     *out = NULL;
-    return lt_fail(
-        LT_UNAVAILABLE,
-        "%s: this build cannot decode video; install libavformat-dev libavcodec-dev libswscale-dev "
-        "and configure again",
-        path);
+    return lt_video_available();
 }
 
 void lt_video_close(lt_video *video) { (void)video; }
@@ -105,6 +107,8 @@ static lt_status open_video(lt_video *video, const char *path) {
     fill_info(video, turn);
     return lt_scaler_open(request->width, request->height, turn, &video->scaler);
 }
+
+lt_status lt_video_available(void) { return LT_OK; }
 
 lt_status lt_video_open(const char *path, const lt_video_request *request, lt_video **out) {
     *out = NULL;

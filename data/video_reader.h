@@ -43,6 +43,9 @@ typedef struct lt_video_info {
     bool alpha;       /* left out */
 } lt_video_info;
 
+/* LT_UNAVAILABLE, with what to install, where this build has no FFmpeg libraries. */
+lt_status lt_video_available(void);
+
 /* LT_INPUT: missing, not a video, no video stream, or cut short where the index or the last packet shows it. */
 lt_status lt_video_open(const char *path, const lt_video_request *request, lt_video **out);
 void lt_video_close(lt_video *video); /* NULL is fine */

@@ -145,7 +145,7 @@ lt_status lt_lock_file(const char *path, int *descriptor) {
 lt_status lt_write_file(const char *path, const void *data, size_t size) {
     lt_output *output;
     LT_TRY(lt_output_open(path, &output));
-    fwrite(data, 1, size, output->file);
+    if (size) fwrite(data, 1, size, output->file); /* no bytes may have no address */
     return lt_output_close(output, true);
 }
 

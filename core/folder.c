@@ -60,6 +60,23 @@ static bool still_there(int file, const char *path) {
            held.st_ino == named.st_ino;
 }
 
+lt_status lt_folder_remove_own(const char *folder, const char *below, bool (*own)(const char *name)) {
+    char within[LT_PATH_MAX], path[LT_PATH_MAX], **names;
+    int count;
+    LT_TRY(lt_path_join(within, folder, below));
+    if (!lt_path_is_dir(within)) return LT_OK;
+    LT_TRY(lt_list_dir(within, &names, &count));
+    lt_status status = LT_OK;
+    for (int i = 0; i < count && status == LT_OK; i++) {
+        if (!own(names[i])) continue;
+        status = lt_path_join(path, within, names[i]);
+        if (status == LT_OK) status = lt_remove_tree(path);
+    }
+    lt_list_free(names, count);
+    if (status == LT_OK && *below) (void)rmdir(within); /* unless somebody else's files are there */
+    return status;
+}
+
 static lt_status in_use(int file, const char *folder) {
     char text[TEXT];
     read_text(file, text);

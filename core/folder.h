@@ -24,6 +24,10 @@ typedef struct lt_folder_lock lt_folder_lock;
 bool lt_folder_is(const char *folder, const char *kind);
 bool lt_folder_is_empty(const char *folder);
 
+/* Removes from `folder`, or from the folder `below` in it where that is not "", the names that `own` knows; whatever else is there
+ * stays. A folder below that is then empty goes too; one that is missing is fine. */
+lt_status lt_folder_remove_own(const char *folder, const char *below, bool (*own)(const char *name));
+
 /* Makes the folder where it is missing and marks it. LT_INPUT when another process holds it (with its number and machine), or it is
  * marked as something else. */
 lt_status lt_folder_lock_take(const char *folder, const char *kind, lt_folder_lock **out);

@@ -139,12 +139,12 @@ static lt_status set_problem(lt_source *source, lt_status status) {
     return LT_OK;
 }
 
-/* A pipe is not waited for: the source is read twice, and nobody may ever write to it. */
-static lt_status check_kind(const char *path) {
+lt_status lt_source_check(const char *path) {
     struct stat info;
     LT_CHECK(stat(path, &info) == 0, LT_INPUT, "%s: cannot open: %s", path, strerror(errno));
     LT_CHECK(S_ISREG(info.st_mode), LT_INPUT, "%s: expected a video file, found a %s", path,
-             S_ISFIFO(info.st_mode)   ? "pipe"
+             S_ISDIR(info.st_mode)    ? "folder"
+             : S_ISFIFO(info.st_mode) ? "pipe"
              : S_ISSOCK(info.st_mode) ? "socket"
                                       : "device");
     return LT_OK;
@@ -154,7 +154,7 @@ static lt_status add_file(lt_sources *sources, const char *domain, const char *p
                           bool named, const lt_grouping *grouping) {
     lt_source *source;
     LT_TRY(add_source(sources, domain, path, named, &source));
-    lt_status status = check_kind(path);
+    lt_status status = lt_source_check(path);
     if (status == LT_OK) status = find_group(source, relative, grouping);
     return set_problem(source, status);
 }

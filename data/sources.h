@@ -37,6 +37,9 @@ typedef struct lt_sources {
 /* The endings of video files, in small letters without the dot; NULL after the last. */
 const char *const *lt_source_endings(void);
 
+/* LT_INPUT unless `path` is a regular file: a video is read twice, so pipes and devices, which may never end, are not waited for. */
+lt_status lt_source_check(const char *path);
+
 /* Adds what NAME=PATH names. In folders, files without the ending of a video file and hidden ones are passed over, and so are links
  * that lead back to a folder they are in. What cannot be read there is added with its problem and costs only itself.
  * LT_USAGE: not NAME=PATH; LT_INPUT: the path cannot be read, or the folder holds no video file. */

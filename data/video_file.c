@@ -2,13 +2,13 @@
 
 #    include "data/video_file.h"
 #    include "core/io.h"
+#    include "data/sources.h"
 
 #    include <errno.h>
 #    include <math.h>
 #    include <stdio.h>
 #    include <stdlib.h>
 #    include <string.h>
-#    include <sys/stat.h>
 
 /* Containers of moving pictures; not those that name other files, nor text that is drawn as pictures. */
 static const char formats[] =
@@ -24,18 +24,6 @@ lt_status lt_video_file_fail(const char *path, const char *what, int code) {
     if (code == AVERROR_EXIT) return lt_fail(LT_INTERRUPTED, "%s: interrupted", path);
     av_strerror(code, reason, sizeof reason);
     return lt_fail(code == AVERROR(ENOMEM) ? LT_FAILED : LT_INPUT, "%s: %s: %s", path, what, reason);
-}
-
-/* Pipes and devices cannot be read twice, and may never end. */
-static lt_status check_kind(const char *path) {
-    struct stat info;
-    LT_CHECK(stat(path, &info) == 0, LT_INPUT, "%s: not a readable video file: %s", path, strerror(errno));
-    LT_CHECK(S_ISREG(info.st_mode), LT_INPUT, "%s: expected a video file, found a %s", path,
-             S_ISDIR(info.st_mode)    ? "folder"
-             : S_ISFIFO(info.st_mode) ? "pipe"
-             : S_ISSOCK(info.st_mode) ? "socket"
-                                      : "device");
-    return LT_OK;
 }
 
 /* An index entry past the end of the file: what an interrupted copy of a film leaves. */
@@ -128,7 +116,7 @@ static lt_status find_pictures(lt_video_file *file) {
 lt_status lt_video_file_open(const char *path, lt_video_file *out) {
     av_log_set_level(AV_LOG_QUIET); /* every error is returned */
     *out = (lt_video_file){.path = path};
-    LT_TRY(check_kind(path));
+    LT_TRY(lt_source_check(path));
     lt_status status = open_format(out);
     if (status == LT_OK) status = find_pictures(out);
     if (status != LT_OK) lt_video_file_close(out);

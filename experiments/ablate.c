@@ -85,28 +85,11 @@ static bool is_shown(const char *name) {
     return (digits > 0 && name[digits] == '-') || strncmp(name, "index.json", 10) == 0;
 }
 
-static lt_status remove_own(const lt_ablate_options *o, const char *below, bool (*own)(const char *name)) {
-    char folder[LT_PATH_MAX], path[LT_PATH_MAX], **names;
-    int count;
-    LT_TRY(lt_path_join(folder, o->out, below));
-    if (!lt_path_is_dir(folder)) return LT_OK;
-    LT_TRY(lt_list_dir(folder, &names, &count));
-    lt_status status = LT_OK;
-    for (int i = 0; i < count && status == LT_OK; i++) {
-        if (!own(names[i])) continue;
-        status = lt_path_join(path, folder, names[i]);
-        if (status == LT_OK) status = lt_remove_tree(path);
-    }
-    lt_list_free(names, count);
-    if (status == LT_OK && *below) (void)rmdir(folder); /* unless somebody else's files are there */
-    return status;
-}
-
 static lt_status remove_old(const lt_ablate_options *o) {
-    LT_TRY(remove_own(o, "", is_own)); /* first what makes the rest look whole */
-    LT_TRY(remove_own(o, "traces", is_shown));
-    LT_TRY(remove_own(o, "videos", is_shown));
-    return remove_own(o, "cells", is_cell);
+    LT_TRY(lt_folder_remove_own(o->out, "", is_own)); /* first what makes the rest look whole */
+    LT_TRY(lt_folder_remove_own(o->out, "traces", is_shown));
+    LT_TRY(lt_folder_remove_own(o->out, "videos", is_shown));
+    return lt_folder_remove_own(o->out, "cells", is_cell);
 }
 
 /* Once the run and the data are known to be readable: until then old results stay, and nothing new is made. */

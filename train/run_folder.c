@@ -87,39 +87,15 @@ static bool is_sample(const char *name) {
     return strncmp(name, "step-", 5) == 0 && length > 4 && strcmp(name + length - 4, ".mp4") == 0;
 }
 
-/* Removes what a run makes in `folder`; whatever else is there stays. */
-static lt_status remove_own(const char *folder, bool (*own)(const char *name)) {
-    char **names, path[LT_PATH_MAX];
-    int count;
-    if (!lt_path_is_dir(folder)) return LT_OK;
-    LT_TRY(lt_list_dir(folder, &names, &count));
-    lt_status status = LT_OK;
-    for (int i = 0; i < count && status == LT_OK; i++) {
-        if (!own(names[i])) continue;
-        status = lt_path_join(path, folder, names[i]);
-        if (status == LT_OK) status = lt_remove_tree(path);
-    }
-    lt_list_free(names, count);
-    return status;
-}
-
-static lt_status remove_below(const char *out, const char *name, bool (*own)(const char *name)) {
-    char path[LT_PATH_MAX];
-    LT_TRY(lt_path_join(path, out, name));
-    LT_TRY(remove_own(path, own));
-    (void)rmdir(path); /* unless somebody else's files are there */
-    return LT_OK;
-}
-
 /* config.json goes first, so that --resume does not take what is left if a kill comes then. */
 static lt_status remove_old(const char *out) {
     char path[LT_PATH_MAX];
     if (!lt_path_exists(out)) return LT_OK;
     LT_TRY(lt_path_join(path, out, "config.json"));
     LT_TRY(lt_remove_tree(path));
-    LT_TRY(remove_below(out, "checkpoints", is_checkpoint));
-    LT_TRY(remove_below(out, "samples", is_sample));
-    return remove_own(out, is_of_run);
+    LT_TRY(lt_folder_remove_own(out, "checkpoints", is_checkpoint));
+    LT_TRY(lt_folder_remove_own(out, "samples", is_sample));
+    return lt_folder_remove_own(out, "", is_of_run);
 }
 
 /* What kills have left of files that were being written. */
@@ -202,7 +178,7 @@ static lt_status make_folder(training *run) {
         LT_TRY(lt_folder_lock_take(o->out, kind, &run->lock));
         LT_TRY(check_new(o));
     }
-    return o->resume ? remove_own(o->out, is_remains) : remove_old(o->out);
+    return o->resume ? lt_folder_remove_own(o->out, "", is_remains) : remove_old(o->out);
 }
 
 lt_status lt_run_folder_open(training *run) {

@@ -1,5 +1,6 @@
 #include "infer/cache_shape.h"
 #include "infer/eval_table.h"
+#include "infer/paired.h"
 #include "infer/testing_data.h"
 
 enum { BLOCKS = 6, DRAWS = 4, CELLS = BLOCKS * LT_EVAL_BINS * DRAWS };
@@ -84,6 +85,32 @@ static void the_batch_does_not_change_the_losses(void) {
         CHECK(a->t == b->t);
         CHECK_NEAR(a->loss, b->loss, 1e-4 * a->loss);
     }
+}
+
+/* An A/A comparison: whatever company a policy is measured in, it differs from itself by exactly nothing. */
+static void a_policy_differs_from_itself_by_nothing(void) {
+    static record alone, among;
+    static double difference[8 * CELLS];
+    static uint64_t group[8 * CELLS];
+    lt_cache_spec specs[] = {test_spec("sink", 2), test_spec("window", 2), test_spec("none", 0),
+                             test_spec("window", 2)};
+    lt_eval_options o = small();
+    lt_paired p, *table[] = {&p};
+    alone.count = among.count = 0;
+    CHECK_OK(lt_evaluate(model, set, &o, &specs[1], 1, keep, &alone));
+    CHECK_OK(lt_evaluate(model, set, &o, specs, 4, keep, &among));
+    for (int i = 0; i < alone.count; i++) {
+        const lt_eval_sample *a = &alone.items[i];
+        const lt_eval_sample *b = find(&among, 1, a->order, a->block, a->bin, a->draw);
+        const lt_eval_sample *c = find(&among, 3, a->order, a->block, a->bin, a->draw);
+        difference[i] = a->loss - b->loss, group[i] = (uint64_t)i;
+        CHECK(b->loss == c->loss);
+    }
+    CHECK(alone.count >= LT_PAIRED_MIN_GROUPS);
+    CHECK_OK(lt_paired_of(difference, group, NULL, alone.count, 0, &p));
+    CHECK_OK(lt_paired_correct(table, 1));
+    CHECK(p.mean == 0 && p.low == 0 && p.high == 0 && p.table_low == 0 && p.table_high == 0);
+    CHECK(strcmp(lt_paired_verdict(&p, true), "not distinguishable") == 0);
 }
 
 static void clips_are_spread_over_domains_and_roles_are_kept_apart(void) {
@@ -196,6 +223,7 @@ int main(int argc, char **argv) {
     if (!model || !set) return 1;
     test_model_shake(model, 0.1);
     lt_session_poison(true);
+    RUN(a_policy_differs_from_itself_by_nothing);
     RUN(a_budget_takes_what_the_clip_can_fill);
     RUN(policies_differ_only_where_an_eviction_is_in_force);
     RUN(times_fill_every_stratum_once);

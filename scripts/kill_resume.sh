@@ -23,7 +23,7 @@ start() { # RUN: the config is given once, then the run's own
     if [ -f "$1/config.json" ]; then
         "$longtake" train --out "$1" --resume "${options[@]}" &
     else
-        "$longtake" train --out "$1" --config "$config" --force "${options[@]}" &
+        "$longtake" train --out "$1" --config "$config" "${options[@]}" &
     fi
     pid=$!
 }

@@ -44,7 +44,7 @@ rm -f clips/*.json
 ingest() { lt ingest --out "$1/i.h5" --domain calm=clips --size 16x16 --min-frames 1 --strict; }
 ingest_result() { lt info --check "$1/i.h5" >/dev/null && lt info --json "$1/i.h5" | grep '"hash"'; }
 train() {
-    if [ -e "$1/run/config.json" ]; then lt train --data d.h5 --out "$1/run" --resume; else lt train --data d.h5 --out "$1/run" --config tiny.json --force; fi
+    if [ -e "$1/run/config.json" ]; then lt train --data d.h5 --out "$1/run" --resume; else lt train --data d.h5 --out "$1/run" --config tiny.json; fi
 }
 train_result() {
     sed -E 's/, "(seconds|tokens_per_s|peak_bytes)": [^,}]*//g' "$1/run/metrics.jsonl"

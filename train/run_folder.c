@@ -28,18 +28,30 @@ static bool is_or_becomes(const char *name, const char *file) {
 
 static const char kind[] = "run";
 
+/* A start that was cut short before config.json: nothing of it is worth keeping, so the next start needs no --force. --force that was
+ * cut short while it removed the old run leaves more, and is given again. */
+static bool never_began(const char *out) {
+    static const char *const results[] = {"config.json", "metrics.jsonl", "checkpoints", "samples"};
+    for (size_t i = 0; i < sizeof results / sizeof *results; i++)
+        if (has(out, results[i])) return false;
+    return lt_folder_is(out, kind);
+}
+
 /* What --resume takes. */
 static lt_status check_run(const char *out) {
     bool run = has(out, "config.json");
+    LT_CHECK(run || !never_began(out), LT_INPUT,
+             "--resume: %s is a run that was stopped before it began; start it again without --resume", out);
     LT_CHECK(run || !lt_folder_is(out, kind), LT_INPUT,
-             "--resume: %s is a run that was stopped before it began; start it again with --force", out);
+             "--resume: %s is what was left of a run while it was replaced; start it again with --force",
+             out);
     LT_CHECK(run, LT_INPUT, "--resume: %s is no run (it has no config.json)", out);
     return LT_OK;
 }
 
 /* Where a new run may go. The mark is the first that a start writes. */
 static lt_status check_new(const lt_run_options *o) {
-    if (!lt_path_exists(o->out) || lt_folder_is_empty(o->out)) return LT_OK;
+    if (!lt_path_exists(o->out) || lt_folder_is_empty(o->out) || never_began(o->out)) return LT_OK;
     bool run = has(o->out, "config.json"), ours = lt_folder_is(o->out, kind);
     if (o->force && ours) return LT_OK;
     LT_CHECK(!o->force || !run, LT_USAGE,
@@ -51,9 +63,10 @@ static lt_status check_new(const lt_run_options *o) {
              "--force: %s is neither empty nor a run, so it is not replaced; choose another --out", o->out);
     LT_CHECK(!run, LT_USAGE,
              "%s exists; go on with --resume, replace it with --force, or choose another --out", o->out);
-    LT_CHECK(!ours, LT_USAGE,
-             "%s is a run that was stopped before it began; replace it with --force, or choose another --out",
-             o->out);
+    LT_CHECK(
+        !ours, LT_USAGE,
+        "%s is what was left of a run while it was replaced; go on with --force, or choose another --out",
+        o->out);
     return lt_fail(LT_USAGE, "%s is neither empty nor a run; choose another --out", o->out);
 }
 

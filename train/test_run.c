@@ -211,8 +211,8 @@ static bool there(const char *name) {
     return lt_path_join(path, out[0], name) == LT_OK && lt_path_exists(path);
 }
 
-/* What a kill leaves before there is a config.json can be replaced, and cannot be gone on with. */
-static void a_start_that_was_cut_short_is_replaced(void) {
+/* What a kill leaves before there is a config.json holds nothing: the next start takes it, and --resume cannot go on with it. */
+static void a_start_that_was_cut_short_begins_again(void) {
     static const char *const remains[] = {"environment.json", "environment.json.tmp123"};
     lt_folder_lock *lock = NULL;
     static const char *const one[] = {"train.steps=1", NULL};
@@ -221,16 +221,29 @@ static void a_start_that_was_cut_short_is_replaced(void) {
         CHECK_OK(lt_folder_lock_take(out[0], "run", &lock));
         lt_folder_lock_release(lock);
         put(remains[i]);
-        CHECK_FAILS(train_into(out[0], one, false), LT_USAGE,
-                    "stopped before it began; replace it with --force");
-        CHECK_FAILS(train_into(out[0], one, true), LT_INPUT, "stopped before it began");
+        CHECK_FAILS(train_into(out[0], one, true), LT_INPUT,
+                    "stopped before it began; start it again without --resume");
         put("config.json.tmp77");
         put("environment.json"); /* which is there when config.json is written */
         put("notes.tmp77");
-        CHECK_OK(force_into(out[0], one));
+        CHECK_OK(train_into(out[0], one, false));
         CHECK(!there(remains[1]) && !there("config.json.tmp77") && there("config.json") &&
               there("notes.tmp77"));
     }
+}
+
+/* --force removes config.json first: what a kill leaves then may be much, and is removed only by --force. */
+static void a_replacement_that_was_cut_short_needs_force_again(void) {
+    static const char *const one[] = {"train.steps=1", NULL};
+    char path[LT_PATH_MAX];
+    fresh();
+    CHECK_OK(train_into(out[0], one, false));
+    CHECK_OK(lt_path_join(path, out[0], "config.json"));
+    CHECK_OK(lt_remove_tree(path));
+    CHECK_FAILS(train_into(out[0], one, false), LT_USAGE, "while it was replaced; go on with --force");
+    CHECK_FAILS(train_into(out[0], one, true), LT_INPUT, "start it again with --force");
+    CHECK_OK(force_into(out[0], one));
+    CHECK(there("config.json"));
 }
 
 static void a_folder_that_is_no_run_is_not_replaced(void) {
@@ -416,7 +429,8 @@ int main(int argc, char **argv) {
     RUN(the_best_is_found_again);
     RUN(a_run_whose_checkpoints_cannot_be_read_is_left_alone);
     RUN(an_existing_run_is_not_overwritten);
-    RUN(a_start_that_was_cut_short_is_replaced);
+    RUN(a_start_that_was_cut_short_begins_again);
+    RUN(a_replacement_that_was_cut_short_needs_force_again);
     RUN(a_folder_that_is_no_run_is_not_replaced);
     RUN(choices_of_algorithms_are_kept);
     RUN(bad_data_writes_nothing);

@@ -36,6 +36,10 @@ static bool grow(void **items, int count, size_t size) {
 lt_param *lt_params_add(lt_params *params, bool decay, int ndim, const int64_t *shape) {
     lt_param *param = lt_pool_alloc(&params->pool, sizeof *param);
     if (!param) return NULL;
+    if (ndim < 0 || ndim > LT_MAX_DIMS) {
+        lt_fail(LT_FAILED, "a parameter of %d dimensions, at most %d", ndim, LT_MAX_DIMS);
+        return NULL;
+    }
     if (params->count >= MAX_PARAMS || !grow((void **)&params->items, params->count, sizeof param)) {
         lt_fail(LT_FAILED, "too many parameters (%d)", params->count);
         return NULL;
@@ -63,6 +67,8 @@ static int64_t product(int ndim, const int64_t *shape) {
 lt_status lt_params_publish(lt_params *params, lt_init init, double scale, const int *axes, int ndim,
                             const int64_t *shape, const char *name_format, ...) {
     LT_CHECK(params->count > 0, LT_FAILED, "publish: no parameter was added");
+    LT_CHECK(ndim >= 0 && ndim <= LT_MAX_DIMS, LT_FAILED, "%s: %d dimensions, at most %d", name_format, ndim,
+             LT_MAX_DIMS);
     LT_CHECK(params->published_count < MAX_PUBLISHED &&
                  grow((void **)&params->published, params->published_count, sizeof *params->published),
              LT_FAILED, "out of memory for the names of %d parameters", params->published_count);

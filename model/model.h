@@ -6,7 +6,7 @@
 
 #include "core/config.h"
 #include "model/codec.h"
-#include "model/dit.h"
+#include "model/dit/dit.h"
 #include "model/text.h"
 
 #ifdef __cplusplus

@@ -4,7 +4,7 @@
 
 #include "core/config.h"
 #include "model/codec.h"
-#include "model/dit.h"
+#include "model/dit/dit.h"
 
 /* An architecture: all that a model of the same shape needs. */
 typedef struct lt_model_spec {

@@ -2,7 +2,7 @@
  * fixtures that tests/fixtures/make_parity.py wrote; and block-causal streaming against its own rendition in PyTorch. */
 #include "kernels/check.h"
 #include "kernels/testing_device.h"
-#include "model/dit.h"
+#include "model/dit/dit.h"
 #include "tests/harness.h"
 
 #include <cjson/cJSON.h>

@@ -1,4 +1,4 @@
-/* What the backward pass computes again (model/dit.h: lt_dit_keep), and choosing it by a budget of bytes.
+/* What the backward pass computes again (model/dit/dit.h: lt_dit_keep), and choosing it by a budget of bytes.
  *
  * Each value of a layer saves a known time when it is kept, and takes known bytes. Values are kept in the order of milliseconds
  * saved per byte, layer after layer, as many as fit: each candidate is measured on a null device, so what it takes is exact.

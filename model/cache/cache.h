@@ -10,7 +10,7 @@
  *   - without slots (training and evaluation of whole clips): entries are vars of the current forward, so gradients
  *     flow through every retained entry into the pass that wrote it; nothing outlives the forward.
  *
- * Order of calls within a forward, per layer (model/dit_attention.c):
+ * Order of calls within a forward, per layer (model/dit/attention.c):
  *
  *     lt_cache_layer_begin                       entries of the layer as vars
  *     for each block: lt_cache_read (all readers), lt_ag_attn_combine, lt_cache_commit (all sequences)

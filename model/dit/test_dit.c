@@ -2,7 +2,7 @@
 #include "core/rng.h"
 #include "kernels/check.h"
 #include "kernels/testing_device.h"
-#include "model/dit.h"
+#include "model/dit/dit.h"
 #include "tests/harness.h"
 
 enum { BATCH = 2, BLOCKS = 4, STREAMS = 2, FRAMES = 2, SIDE = 6, CHANNELS = 3, LENGTH = 5, CAPTION = 8 };

@@ -1,8 +1,8 @@
-/* What the parts of the forward pass share. Private to model/dit*.c. */
-#ifndef LT_MODEL_DIT_INTERNAL_H
-#define LT_MODEL_DIT_INTERNAL_H
+/* What the parts of the forward pass share. Private to model/dit/. */
+#ifndef LT_MODEL_DIT_DIT_IMPL_H
+#define LT_MODEL_DIT_DIT_IMPL_H
 
-#include "model/dit.h"
+#include "model/dit/dit.h"
 
 /* One forward call. */
 typedef struct lt_dit_pass {

@@ -1,5 +1,5 @@
 /* One transformer block: attention, cross-attention to text, Mix-FFN. */
-#include "model/dit_internal.h"
+#include "model/dit/dit_impl.h"
 
 #include "kernels/cross_attention/cross_attention.h"
 #include "kernels/linear/linear.h"

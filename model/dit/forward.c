@@ -1,5 +1,5 @@
 /* The forward pass from latents to velocity: embeddings, one segment per transformer block, projection. */
-#include "model/dit_internal.h"
+#include "model/dit/dit_impl.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* The transformer's parameters under their published names. */
-#include "model/dit.h"
+#include "model/dit/dit.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* Block linear attention over the block itself and the cache: the order in which blocks read and commit. */
-#include "model/dit_internal.h"
+#include "model/dit/dit_impl.h"
 
 #include <string.h>
 

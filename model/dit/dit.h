@@ -12,8 +12,8 @@
  *     streaming, denoise     blocks = 1, streams = 1, no commit
  *     streaming, commit      blocks = 1, streams = 1 at t = 0, committing
  */
-#ifndef LT_MODEL_DIT_H
-#define LT_MODEL_DIT_H
+#ifndef LT_MODEL_DIT_DIT_H
+#define LT_MODEL_DIT_DIT_H
 
 #include "model/cache/cache.h"
 #include "model/params.h"

@@ -1,6 +1,6 @@
 /* Forwards that repeat what an earlier one has noted. */
 #include "core/log.h"
-#include "model/dit_internal.h"
+#include "model/dit/dit_impl.h"
 
 void lt_dit_replay_free(lt_dit_replay *replay, lt_device *device) {
     if (replay->graph) device->ops->graph_destroy(device, replay->graph);

@@ -127,6 +127,8 @@ lt_status lt_tape_grad_move(lt_tape *tape, lt_var *from, lt_var *to) {
     return LT_OK;
 }
 
+bool lt_tape_is_no_grad(const lt_tape *tape) { return !tape->recording; }
+
 bool lt_tape_wants(const lt_tape *tape, int count, lt_var *const *inputs) {
     if (!tape->recording) return false;
     for (int i = 0; i < count; i++)

@@ -117,6 +117,8 @@ lt_status lt_tape_forget(lt_tape *tape, size_t far);
  * them; what they point to must live as long as the step). */
 lt_status lt_tape_run(lt_tape *tape, lt_op_id op, const void *args, size_t bytes);
 #define LT_TAPE_RUN(tape, OP, args) lt_tape_run((tape), LT_OP_##OP, &(args), sizeof(args))
+/* Nothing is recorded: operations are plain inference. */
+bool lt_tape_is_no_grad(const lt_tape *tape);
 /* True when a node should be pushed for these inputs (NULLs are skipped). */
 bool lt_tape_wants(const lt_tape *tape, int count, lt_var *const *inputs);
 /* Zeroed memory that lives as long as the node. */

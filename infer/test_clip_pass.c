@@ -241,8 +241,8 @@ static void gradients_equal_finite_differences(void) {
     run r = {.batch = whole_batch(), .weights = weights};
     lt_session *session = open_session(model, &r);
     CHECK_OK(do_pass(session, &r));
-    lt_var *const checked[] = {model->dit.out_w,           model->dit.patch_w,
-                               model->dit.layers[0].qkv,   model->dit.layers[0].temporal_w,
+    lt_var *const checked[] = {model->dit.out.w,           model->dit.patch.w,
+                               model->dit.layers[0].qkv.w, model->dit.layers[0].temporal_w,
                                model->dit.layers[1].table, model->text.table};
     for (size_t i = 0; i < sizeof checked / sizeof *checked; i++) {
         lt_var *var = checked[i];

@@ -293,8 +293,8 @@ static void a_constant_velocity_is_integrated_exactly(void) {
     static float noise[TEST_BLOCK], latents[TEST_BLOCK];
     lt_model *kept = model;
     model = test_model_open("cpu", LT_BACKEND_CPU, 0);
-    float *bias = model->dit.out_b->value.data;
-    for (int64_t i = 0; i < lt_numel(&model->dit.out_b->value); i++) bias[i] = 0.25f;
+    float *bias = model->dit.out.b->value.data;
+    for (int64_t i = 0; i < lt_numel(&model->dit.out.b->value); i++) bias[i] = 0.25f;
     lt_stream_options options = plain("none", 0);
     lt_rng_key key = {.seed = options.seed, .purpose = LT_RNG_SAMPLE, .clip = options.sequence};
     lt_rng_fill_normal(&key, 0, TEST_BLOCK, noise);
@@ -336,7 +336,7 @@ static void latents_that_are_not_finite_stop_the_video(void) {
     lt_stream_options options = plain("window", 2);
     lt_video_stream *stream = open_stream(&options);
     generate(stream, 2, latents);
-    float *bias = model->dit.out_b->value.data, before = bias[3];
+    float *bias = model->dit.out.b->value.data, before = bias[3];
     bias[3] = NAN;
     CHECK_FAILS(lt_video_stream_next(stream, latents), LT_FAILED, "block 2: value");
     CHECK(lt_video_stream_position(stream) == 2);

@@ -215,10 +215,10 @@ static void weights_take_a_byte_and_training_is_refused(void) {
     CHECK_OK(lt_device_open_as("null:h100", "fp8", NULL, &device));
     CHECK_OK(lt_model_open(config, device, LT_BACKEND_CUDA, 0, &fp8));
     const lt_dit_layer *l = &fp8->dit.layers[0];
-    CHECK(l->qkv->value.dtype == LT_E4M3 && lt_numel(&l->qkv->scale) == 3 * 2240);
+    CHECK(l->qkv.w->value.dtype == LT_E4M3 && lt_numel(&l->qkv.w->scale) == 3 * 2240);
     CHECK(l->temporal_w->value.dtype == LT_E4M3 && lt_numel(&l->temporal_w->scale) == 3 * 2240);
-    CHECK(l->cross_kv_w->value.dtype == LT_BF16 && fp8->dit.patch_w->value.dtype == LT_BF16);
-    CHECK(fp8->dit.out_w->value.dtype == LT_BF16 && lt_is_empty(&fp8->dit.out_w->scale));
+    CHECK(l->cross_kv.w->value.dtype == LT_BF16 && fp8->dit.patch.w->value.dtype == LT_BF16);
+    CHECK(fp8->dit.out.w->value.dtype == LT_BF16 && lt_is_empty(&fp8->dit.out.w->scale));
     CHECK(fp8->weights.used == lt_params_value_bytes(&fp8->params));
     printf("2B: weights of %.2f GiB in bf16, %.2f GiB in fp8\n", (double)bf16->weights.used / (1 << 30),
            (double)fp8->weights.used / (1 << 30));

@@ -151,13 +151,13 @@ static void run_published(const char *fixture, bool recompute) {
                        .text = b.text,
                        .mask = b.mask,
                        .commit_stream = -1,
-                       .keep = recompute ? &nothing : NULL};
+                       .keep = recompute ? &nothing : NULL,
+                       .probe = compare_sublayer,
+                       .probe_user = &b};
     lt_var *velocity;
-    lt_dit_set_probe(compare_sublayer, &b);
     CHECK_OK(lt_dit_forward(&b.dit, &b.tape, &in, &velocity));
     CHECK_OK(lt_tape_seed(&b.tape, velocity, copy_in(&b, tensor(b.file, "in.loss_weights"))));
     CHECK_OK(lt_tape_backward(&b.tape));
-    lt_dit_set_probe(NULL, NULL);
     compare_gradients(&b);
     close_bench(&b);
 }

@@ -65,18 +65,21 @@ static lt_status forward(lt_session *session, void *user) {
     const char *prompt = NULL;
     lt_tensor latent;
     lt_var *velocity;
-    lt_dit_input in = {
-        .batch = 1, .streams = 1, .blocks = 1, .t = &t, .first_frame = &first, .commit_stream = -1};
+    lt_dit_input in = {.batch = 1,
+                       .streams = 1,
+                       .blocks = 1,
+                       .t = &t,
+                       .first_frame = &first,
+                       .commit_stream = -1,
+                       .probe = on_value,
+                       .probe_user = p};
     lt_model_block_shape(session->model, n);
     LT_TRY(LT_NEW(&session->step, lt_ctx_sum_dtype(&session->ctx), &latent, 1, n[0], n[1], n[2], n[3]));
     LT_TRY(lt_tape_var(tape, latent, false, &in.latent));
     LT_TRY(lt_text_encode(&session->model->text, tape, 1, &prompt, &in.text, &in.mask));
     p->meter = &session->meter;
     p->seen = session->meter.flops;
-    lt_dit_set_probe(on_value, p);
-    lt_status status = lt_dit_forward(&session->model->dit, tape, &in, &velocity);
-    lt_dit_set_probe(NULL, NULL);
-    return status;
+    return lt_dit_forward(&session->model->dit, tape, &in, &velocity);
 }
 
 static lt_status plan_rows(planner *p, const char *target) {

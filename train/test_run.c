@@ -312,7 +312,7 @@ static void a_run_stops_after_steps_that_are_not_finite(void) {
     CHECK_OK(lt_run_checkpoint(out[0], "latest", folder));
     CHECK_OK(lt_checkpoint_read(folder, model, &state));
     CHECK(state.step == 1);
-    ((float *)model->dit.patch_b->value.data)[0] = INFINITY;
+    ((float *)model->dit.patch.b->value.data)[0] = INFINITY;
     CHECK_OK(lt_model_save(model, folder));
     lt_model_close(model);
     lt_run_options options = {

@@ -107,7 +107,7 @@ static void a_step_that_is_not_finite_changes_nothing(void) {
     lt_step_result r;
     size_t bytes;
     CHECK_OK(test_open(&b, NULL));
-    ((float *)b.model->dit.patch_b->value.data)[0] = INFINITY;
+    ((float *)b.model->dit.patch.b->value.data)[0] = INFINITY;
     void *before = copy_values(b.model, &bytes);
     CHECK_OK(lt_trainer_step(b.trainer, &r));
     CHECK(!r.finite);

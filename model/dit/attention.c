@@ -13,14 +13,6 @@ typedef struct attention {
     lt_tensor q_gain;        /* [H, D], or empty */
 } attention;
 
-/* [G, T, H, D] each, and, where nothing is recorded, what q and k lack of their norms: q its weights, as no output depends on how
- * long a token's q is; k its weights and factors. */
-typedef struct projections {
-    lt_var *q, *k, *v;
-    lt_tensor q_gain;
-    lt_ag_norm k_norm;
-} projections;
-
 lt_segment_box lt_dit_segment_box(const int64_t grid[3], lt_granularity granularity) {
     lt_segment_box box = {(int)grid[0], (int)grid[1], (int)grid[2]};
     if (granularity == LT_GRAIN_FRAME) box.frames = 1;
@@ -28,39 +20,24 @@ lt_segment_box lt_dit_segment_box(const int64_t grid[3], lt_granularity granular
     return box;
 }
 
-static lt_status normalise_qk(lt_tape *tape, const lt_dit_step *step, lt_var *const *qk, projections *p) {
-    const lt_dit_layer *l = &step->pass->dit->layers[step->layer];
-    const lt_dit_config *c = &step->pass->dit->config;
-    if (tape->recording) {
-        LT_TRY(lt_dit_normalise(tape, qk[0], l->q_norm, NULL, c->qk_eps, c->heads, &p->q));
-        return lt_dit_normalise(tape, qk[1], l->k_norm, NULL, c->qk_eps, c->heads, &p->k);
-    }
-    p->q_gain = LT_RESHAPE(l->q_norm->value, c->heads, c->head_dim);
-    p->k_norm.gain = LT_RESHAPE(l->k_norm->value, c->heads, c->head_dim);
-    LT_TRY(lt_dit_scale(tape, qk[1], c->qk_eps, &p->k_norm.scale));
-    LT_TRY(lt_dit_heads(tape, qk[0], c->heads, &p->q));
-    return lt_dit_heads(tape, qk[1], c->heads, &p->k);
-}
-
-static lt_status project_qkv(lt_tape *tape, const lt_dit_step *step, lt_var *h, projections *p) {
-    const lt_dit_layer *l = &step->pass->dit->layers[step->layer];
+static lt_status project_qkv(lt_tape *tape, const lt_dit_step *step, lt_var *h, lt_dit_qkv *out) {
     const lt_dit_config *c = &step->pass->dit->config;
     int64_t C = step->pass->width;
     lt_var *packed, *parts[3];
     lt_dit_begin(tape, step, LT_DIT_QKV);
-    LT_TRY(lt_ag_linear(tape, h, l->qkv, NULL, &packed));
+    LT_TRY(lt_linear_apply(tape, &step->weights->qkv, h, &packed));
     lt_tensor views[3];
     for (int i = 0; i < 3; i++) views[i] = lt_slice(packed->value, 2, i * C, C);
     views[2] = lt_split(views[2], 2, c->heads, c->head_dim);
     LT_TRY(lt_tape_views(tape, packed, 3, views, parts));
     lt_dit_begin(tape, step, LT_DIT_QK);
-    *p = (projections){.v = parts[2]};
-    LT_TRY(normalise_qk(tape, step, parts, p));
+    *out = (lt_dit_qkv){.v = parts[2]};
+    LT_TRY(step->pass->run->norm_qk(tape, step, parts[0], parts[1], out));
     lt_dit_small(tape);
     return LT_OK;
 }
 
-static lt_status open_attention(lt_tape *tape, const lt_dit_step *step, const projections *x, attention *a) {
+static lt_status open_attention(lt_tape *tape, const lt_dit_step *step, const lt_dit_qkv *x, attention *a) {
     const lt_dit_pass *p = step->pass;
     int64_t G = p->groups, H = p->dit->config.heads, D = p->dit->config.head_dim;
     lt_granularity granularity = p->in.cache ? p->in.cache->spec[0].granularity : LT_GRAIN_BLOCK;
@@ -162,9 +139,8 @@ static lt_status cut_blocks(lt_tape *tape, const lt_dit_pass *p, lt_var *q, lt_v
 
 lt_status lt_dit_attention(lt_tape *tape, const lt_dit_step *step, lt_var *h, lt_var **out) {
     const lt_dit_pass *p = step->pass;
-    const lt_dit_layer *l = &p->dit->layers[step->layer];
-    lt_var *o, *flat;
-    projections x;
+    lt_var *o;
+    lt_dit_qkv x;
     attention a;
     LT_TRY(project_qkv(tape, step, h, &x));
     if (p->in.cache) LT_TRY(lt_cache_layer_begin(p->in.cache, tape, step->layer));
@@ -173,12 +149,10 @@ lt_status lt_dit_attention(lt_tape *tape, const lt_dit_step *step, lt_var *h, lt
     if (!q_parts) return LT_FAILED;
     lt_var **o_parts = q_parts + p->in.blocks;
     lt_dit_begin(tape, step, LT_DIT_ATTN);
-    LT_TRY(lt_tape_new(tape, x.q->value.dtype, tape->recording, &o, x.q->value.ndim, x.q->value.shape));
+    LT_TRY(lt_tape_new(tape, x.q->value.dtype, true, &o, x.q->value.ndim, x.q->value.shape));
     lt_dit_small(tape);
     LT_TRY(cut_blocks(tape, p, x.q, o, q_parts, o_parts));
     for (int block = 0; block < p->in.blocks; block++)
         LT_TRY(run_block(tape, &a, q_parts[block], o_parts[block], block));
-    LT_TRY(LT_AG_RESHAPE(tape, o, &flat, p->groups, p->tokens, p->width));
-    lt_dit_begin(tape, step, LT_DIT_ATTN_OUT);
-    return lt_ag_linear(tape, flat, l->out_w, l->out_b, out);
+    return LT_AG_RESHAPE(tape, o, out, p->groups, p->tokens, p->width);
 }

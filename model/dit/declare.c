@@ -44,20 +44,20 @@ static lt_status declare_table(lt_params *params, lt_var **out, int64_t rows, in
                              "%s", name);
 }
 
-/* `parts` published matrices of the same shape stacked into one, and their biases (when b is not NULL). */
-static lt_status declare_linear(lt_params *params, lt_var **w, lt_var **b, double scale, int64_t outputs,
-                                int64_t inputs, int parts, const char *const *names) {
+/* `parts` published matrices of the same shape stacked into one, and with `bias` their biases. */
+static lt_status declare_linear(lt_params *params, lt_linear_layer *layer, bool bias, double scale,
+                                int64_t outputs, int64_t inputs, int parts, const char *const *names) {
     char name[LT_PARAM_NAME];
     lt_param *p = LT_PARAM(params, true, parts * outputs, inputs);
     if (!p) return LT_FAILED;
-    *w = &p->var;
+    layer->w = &p->var;
     lt_init init = scale == 0 ? LT_INIT_ZERO : LT_INIT_FAN_IN;
     for (int i = 0; i < parts; i++)
         LT_TRY(lt_params_publish(params, init, scale, NULL, LT_DIMS(outputs, inputs), "%s.weight", names[i]));
-    if (!b) return LT_OK;
+    if (!bias) return LT_OK;
     p = LT_PARAM(params, false, parts * outputs);
     if (!p) return LT_FAILED;
-    *b = &p->var;
+    layer->b = &p->var;
     for (int i = 0; i < parts; i++) {
         snprintf(name, sizeof name, "%s.bias", names[i]);
         LT_TRY(lt_params_publish(params, LT_INIT_ZERO, 0, NULL, LT_DIMS(outputs), "%s", name));
@@ -84,28 +84,26 @@ static const char *const *in_block(block_names *names, int layer, const char *a,
 static lt_status declare_attention(lt_params *params, const lt_dit_config *c, lt_dit_layer *l, int i) {
     block_names n;
     int64_t C = lt_dit_width(c);
-    LT_TRY(declare_linear(params, &l->qkv, NULL, 1, C, C, 3,
+    LT_TRY(declare_linear(params, &l->qkv, false, 1, C, C, 3,
                           in_block(&n, i, "attn1.to_q", "attn1.to_k", "attn1.to_v")));
     LT_TRY(
         declare_vector(params, &l->q_norm, LT_INIT_ONE, 0, C, *in_block(&n, i, "attn1.norm_q.weight", 0, 0)));
     LT_TRY(
         declare_vector(params, &l->k_norm, LT_INIT_ONE, 0, C, *in_block(&n, i, "attn1.norm_k.weight", 0, 0)));
-    return declare_linear(params, &l->out_w, &l->out_b, 1, C, C, 1, in_block(&n, i, "attn1.to_out.0", 0, 0));
+    return declare_linear(params, &l->out, true, 1, C, C, 1, in_block(&n, i, "attn1.to_out.0", 0, 0));
 }
 
 static lt_status declare_cross(lt_params *params, const lt_dit_config *c, lt_dit_layer *l, int i) {
     block_names n;
     int64_t C = lt_dit_width(c), X = (int64_t)c->cross_heads * c->cross_head_dim;
-    LT_TRY(declare_linear(params, &l->cross_q_w, &l->cross_q_b, 1, X, C, 1,
-                          in_block(&n, i, "attn2.to_q", 0, 0)));
-    LT_TRY(declare_linear(params, &l->cross_kv_w, &l->cross_kv_b, 1, X, C, 2,
+    LT_TRY(declare_linear(params, &l->cross_q, true, 1, X, C, 1, in_block(&n, i, "attn2.to_q", 0, 0)));
+    LT_TRY(declare_linear(params, &l->cross_kv, true, 1, X, C, 2,
                           in_block(&n, i, "attn2.to_k", "attn2.to_v", 0)));
     LT_TRY(declare_vector(params, &l->cross_q_norm, LT_INIT_ONE, 0, X,
                           *in_block(&n, i, "attn2.norm_q.weight", 0, 0)));
     LT_TRY(declare_vector(params, &l->cross_k_norm, LT_INIT_ONE, 0, X,
                           *in_block(&n, i, "attn2.norm_k.weight", 0, 0)));
-    return declare_linear(params, &l->cross_out_w, &l->cross_out_b, 0, C, X, 1,
-                          in_block(&n, i, "attn2.to_out.0", 0, 0));
+    return declare_linear(params, &l->cross_out, true, 0, C, X, 1, in_block(&n, i, "attn2.to_out.0", 0, 0));
 }
 
 /* A published convolution kernel stored under a permutation. */
@@ -119,16 +117,16 @@ static lt_status declare_kernel(lt_params *params, lt_var **out, lt_init init, d
 static lt_status declare_ffn(lt_params *params, const lt_dit_config *c, lt_dit_layer *l, int i) {
     block_names n;
     int64_t C = lt_dit_width(c), R = (int64_t)(c->ffn_ratio * (double)C);
-    LT_TRY(declare_kernel(params, &l->expand_w, LT_INIT_FAN_IN, 1, LT_PARAM(params, true, 2 * R, C), NULL,
+    LT_TRY(declare_kernel(params, &l->expand.w, LT_INIT_FAN_IN, 1, LT_PARAM(params, true, 2 * R, C), NULL,
                           LT_DIMS(2 * R, C, 1, 1), *in_block(&n, i, "ff.conv_inverted.weight", 0, 0)));
-    LT_TRY(declare_vector(params, &l->expand_b, LT_INIT_ZERO, 0, 2 * R,
+    LT_TRY(declare_vector(params, &l->expand.b, LT_INIT_ZERO, 0, 2 * R,
                           *in_block(&n, i, "ff.conv_inverted.bias", 0, 0)));
     LT_TRY(declare_kernel(params, &l->depth_w, LT_INIT_FAN_IN, 1, LT_PARAM(params, true, 3, 3, 2 * R),
                           depthwise_axes, LT_DIMS(2 * R, 1, 3, 3),
                           *in_block(&n, i, "ff.conv_depth.weight", 0, 0)));
     LT_TRY(declare_vector(params, &l->depth_b, LT_INIT_ZERO, 0, 2 * R,
                           *in_block(&n, i, "ff.conv_depth.bias", 0, 0)));
-    LT_TRY(declare_kernel(params, &l->project_w, LT_INIT_FAN_IN, 1, LT_PARAM(params, true, C, R), NULL,
+    LT_TRY(declare_kernel(params, &l->project.w, LT_INIT_FAN_IN, 1, LT_PARAM(params, true, C, R), NULL,
                           LT_DIMS(C, R, 1, 1), *in_block(&n, i, "ff.conv_point.weight", 0, 0)));
     return declare_kernel(params, &l->temporal_w, LT_INIT_ZERO, 0, LT_PARAM(params, true, 3, C, C),
                           temporal_axes, LT_DIMS(C, C, 3, 1), *in_block(&n, i, "ff.conv_temp.weight", 0, 0));
@@ -146,32 +144,32 @@ static lt_status declare_embeddings(lt_dit *d, lt_params *params) {
     const lt_dit_config *c = &d->config;
     int64_t C = lt_dit_width(c), P = (int64_t)c->patch[0] * c->patch[1] * c->patch[2];
     LT_TRY(declare_kernel(
-        params, &d->patch_w, LT_INIT_FAN_IN, 1, LT_PARAM(params, true, C, P * c->in_channels), patch_axes,
+        params, &d->patch.w, LT_INIT_FAN_IN, 1, LT_PARAM(params, true, C, P * c->in_channels), patch_axes,
         LT_DIMS(C, c->in_channels, c->patch[0], c->patch[1], c->patch[2]), "patch_embedding.weight"));
-    LT_TRY(declare_vector(params, &d->patch_b, LT_INIT_ZERO, 0, C, "patch_embedding.bias"));
+    LT_TRY(declare_vector(params, &d->patch.b, LT_INIT_ZERO, 0, C, "patch_embedding.bias"));
     const char *name = "time_embed.emb.timestep_embedder.linear_1";
-    LT_TRY(declare_linear(params, &d->time1_w, &d->time1_b, 1, C, 256, 1, &name));
+    LT_TRY(declare_linear(params, &d->time1, true, 1, C, 256, 1, &name));
     name = "time_embed.emb.timestep_embedder.linear_2";
-    LT_TRY(declare_linear(params, &d->time2_w, &d->time2_b, 1, C, C, 1, &name));
+    LT_TRY(declare_linear(params, &d->time2, true, 1, C, C, 1, &name));
     name = "time_embed.linear";
-    LT_TRY(declare_linear(params, &d->time_w, &d->time_b, 1, 6 * C, C, 1, &name));
+    LT_TRY(declare_linear(params, &d->time, true, 1, 6 * C, C, 1, &name));
     name = "caption_projection.linear_1";
-    LT_TRY(declare_linear(params, &d->text1_w, &d->text1_b, 1, C, c->caption_channels, 1, &name));
+    LT_TRY(declare_linear(params, &d->text1, true, 1, C, c->caption_channels, 1, &name));
     name = "caption_projection.linear_2";
-    LT_TRY(declare_linear(params, &d->text2_w, &d->text2_b, 1, C, C, 1, &name));
+    LT_TRY(declare_linear(params, &d->text2, true, 1, C, C, 1, &name));
     return declare_vector(params, &d->text_norm, LT_INIT_ONE, 0, C, "caption_norm.weight");
 }
 
 /* A var of the transformer is the first member of its parameter. */
 static void as_matrix(lt_var *w) { ((lt_param *)w)->matrix = true; }
 
-/* Of those, what may be e4m3: products over all tokens, in which nearly all of a forward's arithmetic is, and whose sizes tensor
- * cores take (multiples of 16). Embeddings, the text's keys and values and the last projection are little work. Narrower products
- * than 512 gain nothing, because moving the operands is what takes their time, and lose: the shipped tiny model would be 6.6 % off. */
+/* Of those, what may be FP8 (e4m3): GEMMs over all tokens, in which nearly all of a forward's arithmetic is, and whose sizes tensor
+ * cores take (multiples of 16). Embeddings, the text's keys and values and the last projection are little work. GEMMs narrower
+ * than 512 are bound by memory and gain nothing, and lose accuracy: the shipped tiny model would be 6.6 % off. */
 static void mark_narrow(const lt_dit_layer *l) {
     enum { LEAST = 512 };
-    lt_var *all[] = {l->qkv,      l->out_w,     l->cross_q_w, l->cross_out_w,
-                     l->expand_w, l->project_w, l->temporal_w};
+    lt_var *all[] = {l->qkv.w,    l->out.w,     l->cross_q.w, l->cross_out.w,
+                     l->expand.w, l->project.w, l->temporal_w};
     for (size_t k = 0; k < sizeof all / sizeof *all; k++) {
         lt_param *p = (lt_param *)all[k];
         int64_t in = p->shape[p->ndim - 1], out = p->shape[p->ndim - 2];
@@ -182,12 +180,12 @@ static void mark_narrow(const lt_dit_layer *l) {
 /* The matrices that tokens are multiplied with: they have the dtype of activations. The embeddings of time and text are small
  * and stay sums. */
 static void mark_matrices(lt_dit *d) {
-    as_matrix(d->patch_w);
-    as_matrix(d->out_w);
+    as_matrix(d->patch.w);
+    as_matrix(d->out.w);
     for (int i = 0; i < d->config.layers; i++) {
         lt_dit_layer *l = &d->layers[i];
-        lt_var *all[] = {l->qkv,         l->out_w,    l->cross_q_w, l->cross_kv_w,
-                         l->cross_out_w, l->expand_w, l->project_w, l->temporal_w};
+        lt_var *all[] = {l->qkv.w,       l->out.w,    l->cross_q.w, l->cross_kv.w,
+                         l->cross_out.w, l->expand.w, l->project.w, l->temporal_w};
         for (size_t k = 0; k < sizeof all / sizeof *all; k++) as_matrix(all[k]);
         mark_narrow(l);
     }
@@ -203,7 +201,7 @@ lt_status lt_dit_declare(lt_dit *d, const lt_dit_config *config, lt_params *para
     int64_t C = lt_dit_width(config), P = (int64_t)config->patch[0] * config->patch[1] * config->patch[2];
     LT_TRY(declare_table(params, &d->final_table, 2, C, "scale_shift_table"));
     const char *name = "proj_out";
-    LT_TRY(declare_linear(params, &d->out_w, &d->out_b, 0, P * config->in_channels, C, 1, &name));
+    LT_TRY(declare_linear(params, &d->out, true, 0, P * config->in_channels, C, 1, &name));
     mark_matrices(d);
     return LT_OK;
 }

@@ -16,6 +16,7 @@
 #define LT_MODEL_DIT_DIT_H
 
 #include "model/cache/cache.h"
+#include "model/linear.h"
 #include "model/params.h"
 
 #ifdef __cplusplus
@@ -38,23 +39,27 @@ static inline int lt_dit_width(const lt_dit_config *c) { return c->heads * c->he
 
 /* Published names are those of the diffusers checkpoint. Fused parameters: qkv (self), kv (cross). */
 typedef struct lt_dit_layer {
-    lt_var *table; /* [6, C]: shift, scale, gate of attention, then of the FFN */
-    lt_var *qkv, *q_norm, *k_norm, *out_w, *out_b; /* [3C, C], [C], [C], [C, C], [C] */
-    lt_var *cross_q_w, *cross_q_b, *cross_kv_w, *cross_kv_b, *cross_q_norm, *cross_k_norm, *cross_out_w,
-        *cross_out_b;
-    lt_var *expand_w, *expand_b, *depth_w, *depth_b, *project_w, *temporal_w;
+    lt_var *table;            /* [6, C]: shift, scale, gate of attention, then of the FFN */
+    lt_linear_layer qkv, out; /* [3C, C], [C, C] */
+    lt_var *q_norm, *k_norm;  /* [C] */
+    lt_linear_layer cross_q, cross_kv, cross_out;
+    lt_var *cross_q_norm, *cross_k_norm;
+    lt_linear_layer expand, project;
+    lt_var *depth_w, *depth_b, *temporal_w;
 } lt_dit_layer;
 
 typedef struct lt_dit {
     lt_dit_config config;
     lt_dit_layer *layers;
-    lt_var *patch_w, *patch_b;
-    lt_var *time1_w, *time1_b, *time2_w, *time2_b, *time_w, *time_b; /* 256 -> C -> C; SiLU -> 6C */
-    lt_var *text1_w, *text1_b, *text2_w, *text2_b, *text_norm;
-    lt_var *final_table, *out_w, *out_b;
-    int64_t
-        wide_bytes; /* where nothing is recorded: most of a Mix-FFN's expansion at once, at least a frame; set by declaring to
-                         * LT_DIT_WIDE_BYTES, from where on larger groups make products no faster */
+    lt_linear_layer patch;
+    lt_linear_layer time1, time2, time; /* 256 -> C -> C; SiLU -> 6C */
+    lt_linear_layer text1, text2;
+    lt_var *text_norm;
+    lt_var *final_table;
+    lt_linear_layer out;
+    /* No-grad: the most bytes of a Mix-FFN's expansion at once, at least a frame. Declaring sets LT_DIT_WIDE_BYTES, from where on
+     * larger groups of frames make GEMMs no faster. */
+    int64_t wide_bytes;
 } lt_dit;
 enum { LT_DIT_WIDE_BYTES = 288 << 20 };
 
@@ -83,23 +88,27 @@ typedef enum lt_dit_value {
 } lt_dit_value;
 extern const char *const lt_dit_value_names[LT_DIT_VALUES];
 
-/* How many layers, the first ones, keep each value for the backward pass; the others compute it again. The gradients are the same
- * bits whatever is kept. All zero: every layer is computed again. */
+/* Activation checkpointing: how many layers, the first ones, keep each value for the backward pass; the others recompute it. The
+ * gradients are the same bits whatever is kept. All zero: every layer is recomputed. */
 typedef struct lt_dit_keep {
     int layers[LT_DIT_VALUES];
 } lt_dit_keep;
 
 /* For forwards that differ in t and the latent's values alone and commit nothing, as the steps of a sampler do: what comes after the
- * embeddings of time and text is noted as a graph (core/device.h) by the first of them and repeated by the others, with the same
+ * embeddings of time and text is captured as a graph (core/device.h) by the first of them and replayed by the others, with the same
  * bits. It starts zeroed; `ready` becomes false by the caller's hand when anything else has changed: cache, positions, prompts.
  * Passed over where the device has no graphs, an observer listens, or the reads have weights, which the host computes from t. */
 typedef struct lt_dit_replay {
     bool ready, failed; /* failed: the driver refused; no further attempts are made */
     lt_graph *graph;
-    size_t mark, far;   /* of the step arena when it was noted */
+    size_t mark, far;   /* of the step arena when it was captured */
     lt_tensor velocity; /* where it leaves its result */
 } lt_dit_replay;
 void lt_dit_replay_free(lt_dit_replay *replay, lt_device *device);
+
+/* Called after each sub-layer with its output: "patch", "time", "text", "LAYER.attn", "LAYER.cross", "LAYER.ffn", "final", "output".
+ * A forward that is watched is not captured or replayed as a graph. */
+typedef void (*lt_dit_probe)(const char *name, const lt_tensor *value, void *user);
 
 typedef struct lt_dit_input {
     int batch, streams, blocks;
@@ -113,6 +122,8 @@ typedef struct lt_dit_input {
     lt_cache *cache;            /* NULL: every block reads itself only, the first tail is zero */
     lt_dit_replay *replay;      /* or NULL */
     const lt_dit_keep *keep;    /* where the tape records; NULL: everything is kept. Copied */
+    lt_dit_probe probe;         /* or NULL */
+    void *probe_user;
 } lt_dit_input;
 
 /* The velocity [G, F, H, W, C]. With velocity NULL only the commit happens. Host arrays may be released after return
@@ -121,11 +132,6 @@ lt_status lt_dit_forward(const lt_dit *dit, lt_tape *tape, const lt_dit_input *i
 
 /* What one entry covers of a block whose tokens are `grid` (frames, rows, columns). */
 lt_segment_box lt_dit_segment_box(const int64_t grid[3], lt_granularity granularity);
-
-/* Called after each sub-layer with its output, when set: parity tests. Names: "patch", "time", "text",
- * "LAYER.attn", "LAYER.cross", "LAYER.ffn", "final", "output". */
-typedef void (*lt_dit_probe)(const char *name, const lt_tensor *value, void *user);
-void lt_dit_set_probe(lt_dit_probe probe, void *user);
 
 #ifdef __cplusplus
 }

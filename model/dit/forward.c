@@ -5,22 +5,12 @@
 #include <stdio.h>
 #include <string.h>
 
-static lt_dit_probe probe;
-static void *probe_user;
-
-void lt_dit_set_probe(lt_dit_probe function, void *user) {
-    probe = function;
-    probe_user = user;
-}
-
-bool lt_dit_probed(void) { return probe != NULL; }
-
-void lt_dit_report(const char *what, int layer, const lt_var *value) {
+void lt_dit_report(const lt_dit_pass *pass, const char *what, int layer, const lt_var *value) {
     char name[64];
-    if (!probe) return;
+    if (!pass->in.probe) return;
     if (layer < 0) snprintf(name, sizeof name, "%s", what);
     else snprintf(name, sizeof name, "%d.%s", layer, what);
-    probe(name, &value->value, probe_user);
+    pass->in.probe(name, &value->value, pass->in.probe_user);
 }
 
 static lt_status check_input(const lt_dit *dit, const lt_dit_input *in) {
@@ -49,7 +39,11 @@ static lt_status open_forward(const lt_dit *dit, lt_tape *tape, const lt_dit_inp
     const int64_t *n = in->latent->value.shape;
     lt_dit_pass *p = lt_tape_saved(tape, sizeof *p);
     if (!p) return LT_FAILED;
-    *p = (lt_dit_pass){.dit = dit, .in = *in, .groups = (int)n[0], .width = lt_dit_width(c)};
+    *p = (lt_dit_pass){.dit = dit,
+                       .run = lt_tape_is_no_grad(tape) ? &lt_dit_infer : &lt_dit_train,
+                       .in = *in,
+                       .groups = (int)n[0],
+                       .width = lt_dit_width(c)};
     for (int i = 0; i < 3; i++) p->grid[i] = n[1 + i] / c->patch[i];
     p->tokens = p->grid[0] * p->grid[1] * p->grid[2];
     int64_t *first = lt_tape_saved(tape, p->groups * sizeof *first);
@@ -97,59 +91,43 @@ static lt_status embed_time(lt_tape *tape, lt_dit_pass *p) {
     const lt_dit *d = p->dit;
     lt_var *x, *y;
     LT_TRY(time_features(tape, p, &x));
-    LT_TRY(lt_ag_linear(tape, x, d->time1_w, d->time1_b, &y));
+    LT_TRY(lt_linear_apply(tape, &d->time1, x, &y));
     LT_TRY(lt_ag_unary(tape, LT_SILU, y, &x));
-    LT_TRY(lt_ag_linear(tape, x, d->time2_w, d->time2_b, &y));
+    LT_TRY(lt_linear_apply(tape, &d->time2, x, &y));
     LT_TRY(LT_AG_RESHAPE(tape, y, &p->time, p->groups, 1, p->width));
     LT_TRY(lt_ag_unary(tape, LT_SILU, y, &x));
-    LT_TRY(lt_ag_linear(tape, x, d->time_w, d->time_b, &y));
-    lt_dit_report("time", -1, y);
+    LT_TRY(lt_linear_apply(tape, &d->time, x, &y));
+    lt_dit_report(p, "time", -1, y);
     return LT_AG_RESHAPE(tape, y, &p->modulation, p->groups, 6, p->width);
 }
 
 static lt_status embed_text(lt_tape *tape, lt_dit_pass *p) {
     const lt_dit *d = p->dit;
     lt_var *x, *y;
-    LT_TRY(lt_ag_linear(tape, p->in.text, d->text1_w, d->text1_b, &x));
+    LT_TRY(lt_linear_apply(tape, &d->text1, p->in.text, &x));
     LT_TRY(lt_ag_unary(tape, LT_GELU_TANH, x, &y));
-    LT_TRY(lt_ag_linear(tape, y, d->text2_w, d->text2_b, &x));
+    LT_TRY(lt_linear_apply(tape, &d->text2, y, &x));
     LT_TRY(lt_ag_rms_norm(tape, x, d->text_norm, 1e-5, &y));
-    lt_dit_report("text", -1, y);
+    lt_dit_report(p, "text", -1, y);
     return lt_ag_cast(tape, y, lt_ctx_dtype(tape->ctx), &p->text);
 }
 
 static lt_status embed_patches(lt_tape *tape, const lt_dit_pass *p, lt_var **x) {
     lt_var *tokens;
     LT_TRY(lt_ag_patchify(tape, p->in.latent, p->dit->config.patch, &tokens));
-    LT_TRY(lt_ag_linear(tape, tokens, p->dit->patch_w, p->dit->patch_b, x));
-    lt_dit_report("patch", -1, *x);
+    LT_TRY(lt_linear_apply(tape, &p->dit->patch, tokens, x));
+    lt_dit_report(p, "patch", -1, *x);
     return LT_OK;
 }
 
-/* Where a layer's result goes: where nothing will look back at its input, into the input itself. */
-static lt_status layer_output(lt_tape *tape, lt_var *x, lt_var **out) {
-    *out = x;
-    if (!tape->recording) return LT_OK;
-    return lt_tape_new(tape, x->value.dtype, true, out, x->value.ndim, x->value.shape);
-}
-
-/* For the norms of the stream: one place, rounded where the products behind both norms read e4m3. */
-static lt_status open_norms(lt_tape *tape, lt_dit_pass *p, const lt_tensor *x) {
-    const lt_dit_layer *l = &p->dit->layers[0];
-    bool rounded = !lt_is_empty(&l->qkv->scale) && !lt_is_empty(&l->expand_w->scale);
-    lt_dtype dtype = rounded ? lt_ctx_e4m3_dtype(tape->ctx) : x->dtype, sum = lt_ctx_sum_dtype(tape->ctx);
-    LT_TRY(lt_tape_new(tape, dtype, false, &p->normed, x->ndim, x->shape));
-    return rounded ? lt_tensor_new(tape->step, sum, &p->normed->scale, 2, x->shape) : LT_OK;
-}
-
 static lt_status run_layers(lt_tape *tape, lt_dit_pass *p, lt_var **x) {
-    if (!tape->recording) LT_TRY(open_norms(tape, p, &(*x)->value));
+    LT_TRY(p->run->begin(tape, p, &(*x)->value));
     for (int i = 0; i < p->dit->config.layers; i++) {
         lt_dit_step *step = lt_tape_saved(tape, sizeof *step);
         if (!step) return LT_FAILED;
-        *step = (lt_dit_step){.pass = p, .layer = i, .x = *x};
-        LT_TRY(layer_output(tape, *x, &step->out));
-        step->inputs[0] = step->x;
+        *step = (lt_dit_step){.pass = p, .weights = &p->dit->layers[i], .layer = i, .x[0] = *x};
+        LT_TRY(p->run->stream(tape, *x, &step->x[LT_DIT_BRANCHES]));
+        step->inputs[0] = *x;
         step->inputs[1] = p->modulation;
         step->inputs[2] = p->text;
         lt_segment segment = {.run = lt_dit_layer_run,
@@ -157,11 +135,11 @@ static lt_status run_layers(lt_tape *tape, lt_dit_pass *p, lt_var **x) {
                               .input_count = 3,
                               .inputs = step->inputs,
                               .output_count = 1,
-                              .outputs = &step->out,
+                              .outputs = &step->x[LT_DIT_BRANCHES],
                               .carried = 0};
         LT_TRY(lt_tape_mark(tape, i));
         LT_TRY(lt_tape_segment(tape, &segment));
-        *x = step->out;
+        *x = step->x[LT_DIT_BRANCHES];
     }
     return LT_OK;
 }
@@ -172,10 +150,10 @@ static lt_status project(lt_tape *tape, const lt_dit_pass *p, lt_var *x, lt_var 
     LT_TRY(lt_ag_add_broadcast(tape, d->final_table, p->time, &table));
     LT_TRY(lt_tape_unstack(tape, table, 1, shift_scale));
     LT_TRY(lt_ag_norm_modulate(tape, x, shift_scale[0], shift_scale[1], 1e-6, &normed));
-    lt_dit_report("final", -1, normed);
-    LT_TRY(lt_ag_linear(tape, normed, d->out_w, d->out_b, &tokens));
+    lt_dit_report(p, "final", -1, normed);
+    LT_TRY(lt_linear_apply(tape, &d->out, normed, &tokens));
     LT_TRY(lt_ag_unpatchify(tape, tokens, d->config.patch, p->in.latent->value.shape + 1, velocity));
-    lt_dit_report("output", -1, *velocity);
+    lt_dit_report(p, "output", -1, *velocity);
     return LT_OK;
 }
 

@@ -15,7 +15,7 @@ void lt_train_register_keys(void);
 /* Who learns: the transformer and text encoder; the scorer alone, on a frozen denoiser; all. */
 typedef enum lt_stage { LT_STAGE_DENOISER, LT_STAGE_SCORER, LT_STAGE_JOINT, LT_STAGE_COUNT } lt_stage;
 
-/* What the keep head is trained on (train/keep_loss.h). */
+/* What the keep head is trained on (train/objective/keep_loss.h). */
 typedef enum lt_keep_target {
     LT_KEEP_NONE,
     LT_KEEP_RANK,

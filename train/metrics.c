@@ -72,13 +72,7 @@ static lt_status end_row(lt_metrics *m) {
     return status;
 }
 
-static void keep_figures(FILE *to, const lt_keep_result *keep) {
-    double sets = keep->sets > 0 ? keep->sets : 1, pairs = keep->pairs > 0 ? keep->pairs : 1;
-    number(to, "keep_loss", keep->loss);
-    number(to, "keep_order", keep->ordered / pairs);
-    number(to, "keep_spread", keep->spread / sets);
-    number(to, "keep_churn", keep->victims > 0 ? keep->churned / keep->victims : 0);
-}
+static void figure(void *user, const char *name, double value) { number(user, name, value); }
 
 lt_status lt_metrics_write_step(lt_metrics *m, const lt_metrics_step *row) {
     const lt_step_result *r = row->result;
@@ -87,7 +81,7 @@ lt_status lt_metrics_write_step(lt_metrics *m, const lt_metrics_step *row) {
     number(m->file, "lr", r->lr);
     number(m->file, "grad_norm", r->grad_norm);
     if (!r->finite) fputs(", \"skipped\": true", m->file);
-    if (row->keeps) keep_figures(m->file, &r->keep);
+    if (row->objectives) lt_objectives_report(row->objectives, r->figures, figure, m->file);
     number(m->file, "tokens_per_s", row->tokens_per_s);
     fprintf(m->file, ", \"peak_bytes\": %" PRId64, row->peak_bytes);
     number(m->file, "seconds", row->seconds);

@@ -22,8 +22,8 @@ lt_status lt_metrics_sync(lt_metrics *metrics);
 
 typedef struct lt_metrics_step {
     const lt_step_result *result;
-    bool keeps;                   /* the keep head learns: its figures are written too */
-    double tokens_per_s, seconds; /* seconds of training so far, earlier sessions included */
+    const lt_objectives *objectives; /* whose figures are written too; or NULL */
+    double tokens_per_s, seconds;    /* seconds of training so far, earlier sessions included */
     int64_t peak_bytes;
 } lt_metrics_step;
 /* A row of a step, and one of a validation. */

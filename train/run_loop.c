@@ -29,7 +29,7 @@ static lt_status board_step(training *run, const lt_step_result *r, double rate)
 static lt_status write_step(training *run, const lt_step_result *r, double seconds) {
     double rate = seconds > 0 ? r->tokens / seconds : 0;
     lt_metrics_step row = {.result = r,
-                           .keeps = run->config.keep_target != LT_KEEP_NONE,
+                           .objectives = lt_trainer_objectives(run->trainer),
                            .tokens_per_s = rate,
                            .seconds = run->state.seconds,
                            .peak_bytes = run->options.device->peak_bytes};

@@ -1,5 +1,6 @@
 #include "core/parallel.h"
 #include "train/latent_stats.h"
+#include "train/objective/keep_loss.h"
 #include "train/testing.h"
 #include "train/trainer_impl.h"
 
@@ -140,7 +141,8 @@ static void stage_scorer_leaves_the_denoiser_alone(void) {
     CHECK_OK(test_open(&b, overrides));
     stir(a.model), stir(b.model);
     for (int i = 0; i < 4; i++) CHECK_OK(lt_trainer_step(a.trainer, &r));
-    CHECK(r.keep.sets > 0 && r.keep.pairs > 0 && isfinite(r.keep.loss));
+    const lt_keep_result *keep = (const lt_keep_result *)r.figures;
+    CHECK(keep->sets > 0 && keep->pairs > 0 && isfinite(keep->loss));
     int changed = 0;
     for (int i = 0; i < a.model->params.published_count; i++) {
         const lt_published *name = &a.model->params.published[i];

@@ -1,6 +1,5 @@
 #include "train/trainer_impl.h"
 
-#include "infer/cache_shape.h"
 #include "infer/transfer.h"
 
 #include <math.h>
@@ -19,11 +18,10 @@ static lt_status reserve_host(lt_trainer *t) {
     t->ids = lt_pool_alloc(&t->pool, clips * sizeof *t->ids);
     t->prompts = lt_pool_alloc(&t->pool, clips * sizeof *t->prompts);
     t->specs = lt_pool_alloc(&t->pool, clips * sizeof *t->specs);
-    t->read_scale = lt_pool_alloc(&t->pool, clips * sizeof *t->read_scale);
     t->t = lt_pool_alloc(&t->pool, (size_t)noisy * sizeof *t->t);
     t->times = lt_pool_alloc(&t->pool, (size_t)c->blocks * sizeof *t->times);
     t->losses = lt_pool_alloc(&t->pool, (size_t)noisy * sizeof *t->losses);
-    bool all = t->ids && t->prompts && t->specs && t->read_scale && t->t && t->times && t->losses;
+    bool all = t->ids && t->prompts && t->specs && t->t && t->times && t->losses;
     return all ? LT_OK : LT_FAILED;
 }
 
@@ -43,10 +41,7 @@ static lt_status setup(lt_session *session, void *user) {
     t->session = session;
     LT_TRY(lt_clip_pass_init(&t->pass, session, t->local, c->blocks, c->draws));
     t->pass.cache.bptt_blocks = c->bptt_blocks;
-    if (t->keep) {
-        t->pass.cache.ghosts = true;
-        t->pass.cache.observer = lt_keep_loss_observer(t->keep);
-    }
+    lt_objectives_attach(&t->objectives, &t->pass);
     return lt_optimizer_init(&t->optimizer, session);
 }
 
@@ -62,8 +57,8 @@ static void close_memory(lt_session *session, void *user) {
 lt_status lt_trainer_forward(lt_trainer *t, const lt_clip_batch *batch, bool recording, lt_var **loss) {
     lt_tape_reset(&t->session->tape);
     t->session->tape.recording = recording;
-    if (t->keep) lt_keep_loss_begin(t->keep, batch->specs, batch->clips);
-    return lt_clip_pass_run(&t->pass, batch, &t->config->recompute.keep, loss);
+    lt_objective_pass pass = {.session = t->session, .pass = &t->pass, .batch = batch};
+    return lt_objectives_forward(&t->objectives, &pass, loss);
 }
 
 lt_status lt_trainer_losses(lt_trainer *t, const lt_var *loss) {
@@ -80,9 +75,7 @@ static lt_status backward(lt_trainer *t, lt_var *loss) {
     lt_session *s = t->session;
     lt_tensor seed;
     int64_t count = lt_numel(&loss->value);
-    LT_CHECK(loss->needs_grad, LT_USAGE,
-             "nothing that is trained leads to the loss: with stage scorer a policy with read=age or "
-             "read=content must be in train.policy_mix, or scorer.target must not be none");
+    LT_CHECK(loss->needs_grad, LT_USAGE, "%s", lt_objectives_no_gradient(&t->objectives));
     for (int64_t i = 0; i < count; i++) t->losses[i] = (float)loss_share(t);
     LT_TRY(lt_tensor_new(&s->step, loss->value.dtype, &seed, 1, &count));
     LT_TRY(lt_put_floats(&s->ctx, &s->step, t->losses, seed));
@@ -90,16 +83,13 @@ static lt_status backward(lt_trainer *t, lt_var *loss) {
     return lt_tape_backward(&s->tape);
 }
 
-static lt_status learn_to_keep(lt_trainer *t, lt_keep_result *result) {
-    const lt_train_config *c = t->config;
-    if (!t->keep) return LT_OK;
-    double progress = (double)t->done / (double)c->steps;
-    double sets = (double)lt_keep_loss_sets(t->spec.model->config.layers, c->batch, c->blocks);
-    lt_keep_options options = {.target = c->keep_target,
-                               .temperature = c->temperature *
-                                              pow(c->temperature_end / c->temperature, fmin(progress, 1)),
-                               .scale = c->keep_weight / (sets * c->accumulate)};
-    return lt_keep_loss_run(t->keep, t->session, &options, result);
+/* The other objectives learn from what the backward has left. */
+static lt_status run_after(lt_trainer *t, double *figures) {
+    lt_objective_pass pass = {.session = t->session,
+                              .pass = &t->pass,
+                              .batch = &t->batch,
+                              .progress = fmin((double)t->done / (double)t->config->steps, 1)};
+    return lt_objectives_after(&t->objectives, &pass, figures);
 }
 
 static lt_status prepare_next(lt_trainer *t);
@@ -107,30 +97,31 @@ static lt_status prepare_next(lt_trainer *t);
 /* Forward of the clips in the trainer's host memory. */
 static lt_status begin_pass(lt_trainer *t, lt_var **loss) {
     const lt_train_config *c = t->config;
-    lt_clip_batch batch = {.clips = t->local,
-                           .blocks = c->blocks,
-                           .draws = c->draws,
-                           .latents = t->latents,
-                           .context = t->context,
-                           .prompts = t->prompts,
-                           .ids = t->ids,
-                           .t = t->t,
-                           .seed = c->seed,
-                           .purpose = LT_RNG_NOISE,
-                           .specs = t->specs,
-                           .read_scale = c->keep_path ? t->read_scale : NULL};
-    return lt_trainer_forward(t, &batch, true, loss);
+    t->batch = (lt_clip_batch){.clips = t->local,
+                               .blocks = c->blocks,
+                               .draws = c->draws,
+                               .latents = t->latents,
+                               .context = t->context,
+                               .prompts = t->prompts,
+                               .ids = t->ids,
+                               .t = t->t,
+                               .seed = c->seed,
+                               .purpose = LT_RNG_NOISE,
+                               .specs = t->specs};
+    lt_objectives_edit(&t->objectives, &t->batch);
+    return lt_trainer_forward(t, &t->batch, true, loss);
 }
 
-/* Its backward; adds to *loss_sum and *keep. The host reads the losses last: until then the device has work, and the host has time
+/* Its backward; adds to *loss_sum and the figures. The host reads the losses last: until then the device has work, and the host has time
  * for the next batch. */
-static lt_status end_pass(lt_trainer *t, lt_var *loss, double *loss_sum, lt_keep_result *keep) {
-    if (loss->needs_grad || !t->keep) LT_TRY(backward(t, loss));
+static lt_status end_pass(lt_trainer *t, lt_var *loss, double *loss_sum, double *figures) {
+    bool others = t->objectives.has_passes; /* which take the memory of this one */
+    if (loss->needs_grad || !others) LT_TRY(backward(t, loss));
     int64_t count = lt_numel(&loss->value);
-    if (t->keep) LT_TRY(lt_trainer_losses(t, loss)); /* its passes take the memory of this one */
-    LT_TRY(learn_to_keep(t, keep));
+    if (others) LT_TRY(lt_trainer_losses(t, loss));
+    LT_TRY(run_after(t, figures));
     LT_TRY(prepare_next(t));
-    if (!t->keep) LT_TRY(lt_trainer_losses(t, loss));
+    if (!others) LT_TRY(lt_trainer_losses(t, loss));
     for (int64_t i = 0; i < count; i++) *loss_sum += t->losses[i] * loss_share(t);
     return LT_OK;
 }
@@ -140,15 +131,14 @@ static lt_status end_pass(lt_trainer *t, lt_var *loss, double *loss_sum, lt_keep
 /* A step whose clips are all under one row of the mix. */
 static lt_status rehearse_row(lt_trainer *t, int row) {
     lt_session *s = t->session;
-    double loss = 0, norm;
+    double loss = 0, norm, figures[LT_OBJECTIVE_FIGURES] = {0};
     lt_var *losses;
     bool finite;
-    lt_keep_result keep = {0};
     for (int i = 0; i < t->local; i++) t->specs[i] = t->config->mix[row].spec;
     lt_params_clear_grads(&s->model->params);
     for (int i = 0; i < t->config->accumulate; i++) {
         LT_TRY(begin_pass(t, &losses));
-        LT_TRY(end_pass(t, losses, &loss, &keep));
+        LT_TRY(end_pass(t, losses, &loss, figures));
     }
     LT_TRY(lt_params_fill_grads(&s->model->params, &s->ctx));
     LT_TRY(lt_optimizer_norm(&t->optimizer, s, t->config->clip_norm, &norm, &finite));
@@ -206,15 +196,6 @@ static lt_status random_latents(lt_trainer *t) {
     return LT_OK;
 }
 
-static lt_status open_keep(lt_trainer *t) {
-    const lt_train_config *c = t->config;
-    const lt_dit_config *m = &t->spec.model->config;
-    if (c->keep_target == LT_KEEP_NONE) return LT_OK;
-    int segments = lt_block_segments(t->spec.model, c->mix[0].spec.granularity);
-    int fill = c->blocks * segments, budget = c->max_budget < fill ? c->max_budget : fill;
-    return lt_keep_loss_open(m->layers, m->heads, t->local, c->blocks, segments, budget, &t->keep);
-}
-
 static lt_status prepare(const lt_trainer_spec *spec, lt_trainer **out) {
     lt_trainer *t = calloc(1, sizeof *t);
     *out = t;
@@ -227,7 +208,8 @@ static lt_status prepare(const lt_trainer_spec *spec, lt_trainer **out) {
     LT_CHECK(t->local * t->ranks == t->config->batch, LT_USAGE,
              "train.batch is %d clips, which %d processes cannot share evenly", t->config->batch, t->ranks);
     LT_TRY(reserve_host(t));
-    return open_keep(t);
+    return lt_objectives_open(spec->objectives, spec->objective_count, t->config, spec->model, t->local,
+                              &t->objectives);
 }
 
 lt_status lt_trainer_open(const lt_trainer_spec *spec, int64_t done, lt_trainer **out) {
@@ -256,7 +238,7 @@ void lt_trainer_close(lt_trainer *t) {
     lt_session_close(t->session);
     lt_rollout_close(t->rollout);
     lt_loader_close(t->loader);
-    lt_keep_loss_close(t->keep);
+    lt_objectives_close(&t->objectives);
     lt_buckets_free(&t->buckets);
     lt_pool_free(&t->pool);
     free(t->val_clips);
@@ -266,7 +248,8 @@ void lt_trainer_close(lt_trainer *t) {
 
 lt_status lt_trainer_measure(const lt_trainer_spec *spec, const char *target, lt_session_plan *plan) {
     lt_trainer *t;
-    lt_trainer_spec only = {.config = spec->config, .model = spec->model, .comm = spec->comm};
+    lt_trainer_spec only = *spec;
+    only.set = NULL;
     lt_status status = prepare(&only, &t);
     lt_work work = {.setup = setup, .work = rehearse, .close = close_memory, .user = t};
     if (status == LT_OK) status = lt_session_measure(spec->model, target, &work, plan);
@@ -281,12 +264,6 @@ static const char *prompt_of(const lt_train_config *c, const lt_sample *sample, 
     lt_rng_key key = {.seed = c->seed, .purpose = LT_RNG_CAPTION, .clip = id};
     bool drop = !*sample->row->caption || lt_rng_uniform(&key, 0) < c->caption_drop;
     return drop ? NULL : sample->row->caption;
-}
-
-/* Index 0 of this key draws the row of the mix. */
-static double read_scale_of(const lt_train_config *c, uint64_t id) {
-    lt_rng_key key = {.seed = c->seed, .purpose = LT_RNG_POLICY, .clip = id};
-    return lt_rng_uniform(&key, 1);
 }
 
 static void fill_times(lt_trainer *t, int clip) {
@@ -323,7 +300,6 @@ static lt_status fill_batch(lt_trainer *t) {
         t->ids[i] = (uint64_t)(batch->step * c->batch + (int64_t)t->rank * t->local + i);
         int row = lt_mix_draw(c, t->ids[i]);
         t->specs[i] = c->mix[row].spec;
-        t->read_scale[i] = read_scale_of(c, t->ids[i]);
         t->prompts[i] = prompt_of(c, &batch->samples[i], t->ids[i]);
         fill_times(t, i);
         if (t->rollout)
@@ -334,12 +310,12 @@ static lt_status fill_batch(lt_trainer *t) {
 }
 
 /* All of a step's passes, but of the last only the forward. */
-static lt_status passes(lt_trainer *t, double *loss_sum, lt_keep_result *keep, lt_var **loss) {
+static lt_status passes(lt_trainer *t, double *loss_sum, double *figures, lt_var **loss) {
     lt_params_clear_grads(&t->spec.model->params);
     for (int i = 1; i < t->config->accumulate; i++) {
         LT_TRY(fill_batch(t));
         LT_TRY(begin_pass(t, loss));
-        LT_TRY(end_pass(t, *loss, loss_sum, keep));
+        LT_TRY(end_pass(t, *loss, loss_sum, figures));
     }
     LT_TRY(fill_batch(t));
     lt_trainer_sum_from_here(t);
@@ -347,8 +323,8 @@ static lt_status passes(lt_trainer *t, double *loss_sum, lt_keep_result *keep, l
 }
 
 /* The last backward, in which ranks may sum gradients: they go into it together. */
-static lt_status last_backward(lt_trainer *t, lt_var *loss, double *loss_sum, lt_keep_result *keep) {
-    LT_TRY(end_pass(t, loss, loss_sum, keep));
+static lt_status last_backward(lt_trainer *t, lt_var *loss, double *loss_sum, double *figures) {
+    LT_TRY(end_pass(t, loss, loss_sum, figures));
     return lt_params_fill_grads(&t->spec.model->params, &t->session->ctx);
 }
 
@@ -366,9 +342,9 @@ lt_status lt_trainer_step(lt_trainer *t, lt_step_result *out) {
     const lt_train_config *c = t->config;
     *out = (lt_step_result){.step = t->done + 1, .lr = lt_learning_rate(c, t->done + 1)};
     lt_var *loss = NULL;
-    LT_TRY(lt_trainer_agree(t, passes(t, &out->loss, &out->keep, &loss)));
-    LT_TRY(lt_trainer_agree(t, last_backward(t, loss, &out->loss, &out->keep)));
-    LT_TRY(lt_trainer_share(t, &out->loss, &out->keep));
+    LT_TRY(lt_trainer_agree(t, passes(t, &out->loss, out->figures, &loss)));
+    LT_TRY(lt_trainer_agree(t, last_backward(t, loss, &out->loss, out->figures)));
+    LT_TRY(lt_trainer_share(t, &out->loss, out->figures));
     LT_TRY(lt_optimizer_norm(&t->optimizer, t->session, c->clip_norm, &out->grad_norm, &out->finite));
     out->finite = out->finite && isfinite(out->loss);
     if (out->finite) LT_TRY(update(t, out->lr, out->step));
@@ -387,6 +363,8 @@ int64_t lt_trainer_clips(const lt_trainer *t) { return t->loader ? lt_loader_cli
 double lt_trainer_wait_seconds(const lt_trainer *t) {
     return t->loader ? lt_loader_wait_seconds(t->loader) : 0;
 }
+
+const lt_objectives *lt_trainer_objectives(const lt_trainer *t) { return &t->objectives; }
 
 lt_session *lt_trainer_session(const lt_trainer *t) { return t->session; }
 

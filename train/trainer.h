@@ -15,7 +15,7 @@
 #include "data/loader.h"
 #include "infer/clip_pass.h"
 #include "infer/memory.h"
-#include "train/keep_loss.h"
+#include "train/objective/objective.h"
 #include "train/optimizer.h"
 
 #ifdef __cplusplus
@@ -24,9 +24,11 @@ extern "C" {
 
 typedef struct lt_trainer_spec {
     const lt_train_config *config;
-    lt_model *model; /* with LT_MODEL_TRAINING, trainable parts marked */
-    lt_dataset *set; /* NULL: only to rehearse; latents are normals then */
-    lt_comm *comm;   /* NULL: one rank */
+    lt_model *model;                       /* with LT_MODEL_TRAINING, trainable parts marked */
+    lt_dataset *set;                       /* NULL: only to rehearse; latents are normals then */
+    lt_comm *comm;                         /* NULL: one rank */
+    const lt_objective *const *objectives; /* NULL: the program's table; else rows to choose from */
+    int objective_count;
 } lt_trainer_spec;
 
 typedef struct lt_trainer lt_trainer;
@@ -35,9 +37,9 @@ typedef struct lt_trainer lt_trainer;
 typedef struct lt_step_result {
     int64_t step; /* from 1: the number of steps taken, this one included */
     double loss, lr, grad_norm;
-    bool finite;         /* false: nothing was updated */
-    double tokens;       /* that went through the transformer, all streams and ranks */
-    lt_keep_result keep; /* of the scorer's keep head; zero where it does not learn */
+    bool finite;                          /* false: nothing was updated */
+    double tokens;                        /* that went through the transformer, all streams and ranks */
+    double figures[LT_OBJECTIVE_FIGURES]; /* of the objectives: lt_objectives_report names them */
 } lt_step_result;
 
 /* `done`: steps taken so far. LT_USAGE when the batch does not divide among the ranks, or the dataset's frames are not
@@ -59,6 +61,8 @@ int64_t lt_trainer_clips(const lt_trainer *trainer);
 double lt_trainer_wait_seconds(const lt_trainer *trainer);
 /* Tokens of one optimizer step, all streams and ranks. */
 double lt_trainer_tokens(const lt_trainer *trainer);
+/* What its steps minimise. */
+const lt_objectives *lt_trainer_objectives(const lt_trainer *trainer);
 /* What its steps run in: context, tape and arenas. */
 lt_session *lt_trainer_session(const lt_trainer *trainer);
 

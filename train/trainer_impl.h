@@ -16,8 +16,9 @@ struct lt_trainer {
     lt_session *session;
     lt_clip_pass pass;
     lt_optimizer optimizer;
-    lt_buckets buckets;  /* of gradients, with several ranks */
-    lt_keep_loss *keep;  /* or NULL */
+    lt_buckets buckets; /* of gradients, with several ranks */
+    lt_objectives objectives;
+    lt_clip_batch batch; /* of the pass under way */
     lt_rollout *rollout; /* context self; or NULL */
     int64_t clip_floats; /* latents of one clip */
     /* Host memory of one pass: */
@@ -27,7 +28,7 @@ struct lt_trainer {
     double *statistics;   /* of latents, once read */
     uint64_t *ids;
     const char **prompts;
-    double *t, *times, *read_scale; /* times: of one clip's blocks */
+    double *t, *times; /* times: of one clip's blocks */
     lt_cache_spec *specs;
     lt_pool pool;
     /* Clips of the validation, NULL until first asked for: */
@@ -50,7 +51,7 @@ void lt_trainer_sum_from_here(lt_trainer *trainer);
 /* The worst status of all ranks; sums that were started are dropped when it is bad. */
 lt_status lt_trainer_agree(lt_trainer *trainer, lt_status mine);
 /* Completes the sums of gradients, and sums the figures. A rank that fails in it or later ends the job (lt_comm_end_alone). */
-lt_status lt_trainer_share(lt_trainer *trainer, double *loss, lt_keep_result *keep);
+lt_status lt_trainer_share(lt_trainer *trainer, double *loss, double *figures);
 
 /* The mean of the pass's losses, in float64, by draw order. */
 lt_status lt_trainer_losses(lt_trainer *trainer, const lt_var *loss);

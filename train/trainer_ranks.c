@@ -33,16 +33,17 @@ lt_status lt_trainer_agree(lt_trainer *t, lt_status mine) {
     return status;
 }
 
-lt_status lt_trainer_share(lt_trainer *t, double *loss, lt_keep_result *keep) {
+lt_status lt_trainer_share(lt_trainer *t, double *loss, double *figures) {
+    double sums[1 + LT_OBJECTIVE_FIGURES] = {*loss};
+    int count = t->objectives.figures;
     if (t->ranks == 1) return LT_OK;
     t->session->tape.passed = NULL;
     LT_TRY(lt_buckets_finish(&t->buckets, &t->spec.model->params, &t->session->ctx, t->spec.comm));
-    double sums[] = {*loss,       keep->loss,    keep->sets,    keep->spread,
-                     keep->pairs, keep->ordered, keep->victims, keep->churned};
-    LT_TRY(lt_comm_sum_f64(t->spec.comm, sums, 8));
+    memcpy(sums + 1, figures, (size_t)count * sizeof *figures);
+    LT_TRY(lt_comm_sum_f64(t->spec.comm, sums, 1 + count));
     LT_TRY(lt_comm_reduce_check(t->spec.comm));
     *loss = sums[0];
-    *keep = (lt_keep_result){sums[1], sums[2], sums[3], sums[4], sums[5], sums[6], sums[7]};
+    memcpy(figures, sums + 1, (size_t)count * sizeof *figures);
     return LT_OK;
 }
 

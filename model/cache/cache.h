@@ -109,7 +109,7 @@ typedef struct lt_cache {
     int bptt_blocks; /* gradients reach entries at most this many blocks old; -1: all. A merged entry is as old as its
                         * newest part. */
     /* [batch] or NULL: times 1. Streams other than 0 read every entry at this weight where read=one, for estimating what
-     * an entry is worth by integrating dL/dw (train/keep_loss.h). What is committed and decided does not change. */
+     * an entry is worth by integrating dL/dw (train/objective/keep_loss.h). What is committed and decided does not change. */
     const double *read_scale;
     bool ghosts; /* dropped entries stay, with weight 0; only without slots */
     lt_cache_observer observer;

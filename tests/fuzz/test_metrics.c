@@ -12,11 +12,16 @@
 
 const int fuzz_runs = 2000;
 
+extern const lt_objective lt_objective_keep;
+
 static void row(lt_metrics *metrics, int64_t step, bool finite) {
     lt_step_result result = {
         .step = step, .loss = finite ? 1.5 / (double)step : NAN, .lr = 1e-3, .finite = finite};
-    lt_metrics_step one = {
-        .result = &result, .keeps = step % 2, .tokens_per_s = 1e4, .seconds = (double)step};
+    const lt_objectives keep = {.count = 1, .items[0].row = &lt_objective_keep};
+    lt_metrics_step one = {.result = &result,
+                           .objectives = step % 2 ? &keep : NULL,
+                           .tokens_per_s = 1e4,
+                           .seconds = (double)step};
     FUZZ_OK(lt_metrics_write_step(metrics, &one));
 }
 

@@ -1,4 +1,4 @@
-#include "train/keep_loss.h"
+#include "train/objective/keep_loss.h"
 
 #include "infer/transfer.h"
 

@@ -18,8 +18,8 @@
  *                  between the scores of the last kept and the first evicted entry and gets no gradient
  *
  * in a small pass of its own on the same tape. */
-#ifndef LT_TRAIN_KEEP_LOSS_H
-#define LT_TRAIN_KEEP_LOSS_H
+#ifndef LT_TRAIN_OBJECTIVE_KEEP_LOSS_H
+#define LT_TRAIN_OBJECTIVE_KEEP_LOSS_H
 
 #include "train/config.h"
 

@@ -1,4 +1,5 @@
 #include "core/parallel.h"
+#include "train/objective/keep_loss.h"
 #include "train/testing.h"
 
 /* A model with its keep head trainable, and events as a cache would send them. */

@@ -33,7 +33,7 @@ lt_status lt_list_policies(cJSON *list) {
             cJSON_AddItemToArray(params, cJSON_CreateString(text));
         }
         cJSON_AddStringToObject(item, "consolidate", policy->consolidate);
-        cJSON_AddBoolToObject(item, "needs_scorer", policy->needs_scorer);
+        cJSON_AddBoolToObject(item, "needs_scorer", (policy->needs & LT_NEED_SCORER) != 0);
     }
     return LT_OK;
 }

@@ -38,7 +38,7 @@ double lt_gaussian_denoiser_loss(double t, const double *variances, int channels
 }
 
 bool lt_spec_is_hand_made(const lt_cache_spec *spec) {
-    return !spec->policy->needs_scorer && spec->read == LT_READ_ONE;
+    return !(spec->policy->needs & LT_NEED_SCORER) && spec->read == LT_READ_ONE;
 }
 
 static int64_t head_bytes(const lt_scorer_head *head) {
@@ -73,7 +73,7 @@ lt_status lt_eval_bytes(const lt_model *model, const lt_cache_spec *spec, lt_pol
     LT_TRY(lt_device_open("null", &device));
     lt_status status = count_cache(model, spec, device, out);
     lt_device_close(device);
-    if (spec->policy->needs_scorer) out->scorer += head_bytes(&model->scorer.keep);
+    if (spec->policy->needs & LT_NEED_SCORER) out->scorer += head_bytes(&model->scorer.keep);
     if (spec->read != LT_READ_ONE) out->scorer += head_bytes(&model->scorer.read[spec->read - LT_READ_AGE]);
     return status;
 }

@@ -56,7 +56,7 @@ while read -r n where name; do
 done <<<"$lengths"
 p90=$(awk '{print $1}' <<<"$lengths" | sort -n | awk '{a[NR]=$1} END {print a[int(NR*0.9)]}')
 [ "${p90:-0}" -le 70 ] || say "the longest tenth of the functions starts at $p90 lines, at most 70"
-for f in model/cache/policy_*.c; do
+for f in model/cache/policy/*.c; do
     [ ! -f "$f" ] || [ "$(wc -l <"$f")" -le 60 ] || say "$f: a policy is one file of at most 60 lines"
 done
 

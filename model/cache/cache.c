@@ -56,6 +56,36 @@ static bool allocate_decision(lt_cache *cache) {
            (d->victim_ids = lt_pool_alloc(pool, n * sizeof *d->victim_ids));
 }
 
+/* What a policy sees of one layer: not counted with the entries, since nothing of it lasts. */
+static bool allocate_view(lt_cache *cache) {
+    size_t n = (size_t)cache->shape.capacity;
+    lt_pool *pool = &cache->work;
+    lt_view_memory *v = cache->view = lt_pool_alloc(pool, sizeof *v);
+    return v && (v->rank = lt_pool_alloc(pool, n * sizeof *v->rank)) &&
+           (v->z2 = lt_pool_alloc(pool, n * sizeof *v->z2)) &&
+           (v->S2 = lt_pool_alloc(pool, n * sizeof *v->S2)) &&
+           (v->cosine = lt_pool_alloc(pool, n * n * sizeof *v->cosine)) &&
+           (v->similarity = lt_pool_alloc(pool, n * n * sizeof *v->similarity)) &&
+           (v->state = lt_pool_alloc(pool, n * LT_POLICY_STATE * sizeof *v->state));
+}
+
+lt_status lt_cache_fit_state(lt_cache *cache) {
+    const lt_cache_shape *s = &cache->shape;
+    int size = 0;
+    for (int b = 0; b < s->batch; b++)
+        if (cache->spec[b].policy->state > size) size = cache->spec[b].policy->state;
+    if (size <= cache->state_size) return LT_OK;
+    LT_CHECK(size <= LT_POLICY_STATE, LT_USAGE, "a policy keeps %d numbers per entry, at most %d", size,
+             LT_POLICY_STATE);
+    LT_CHECK(!lt_cache_lasts(cache) || cache->lists[0].committed == 0, LT_USAGE,
+             "cache: a policy that keeps %d numbers per entry cannot take over in the middle of a video",
+             size);
+    size_t rows = (size_t)s->layers * (size_t)s->batch * (size_t)s->capacity;
+    cache->states = lt_pool_alloc(&cache->pool, rows * (size_t)size * sizeof *cache->states);
+    cache->state_size = cache->states ? size : 0;
+    return cache->states ? LT_OK : LT_FAILED;
+}
+
 static bool allocate_host(lt_cache *cache) {
     size_t batch = (size_t)cache->shape.batch, lists = batch * (size_t)cache->shape.layers;
     size_t capacity = (size_t)cache->shape.capacity;
@@ -72,7 +102,7 @@ static bool allocate_host(lt_cache *cache) {
             !(list->target = lt_pool_alloc(pool, capacity * sizeof *list->target)))
             return false;
     }
-    return allocate_decision(cache);
+    return allocate_decision(cache) && allocate_view(cache);
 }
 
 /* Zeroed, so that a saved cache never holds what the memory held before. */
@@ -103,11 +133,14 @@ lt_status lt_cache_init(lt_cache *cache, const lt_cache_shape *shape, const lt_c
         return status;
     }
     for (int b = 0; b < shape->batch; b++) cache->spec[b] = *spec, cache->leader[b] = b;
-    return LT_OK;
+    status = lt_cache_fit_state(cache);
+    if (status != LT_OK) lt_cache_free(cache);
+    return status;
 }
 
 void lt_cache_free(lt_cache *cache) {
     lt_pool_free(&cache->pool);
+    lt_pool_free(&cache->work);
     memset(cache, 0, sizeof *cache);
 }
 
@@ -142,6 +175,7 @@ lt_status lt_cache_layer_begin(lt_cache *cache, lt_tape *tape, int layer) {
     LT_CHECK(layer >= 0 && layer < cache->shape.layers, LT_FAILED, "cache: layer %d of %d", layer,
              cache->shape.layers);
     if (layer == 0) cache->scorer_read = false;
+    if (layer == 0) LT_TRY(lt_cache_fit_state(cache));
     for (int b = 0; b < cache->shape.batch; b++) {
         int leader = cache->leader[b];
         LT_CHECK(leader == b || (leader >= 0 && leader < b && cache->leader[leader] == leader), LT_USAGE,

@@ -14,7 +14,7 @@
  *
  *     lt_cache_layer_begin                       entries of the layer as vars
  *     for each block: lt_cache_read (all readers), lt_ag_attn_combine, lt_cache_commit (all sequences)
- *     lt_cache_tail / lt_cache_set_tail          left tap of the temporal convolution
+ *     lt_cache_tail / lt_cache_tail_memory       left tap of the temporal convolution
  *
  * and once per forward that committed: lt_cache_forward_end.
  */
@@ -119,9 +119,14 @@ typedef struct lt_cache {
     lt_tensor slot_z;  /* [layers, batch, slots, H, D] */
     lt_tensor tails;   /* [layers, batch, rows, width] */
     bool has_tail;
+    float *
+        states; /* [layers * batch, capacity, state_size]: what the policy keeps of each entry, in the order of `items` */
+    int state_size;
     bool scorer_read;             /* the scorer's host copy is this forward's */
     lt_pool pool;                 /* host memory behind the pointers above */
     struct lt_decision *decision; /* host scratch of one decision */
+    lt_pool work; /* memory of what a policy sees of one layer, between commits of no meaning */
+    struct lt_view_memory *view;
 } lt_cache;
 
 /* Allocates slots and tails from `run` (NULL where there are none). All sequences get the same spec. LT_USAGE when the
@@ -134,7 +139,7 @@ void lt_cache_reset(lt_cache *cache);
 /* Bytes of slots and of tails; they never change. */
 int64_t lt_cache_slot_bytes(const lt_cache *cache);
 int64_t lt_cache_tail_bytes(const lt_cache *cache);
-/* Host bytes of entry statistics and policy state; they never change either. */
+/* Host bytes of entry statistics and of the policy's state; they never change either. */
 int64_t lt_cache_metadata_bytes(const lt_cache *cache);
 /* Bytes of one entry of all layers of one sequence (float32 S and z). */
 int64_t lt_entry_bytes(int layers, int heads, int head_dim);
@@ -187,7 +192,7 @@ lt_tensor lt_cache_tail(const lt_cache *cache, int layer);
 /* Where the commit pass writes it (empty without slots). */
 lt_tensor lt_cache_tail_memory(const lt_cache *cache, int layer);
 
-/* Saves everything that outlives a forward (slots, entries with their statistics, tails, counters, seed, sequence
+/* Saves everything that outlives a forward (slots, entries with their statistics and policy state, tails, counters, seed, sequence
  * numbers, leaders) and loads it into a cache of the same shape and specs (else LT_INPUT, and
  * the cache is empty): the continuation has the same bits. */
 lt_status lt_cache_save(const lt_cache *cache, lt_device *device, const char *path);

@@ -32,7 +32,12 @@ static lt_status check(const lt_cache *cache, const lt_tape *tape, const lt_comm
     return LT_OK;
 }
 
-static void admit(lt_entries *list, const lt_commit *commit, int segments) {
+static void clear_state(const lt_cache *cache, const lt_entries *list, int index) {
+    if (cache->state_size == 0) return;
+    memset(lt_entry_state(cache, list, index), 0, (size_t)cache->state_size * sizeof *cache->states);
+}
+
+static void admit(const lt_cache *cache, lt_entries *list, const lt_commit *commit, int segments) {
     list->block_tokens = 0;
     for (int i = 0; i < segments; i++) {
         int64_t first = commit->reader.first_frame + lt_segment_first_frame(commit->rope, commit->box, i);
@@ -49,6 +54,7 @@ static void admit(lt_entries *list, const lt_commit *commit, int segments) {
                         .block = commit->reader.block,
                         .tokens = lt_segment_tokens(commit->rope, commit->box, i),
                         .motion = commit->motion};
+        clear_state(cache, list, list->count - 1);
         list->committed++;
         list->block_tokens += e->tokens;
     }
@@ -91,18 +97,19 @@ typedef struct answers {
     const int *place;
 } answers;
 
-/* Whether the entries of a sequence are scored before victims are chosen. */
+/* Whether the entries of a sequence are scored: somebody must go, or somebody wants to know. */
 static bool scores(lt_cache *cache, int sequence, int layer) {
     if (cache->observer.on_commit) return true;
-    return cache->leader[sequence] == sequence &&
-           candidates(lt_cache_entries(cache, layer, sequence)) > cache->spec[sequence].budget;
+    if (cache->leader[sequence] != sequence) return false;
+    const lt_cache_spec *spec = &cache->spec[sequence];
+    return spec->policy->update || candidates(lt_cache_entries(cache, layer, sequence)) > spec->budget;
 }
 
 /* Asks for what a decision of this layer looks at: its place, or -1. */
 static int ask(lt_cache *cache, int sequence, int layer, lt_products *products) {
-    bool looks = lt_cache_spec_looks(lt_cache_deciding_spec(cache, sequence)) || cache->observer.on_commit;
-    if (!looks || !scores(cache, sequence, layer)) return -1;
-    return lt_features_ask(lt_cache_entries(cache, layer, sequence), products);
+    if (!scores(cache, sequence, layer)) return -1;
+    return lt_features_ask(lt_cache_entries(cache, layer, sequence), lt_decision_needs(cache, sequence),
+                           products);
 }
 
 static lt_status add_layer(lt_cache *cache, lt_tape *tape, int layer, int sequence, answers found,
@@ -112,17 +119,28 @@ static lt_status add_layer(lt_cache *cache, lt_tape *tape, int layer, int sequen
                            place < 0 ? NULL : lt_products_of(found.products, place));
 }
 
+/* Scores those that are left, by the sum over the layers that decide together. */
+static lt_status score_all(lt_cache *cache, lt_tape *tape, int sequence, int first, int layers,
+                           answers found) {
+    lt_decision_clear(cache, lt_cache_entries(cache, first, sequence));
+    for (int l = first; l < first + layers; l++)
+        LT_TRY(add_layer(cache, tape, l, sequence, found, l - first));
+    return LT_OK;
+}
+
 /* The sequence's own decision for `layers` layers from `first` on, which decide together. */
 static lt_status choose(lt_cache *cache, lt_tape *tape, int sequence, int first, int layers, answers found) {
     lt_entries *lead = lt_cache_entries(cache, first, sequence);
     const lt_cache_spec *spec = &cache->spec[sequence];
     lead->victims = 0;
     lead->before = lead->count;
-    bool scored = scores(cache, sequence, first), evicting = candidates(lead) > spec->budget;
-    lt_decision_clear(cache, lead);
-    for (int l = first; l < first + layers && scored; l++)
-        LT_TRY(add_layer(cache, tape, l, sequence, found, l - first));
-    if (evicting) lt_decision_select(cache->decision, spec, lead);
+    lt_decision_begin(cache, lead);
+    if (scores(cache, sequence, first)) LT_TRY(score_all(cache, tape, sequence, first, layers, found));
+    for (int left = candidates(lead); left > spec->budget; left--) {
+        lt_decision_evict(cache->decision, spec, lead);
+        cache->view->renewed = true;
+        if (left - 1 > spec->budget) LT_TRY(score_all(cache, tape, sequence, first, layers, found));
+    }
     for (int l = first + 1; l < first + layers; l++) take_victims(lt_cache_entries(cache, l, sequence), lead);
     return LT_OK;
 }
@@ -135,6 +153,7 @@ static lt_status follow(lt_cache *cache, lt_tape *tape, int sequence, int first,
         LT_CHECK(list->committed == from->committed && list->count == from->before, LT_FAILED,
                  "cache: sequence %d has other entries than its leader %d", sequence, leader);
         if (cache->observer.on_commit) {
+            lt_decision_begin(cache, list);
             lt_decision_clear(cache, list);
             LT_TRY(add_layer(cache, tape, l, sequence, found, l - first));
         }
@@ -168,7 +187,7 @@ static lt_status admit_one(lt_cache *cache, lt_tape *tape, const lt_commit *comm
     int segments = lt_segment_count(commit->rope, commit->box);
     LT_TRY(check(cache, tape, commit, list, segments));
     lt_mass_ask(cache, tape, commit, products, &a->mass);
-    admit(list, commit, segments);
+    admit(cache, list, commit, segments);
     list->undecided = waits(lt_cache_deciding_spec(cache, commit->reader.sequence));
     a->features = -1;
     if (!list->undecided) a->features = ask(cache, commit->reader.sequence, commit->reader.layer, products);

@@ -1,7 +1,8 @@
 /* Inside the cache: the parts of one commit.
  *
- *     lt_decision_clear, then per layer lt_decision_add       features -> scores, summed over layers that decide together
- *     lt_decision_select                                      scores -> victims and who receives them
+ *     lt_decision_begin, then until few enough are left:
+ *         lt_decision_clear, per layer lt_decision_add        features -> scores, summed over layers that decide together
+ *         lt_decision_evict                                   scores -> one victim and who receives it
  *     lt_evict                                                drops or folds the victims of all lists that have decided
  *     lt_cache_settle                                         copies what still lies in the step arena into slots
  */
@@ -11,7 +12,7 @@
 #include "model/cache/cache.h"
 #include "model/cache/products.h"
 
-/* Candidates are the entries of a list that are no ghosts, in time order. */
+/* Candidates are the entries of a list that are neither ghosts nor victims of this decision, in time order. */
 typedef struct lt_decision {
     int capacity, candidates;
     int *index;                          /* [capacity] where each stands in the list */
@@ -23,6 +24,17 @@ typedef struct lt_decision {
     bool *gone;                          /* [capacity] by place in the list */
     int64_t *victim_ids;                 /* [capacity] */
 } lt_decision;
+
+/* What else a policy sees of the layer added last. */
+typedef struct lt_view_memory {
+    bool renewed;      /* scored again without the victims so far */
+    int total;         /* candidates when the decision began */
+    int *rank;         /* [capacity] which of those each candidate is */
+    double *z2, *S2;   /* [capacity] |z|^2, |S|^2 */
+    double *cosine;    /* [candidates, candidates] */
+    float *similarity; /* the same as float32 */
+    float *state;      /* [candidates, policy's state] */
+} lt_view_memory;
 
 /* The weights that one stream's reader used, rows of those of all readers: for the commit. */
 typedef struct lt_read_note {
@@ -42,16 +54,28 @@ static inline const lt_cache_spec *lt_cache_deciding_spec(const lt_cache *cache,
     return &cache->spec[cache->leader[sequence]];
 }
 
+/* What a decision of this sequence looks at: bits as in policy.h. */
+uint64_t lt_decision_needs(const lt_cache *cache, int sequence);
+void lt_decision_begin(lt_cache *cache, const lt_entries *list);
 void lt_decision_clear(lt_cache *cache, const lt_entries *list);
-/* Features and scores of one layer's candidates; also writes them into the entries. `products` as in lt_decision_features. */
+/* Features and scores of one layer's candidates; the first time also updates the policy's state and writes both into the
+ * entries. `products` as in lt_decision_features. */
 lt_status lt_decision_add(lt_cache *cache, lt_tape *tape, int layer, int sequence, const double *products);
-/* Asks for the inner products that features need; their place, or -1 where there are no candidates. */
-int lt_features_ask(const lt_entries *list, lt_products *products);
-/* Fills the decision's features, ids and cosines from the entries present. products: the values at that place, or NULL: S and z are
- * not looked at. */
-void lt_decision_features(lt_cache *cache, const lt_entries *list, const double *products);
-/* Chooses victims while more than `spec->budget` candidates remain: list->victim, list->target. */
-void lt_decision_select(lt_decision *decision, const lt_cache_spec *spec, lt_entries *list);
+/* Asks for the inner products that `needs` takes; their place, or -1 where it takes none. */
+int lt_features_ask(const lt_entries *list, uint64_t needs, lt_products *products);
+/* Fills the decision's candidates, and of their features and cosines what is needed. products: the values at that place, or NULL. */
+void lt_decision_features(lt_cache *cache, const lt_entries *list, uint64_t needs, const double *products);
+/* Adds the candidate with the lowest score to list->victim, and who receives it to list->target. */
+void lt_decision_evict(lt_decision *decision, const lt_cache_spec *spec, lt_entries *list);
+
+/* State of the policy for entry `index` of a list, or NULL where it keeps none. */
+static inline float *lt_entry_state(const lt_cache *cache, const lt_entries *list, int index) {
+    if (!cache->states) return NULL;
+    size_t row = (size_t)(list - cache->lists) * (size_t)cache->shape.capacity + (size_t)index;
+    return cache->states + row * (size_t)cache->state_size;
+}
+/* Makes room for the state that the specs need; LT_USAGE where entries that last are already there without it. */
+lt_status lt_cache_fit_state(lt_cache *cache);
 
 /* Who receives victim `victim` (a place in the list): a place in the list, or -1. */
 int lt_consolidate_target(const lt_cache_spec *spec, const lt_entries *list, const lt_decision *decision,
@@ -61,6 +85,7 @@ typedef struct lt_merge {
     const lt_cache_spec *spec;
     int64_t newest;
     lt_entry *target, *victim;
+    float *target_state, *victim_state;
 } lt_merge;
 /* All at once; no entry is in two of them. */
 lt_status lt_consolidate_merge(const lt_cache *cache, lt_tape *tape, int count, const lt_merge *merges);

@@ -81,6 +81,19 @@ static lt_status source(const lt_cache *cache, lt_tape *tape, const lt_entry *e,
     return cut ? lt_tape_detach(tape, from, out) : LT_OK;
 }
 
+/* Before `join`, which adds up the tokens. */
+static void join_state(const lt_merge *m) {
+    const lt_policy *policy = m->spec->policy;
+    int a = m->target->tokens, b = m->victim->tokens;
+    if (policy->state == 0) return;
+    if (policy->merge) {
+        policy->merge(m->target_state, a, m->victim_state, b);
+        return;
+    }
+    for (int i = 0; i < policy->state; i++)
+        m->target_state[i] = (m->target_state[i] * (float)a + m->victim_state[i] * (float)b) / (float)(a + b);
+}
+
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 
@@ -130,6 +143,7 @@ lt_status lt_consolidate_merge(const lt_cache *cache, lt_tape *tape, int count, 
         target->z = sums[i].out_z;
         target->S_var = sums[i].sum_S;
         target->z_var = sums[i].sum_z;
+        join_state(&merges[i]);
         join(target, merges[i].victim);
     }
     return LT_OK;

@@ -16,23 +16,38 @@ static lt_status merge_round(lt_cache *cache, lt_tape *tape, int count, const lt
     for (int i = 0; i < count; i++) {
         lt_entries *list = list_at(cache, places[i]);
         if (round >= list->victims || list->target[round] < 0) continue;
+        int target = list->target[round], victim = list->victim[round];
         merges[n++] = (lt_merge){.spec = lt_cache_deciding_spec(cache, places[i].sequence),
                                  .newest = list->items[list->count - 1].block,
-                                 .target = &list->items[list->target[round]],
-                                 .victim = &list->items[list->victim[round]]};
+                                 .target = &list->items[target],
+                                 .victim = &list->items[victim],
+                                 .target_state = lt_entry_state(cache, list, target),
+                                 .victim_state = lt_entry_state(cache, list, victim)};
     }
     return n > 0 ? lt_consolidate_merge(cache, tape, n, merges) : LT_OK;
 }
 
+/* Entry and state go together. */
+static void move_entry(const lt_cache *cache, lt_entries *list, int from, int to) {
+    size_t size = (size_t)cache->state_size * sizeof *cache->states;
+    if (from == to) return;
+    list->items[to] = list->items[from];
+    if (size) memcpy(lt_entry_state(cache, list, to), lt_entry_state(cache, list, from), size);
+}
+
 /* Ids grow along the list; folding may have given an entry the id of a newer one. */
-static void close_gaps(lt_entries *list, const bool *gone) {
+static void close_gaps(const lt_cache *cache, lt_entries *list, const bool *gone) {
+    size_t size = (size_t)cache->state_size * sizeof *cache->states;
+    float state[LT_POLICY_STATE];
     int count = 0;
     for (int i = 0; i < list->count; i++) {
         if (gone[i]) continue;
         lt_entry moved = list->items[i];
+        if (size) memcpy(state, lt_entry_state(cache, list, i), size);
         int at = count++;
-        for (; at > 0 && list->items[at - 1].id > moved.id; at--) list->items[at] = list->items[at - 1];
+        for (; at > 0 && list->items[at - 1].id > moved.id; at--) move_entry(cache, list, at - 1, at);
         list->items[at] = moved;
+        if (size) memcpy(lt_entry_state(cache, list, at), state, size);
     }
     list->count = count;
 }
@@ -45,7 +60,7 @@ static void remove_victims(const lt_cache *cache, lt_entries *list) {
         gone[list->victim[i]] = target >= 0 || !cache->ghosts;
         list->items[list->victim[i]].ghost = target < 0;
     }
-    close_gaps(list, gone);
+    close_gaps(cache, list, gone);
 }
 
 lt_status lt_evict(lt_cache *cache, lt_tape *tape, int count, const lt_list_place *places) {

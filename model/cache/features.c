@@ -1,30 +1,49 @@
-/* What is known of the entries present: norms and similarities of their states, ages, read mass. */
+/* Features of the candidates, from counters and from inner products of their states. */
 #include "model/cache/cache_impl.h"
+#include "model/cache/feature.h"
 
 #include <math.h>
 #include <string.h>
 
-/* The candidates' inner products lie in this order: of z for all pairs i <= j, then the squares of their S. */
+const lt_feature_row lt_feature_rows[LT_FEATURE_COUNT] = {
+#define LT_FEATURE(ID, name, source, scale) {#name, lt_feature_##name, source, scale},
+#include "model/cache/feature/features.def"
+#undef LT_FEATURE
+};
+
+unsigned lt_need_sources(uint64_t needs) {
+    unsigned sources = needs & LT_NEED_SIMILARITY ? LT_FROM_PAIRS : 0;
+    for (int f = 0; f < LT_FEATURE_COUNT; f++)
+        if (needs & LT_NEED(f)) sources |= lt_feature_rows[f].source;
+    return sources;
+}
+
+/* The candidates' inner products lie in this order: of z, for all pairs i <= j or for each with itself; then the squares of S. */
 static int pair_of(int i, int j) {
     int low = i < j ? i : j, high = i < j ? j : i;
     return high * (high + 1) / 2 + low;
 }
 
-int lt_features_ask(const lt_entries *list, lt_products *products) {
-    int place = products->count, n = 0;
-    for (int j = 0; j < list->count; j++) {
+static int z_rows(unsigned sources, int n) {
+    if (sources & LT_FROM_PAIRS) return n * (n + 1) / 2;
+    return sources & LT_FROM_Z ? n : 0;
+}
+
+int lt_features_ask(const lt_entries *list, uint64_t needs, lt_products *products) {
+    unsigned sources = lt_need_sources(needs);
+    int place = products->count;
+    for (int j = 0; j < list->count && sources & (LT_FROM_Z | LT_FROM_PAIRS); j++) {
         if (list->items[j].ghost) continue;
-        for (int i = 0; i <= j; i++)
+        for (int i = sources & LT_FROM_PAIRS ? 0 : j; i <= j; i++)
             if (!list->items[i].ghost) lt_products_pair(products, list->items[i].z, list->items[j].z);
     }
-    for (int i = 0; i < list->count; i++) {
+    for (int i = 0; i < list->count && sources & LT_FROM_S; i++) {
         if (list->items[i].ghost) continue;
         const lt_tensor *S = &list->items[i].S;
         lt_tensor flat = LT_RESHAPE(*S, S->shape[0], S->shape[1] * S->shape[2]);
         lt_products_pair(products, flat, flat);
-        n++;
     }
-    return n > 0 ? place : -1;
+    return products->count > place ? place : -1;
 }
 
 static double sum_of(int64_t count, const double *x) {
@@ -40,43 +59,58 @@ static double cosine_of(int64_t H, const double *ab, const double *aa, const dou
     return sum / (double)H;
 }
 
-static void value_features(lt_cache *cache, const lt_entries *list, const double *products) {
+static void find_candidates(lt_cache *cache, const lt_entries *list) {
     lt_decision *d = cache->decision;
-    int n = d->candidates, capacity = d->capacity;
-    int64_t H = cache->shape.heads;
-    const double *squares = products + n * (n + 1) / 2 * H;
-    for (int i = 0; i < n; i++) {
-        float *f = d->features[i];
-        const double *own = products + pair_of(i, i) * H;
-        double nearest = -1, tokens = fmax(1, list->items[d->index[i]].tokens), cosine = 0;
-        for (int j = 0; j < n; j++) {
-            cosine = cosine_of(H, products + pair_of(i, j) * H, own, products + pair_of(j, j) * H);
-            d->cosine[i * capacity + j] += cosine;
-            if (j != i) nearest = fmax(nearest, cosine);
-        }
-        f[LT_FEATURE_Z_NORM] = (float)(sqrt(sum_of(H, own)) / tokens);
-        f[LT_FEATURE_S_NORM] = (float)(sqrt(sum_of(H, squares + i * H)) / tokens);
-        f[LT_FEATURE_NOVELTY] = n > 1 ? (float)(1 - nearest) : 1;
-        f[LT_FEATURE_RECENCY] = (float)cosine; /* the last one was the newest */
+    lt_view_memory *view = cache->view;
+    d->candidates = view->total = 0;
+    for (int i = 0; i < list->count; i++) {
+        if (list->items[i].ghost) continue;
+        int rank = view->total++;
+        if (d->gone[i]) continue;
+        view->rank[d->candidates] = rank;
+        d->ids[d->candidates] = list->items[i].id;
+        d->index[d->candidates++] = i;
     }
 }
 
-void lt_decision_features(lt_cache *cache, const lt_entries *list, const double *products) {
-    lt_decision *d = cache->decision;
-    d->candidates = 0;
-    for (int i = 0; i < list->count; i++) {
-        const lt_entry *e = &list->items[i];
-        if (e->ghost) continue;
-        float *f = d->features[d->candidates];
-        memset(f, 0, sizeof *d->features);
-        f[LT_FEATURE_AGE] = (float)(list->committed - 1 - e->id);
-        f[LT_FEATURE_ORDER] = (float)e->first_id;
-        f[LT_FEATURE_MERGES] = (float)e->merges;
-        f[LT_FEATURE_TOKENS] = (float)e->tokens / (float)list->block_tokens;
-        f[LT_FEATURE_READ_MASS] = e->reads ? (float)(e->read_mass / e->reads) : 0;
-        f[LT_FEATURE_MOTION] = e->motion;
-        d->ids[d->candidates] = e->id;
-        d->index[d->candidates++] = i;
+static void find_squares(lt_cache *cache, unsigned sources, const double *products) {
+    lt_view_memory *view = cache->view;
+    int64_t H = cache->shape.heads;
+    int first_S = z_rows(sources, view->total);
+    for (int i = 0; i < cache->decision->candidates; i++) {
+        int rank = view->rank[i], own = sources & LT_FROM_PAIRS ? pair_of(rank, rank) : rank;
+        if (first_S > 0) view->z2[i] = sum_of(H, products + own * H);
+        if (sources & LT_FROM_S) view->S2[i] = sum_of(H, products + (first_S + rank) * H);
     }
-    if (products) value_features(cache, list, products);
+}
+
+static void find_cosines(lt_cache *cache, const double *products) {
+    lt_decision *d = cache->decision;
+    const int *rank = cache->view->rank;
+    int n = d->candidates;
+    int64_t H = cache->shape.heads;
+    for (int i = 0; i < n; i++)
+        for (int j = 0; j <= i; j++) {
+            double cosine =
+                cosine_of(H, products + pair_of(rank[i], rank[j]) * H,
+                          products + pair_of(rank[i], rank[i]) * H, products + pair_of(rank[j], rank[j]) * H);
+            cache->view->cosine[i * n + j] = cache->view->cosine[j * n + i] = cosine;
+            cache->view->similarity[i * n + j] = cache->view->similarity[j * n + i] = (float)cosine;
+            d->cosine[i * d->capacity + j] += cosine;
+            if (j != i) d->cosine[j * d->capacity + i] += cosine;
+        }
+}
+
+void lt_decision_features(lt_cache *cache, const lt_entries *list, uint64_t needs, const double *products) {
+    lt_decision *d = cache->decision;
+    unsigned sources = lt_need_sources(needs);
+    find_candidates(cache, list);
+    if (products) find_squares(cache, sources, products);
+    if (products && sources & LT_FROM_PAIRS) find_cosines(cache, products);
+    lt_feature_view view = {d->candidates,      list, d->index, cache->view->z2, cache->view->S2,
+                            cache->view->cosine};
+    memset(d->features, 0, (size_t)d->candidates * sizeof *d->features);
+    for (int f = 0; f < LT_FEATURE_COUNT; f++)
+        for (int i = 0; needs & LT_NEED(f) && i < d->candidates; i++)
+            d->features[i][f] = lt_feature_rows[f].of(&view, i);
 }

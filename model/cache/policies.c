@@ -4,12 +4,12 @@
 #include <string.h>
 
 #define LT_POLICY(name) extern const lt_policy lt_policy_##name;
-#include "model/cache/policies.def"
+#include "model/cache/policy/policies.def"
 #undef LT_POLICY
 
 static const lt_policy *const policies[] = {
 #define LT_POLICY(name) &lt_policy_##name,
-#include "model/cache/policies.def"
+#include "model/cache/policy/policies.def"
 #undef LT_POLICY
 };
 

@@ -1,12 +1,14 @@
-/* Eviction policies: who stays. A policy is one file policy_NAME.c, which defines a const lt_policy lt_policy_NAME, and
- * its row in policies.def (docs/adding-a-policy.md).
+/* Eviction policies: who stays. A policy is one file policy/NAME.c, which defines a const lt_policy lt_policy_NAME, and its
+ * row in policy/policies.def (docs/adding-a-policy.md).
  *
- *     score(features of the entries present) -> one number per entry, higher stays
+ *     score(view of the entries present) -> one number per entry, higher stays
  *
- * Features are float32 on the host, the same on every backend, and use only the entries present and O(1) running
- * statistics: nothing that an evicted entry would have to be remembered for. Selecting victims (lowest score, ties evict
- * the oldest, the newest are protected; a score that is not a number is the lowest) and removing them (spec.h:
- * consolidate) are shared by all policies.
+ * A policy declares what it needs as a set of bits, and only that is computed. What it sees is float32 on the host, the
+ * same on every backend, and comes from the entries present and O(1) running statistics alone: nothing that an evicted
+ * entry would have to be remembered for. One victim goes at a time: the lowest score, of equals the oldest, never one of
+ * the newest that are protected; a score that is not a number is the lowest. Where more must go, the remaining entries are
+ * scored again without the victim: of two entries that are alike only one goes for being so.
+ * Selecting victims and removing them (spec.h: consolidate) are shared by all policies.
  */
 #ifndef LT_MODEL_POLICY_H
 #define LT_MODEL_POLICY_H
@@ -17,39 +19,49 @@
 extern "C" {
 #endif
 
-/* What is known of an entry when it is scored. Ages and positions are counted in commits. */
+/* What is known of an entry when it is scored: a row each in feature/features.def, where the units are. */
 typedef enum lt_entry_feature {
-    LT_FEATURE_AGE,    /* commits since it was written: 0 for the newest */
-    LT_FEATURE_ORDER,  /* how many were committed before it (its oldest part): 0 for the first of the video */
-    LT_FEATURE_MERGES, /* entries folded into it */
-    LT_FEATURE_TOKENS, /* tokens it stands for, relative to one block */
-    LT_FEATURE_Z_NORM, /* |z| per token */
-    LT_FEATURE_S_NORM, /* |S| per token */
-    LT_FEATURE_READ_MASS, /* mean share of attention that commit passes gave it, since it was written */
-    LT_FEATURE_NOVELTY,   /* 1 - largest cosine of its z with another entry present */
-    LT_FEATURE_RECENCY,   /* cosine of its z with the newest entry's */
-    LT_FEATURE_MOTION,    /* RMS difference of its latent frames */
+#define LT_FEATURE(ID, name, source, scale) LT_FEATURE_##ID,
+#include "model/cache/feature/features.def"
+#undef LT_FEATURE
     LT_FEATURE_COUNT
 } lt_entry_feature;
 
-/* The norms, novelty and recency are 0 where the policy is positional and nobody observes. */
+/* What a policy needs: features, and what is not a feature. */
+#define LT_NEED(feature)     (UINT64_C(1) << (feature))
+#define LT_NEED_ALL_FEATURES (LT_NEED(LT_FEATURE_COUNT) - 1)
+#define LT_NEED_SIMILARITY   LT_NEED(62) /* pairwise similarity of z */
+#define LT_NEED_SCORER       LT_NEED(63) /* the model's trained heads */
 
 /* Parameters written behind a policy's name: "sink:n=2". Values that were not given hold the row's default. */
 enum { LT_POLICY_PARAMS = 4 };
 
-typedef struct lt_policy_input {
+struct lt_policy;
+struct lt_scorer;
+
+/* The entries present, in time order; valid during the call only. */
+typedef struct lt_policy_view {
+    const struct lt_policy *policy; /* the row */
     int entries;
-    const float (*features)[LT_FEATURE_COUNT]; /* [entries], in time order */
-    const int64_t *ids;                        /* [entries]: number of the commit that wrote each */
-    const double *params;                      /* [LT_POLICY_PARAMS] */
-    lt_rng_key
-        key; /* seed, sequence (clip) and layer (step; one for all with scope=model): the random policies */
+    const float (*features)[LT_FEATURE_COUNT]; /* [entries]; those that the policy does not need are 0 */
+    const float *
+        similarity; /* [entries, entries] cosine of their z, mean over heads; NULL unless LT_NEED_SIMILARITY */
+    float *state;   /* [entries, policy->state] of the policy's own; `score` must not change it */
+    const int64_t *ids;   /* [entries]: number of the commit that wrote each */
+    const double *params; /* [LT_POLICY_PARAMS] */
+    /* seed, sequence (clip) and layer (step; one for all with scope=model): the random policies */
+    lt_rng_key key;
     int64_t commit; /* number of the newest commit */
     int layer;
-    void *scorer; /* struct lt_scorer *, or NULL */
-} lt_policy_input;
+    const struct lt_scorer *scorer; /* or NULL */
+} lt_policy_view;
 
-typedef lt_status (*lt_policy_score_fn)(const lt_policy_input *input, float *score);
+typedef lt_status (*lt_policy_score_fn)(const lt_policy_view *view, float *score);
+/* Once per commit and layer, evicting or not, after the new entries (whose state is 0) were admitted and before any score:
+ * writes view->state. */
+typedef lt_status (*lt_policy_update_fn)(const lt_policy_view *view);
+/* `victim`, which stands for `victim_tokens` tokens, is folded into `target`: target's state becomes that of both. */
+typedef void (*lt_policy_merge_fn)(float *target, int target_tokens, const float *victim, int victim_tokens);
 
 /* A number, or, where `words` is given ("reservoir|uniform"), one of these: its value is its place, from 0. */
 typedef struct lt_policy_param {
@@ -65,12 +77,17 @@ typedef struct lt_policy {
     const char *help; /* one sentence, with the paper the idea comes from */
     lt_policy_score_fn score;
     lt_policy_param params[LT_POLICY_PARAMS];
-    bool positional;         /* uses ages and ids only: decisions can be taken without looking at any value */
-    bool reads;              /* uses LT_FEATURE_READ_MASS */
-    int fixed_budget;        /* -1: as asked; keep-all is 1, none is 0 */
-    const char *consolidate; /* default rule */
-    bool needs_scorer;
+    uint64_t needs; /* LT_NEED(LT_FEATURE_AGE) | LT_NEED_SIMILARITY ...; 0: ids, params and key alone */
+    /* Floats that belong to each entry, at most LT_POLICY_STATE. They move, merge, are saved and go with it, and count as
+     * bytes of the cache. */
+    int state;
+    lt_policy_update_fn update; /* or NULL: the state stays 0 */
+    lt_policy_merge_fn merge;   /* or NULL: the mean of both, weighted by tokens */
+    int fixed_budget;           /* -1: as asked; keep-all is 1, none is 0 */
+    const char *consolidate;    /* default rule */
 } lt_policy;
+
+enum { LT_POLICY_STATE = 16 };
 
 /* Row by name, or NULL with lt_error() naming the nearest; rows in order for `longtake list policies`, NULL past the
  * end. */

@@ -1,13 +1,14 @@
 /* Which share of attention each entry drew. */
 #include "model/cache/cache_impl.h"
+#include "model/cache/feature.h"
 
 void lt_mass_ask(const lt_cache *cache, const lt_tape *tape, const lt_commit *commit, lt_products *products,
                  lt_mass_asked *asked) {
     const lt_reader *reader = &commit->reader;
     const lt_entries *list = &cache->lists[reader->layer * cache->shape.batch + reader->sequence];
     const lt_cache_observer *o = &cache->observer;
-    bool looked_at =
-        lt_cache_deciding_spec(cache, reader->sequence)->policy->reads || o->on_commit || o->on_read;
+    uint64_t needs = lt_cache_deciding_spec(cache, reader->sequence)->policy->needs;
+    bool looked_at = (lt_need_sources(needs) & LT_FROM_READS) || o->on_commit || o->on_read;
     *asked = (lt_mass_asked){.weights = -1};
     if (!looked_at || list->count == 0 || (lt_cache_lasts(cache) && tape->recording)) return;
     asked->entries = list->count;

@@ -3,6 +3,7 @@
 #include "model/cache/cache_impl.h"
 #include "model/cache/host_values.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,8 +34,9 @@ static int64_t table_row(const weighing *w, const lt_read_rows *r) {
 static lt_status check_scorer(const lt_cache *cache, lt_read_weight mode, int layer) {
     int64_t H = cache->shape.heads;
     const lt_scorer *scorer = cache->scorer;
-    LT_CHECK(scorer, LT_USAGE, "read=%s: this model has no scorer; train one (train.stage=scorer)",
-             lt_read_names[mode]);
+    char what[32];
+    snprintf(what, sizeof what, "read=%s", lt_read_names[mode]);
+    LT_TRY(lt_scorer_check(scorer, what));
     LT_CHECK(scorer->heads == H && layer < scorer->layers, LT_FAILED,
              "read=%s: a scorer of %d heads and %d layers for layer %d with %lld heads", lt_read_names[mode],
              scorer->heads, scorer->layers, layer, (long long)H);

@@ -1,6 +1,7 @@
 /* The heads of learned importance, on the tape and, for decisions, on the host. */
 #include "model/cache/scorer.h"
 
+#include "model/cache/feature.h"
 #include "model/cache/host_values.h"
 
 #include <math.h>
@@ -75,16 +76,18 @@ lt_status lt_scorer_keep(lt_scorer *scorer, lt_tape *tape, lt_tensor inputs, lt_
     return run_head(&scorer->keep, tape, inputs, ids, out);
 }
 
-static bool is_count(int feature) {
-    return feature == LT_FEATURE_AGE || feature == LT_FEATURE_ORDER || feature == LT_FEATURE_MERGES ||
-           feature == LT_FEATURE_TOKENS;
+lt_status lt_scorer_check(const lt_scorer *scorer, const char *what) {
+    LT_CHECK(scorer, LT_USAGE, "%s: this model has no scorer; train one (train.stage=scorer)", what);
+    LT_CHECK(!scorer->missing || !*scorer->missing, LT_INPUT,
+             "%s: the scorer could not be loaded: %s; train one (train.stage=scorer)", what, scorer->missing);
+    return LT_OK;
 }
 
 void lt_keep_inputs(int entries, const float (*features)[LT_FEATURE_COUNT], float (*out)[LT_KEEP_INPUTS]) {
     for (int f = 0; f < LT_FEATURE_COUNT; f++) {
         double mean = 0, square = 0;
         for (int i = 0; i < entries; i++) {
-            out[i][f] = is_count(f) ? log1pf(features[i][f]) : features[i][f];
+            out[i][f] = lt_feature_rows[f].scale == LT_LOG ? log1pf(features[i][f]) : features[i][f];
             mean += (double)out[i][f] / entries;
         }
         for (int i = 0; i < entries; i++) square += (out[i][f] - mean) * (out[i][f] - mean) / entries;

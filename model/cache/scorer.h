@@ -30,8 +30,13 @@ typedef struct lt_scorer {
     int layers, heads;
     lt_scorer_head read[2]; /* by lt_read_weight: age, content */
     lt_scorer_head keep;
-    float *host; /* the keep head's values for lt_scorer_keep_host; lives as long as the parameters */
+    float *host;         /* the keep head's values for lt_scorer_keep_host; lives as long as the parameters */
+    const char *missing; /* why a file's heads were not loaded, or "" (lt_params.missing) */
 } lt_scorer;
+
+/* Whether `what` can use it: LT_USAGE where there is none (NULL), LT_INPUT where the model's file has none that this program can
+ * read, with the reason. */
+lt_status lt_scorer_check(const lt_scorer *scorer, const char *what);
 
 /* Declares all heads ("scorer.read_age.w1", "scorer.read_content.w1", ..., "scorer.keep.w2"). */
 lt_status lt_scorer_declare(lt_scorer *scorer, int layers, int heads, lt_params *params);

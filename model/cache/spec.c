@@ -3,6 +3,7 @@
 
 #include "core/cli.h"
 #include "core/config.h"
+#include "model/cache/feature.h"
 
 #include <limits.h>
 #include <math.h>
@@ -202,7 +203,9 @@ lt_status lt_cache_spec_parse(const char *text, int budget, lt_cache_spec *out) 
 }
 
 bool lt_cache_spec_looks(const lt_cache_spec *spec) {
-    return !spec->policy->positional || spec->consolidate == LT_NEAREST;
+    uint64_t needs = spec->policy->needs;
+    return lt_need_sources(needs) != LT_FROM_HOST || needs & LT_NEED_SCORER ||
+           spec->consolidate == LT_NEAREST;
 }
 
 /* The shortest of 15 to 17 digits that reads back equal. */

@@ -57,7 +57,7 @@ char *lt_cache_spec_text(const lt_cache_spec *spec, char *text, size_t size);
 /* "3" slots, "60MiB" (whole slots of `slot_bytes` that fit), or "25%" of `entries` (at least 1). */
 lt_status lt_budget_parse(const char *text, int64_t slot_bytes, int entries, int *out);
 
-/* True when its decisions look at values: a policy that is not positional, or `nearest`. */
+/* True when its decisions look at what differs between layers: a policy that needs more than counters, or `nearest`. */
 bool lt_cache_spec_looks(const lt_cache_spec *spec);
 
 /* A key that every policy takes: what parses it, and what `longtake list policies` says of it. */

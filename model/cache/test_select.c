@@ -1,30 +1,39 @@
 /* Who goes: scores to victims, and the scores of the policies themselves. */
 #include "model/cache/testing.h"
 
+/* Scores of blocks of one commit, by their number. */
+static double given[64];
+static lt_status given_score(const lt_policy_view *view, float *out) {
+    for (int i = 0; i < view->entries; i++) out[i] = (float)given[view->ids[i]];
+    return LT_OK;
+}
+static const lt_policy given_policy = {
+    .name = "given", .score = given_score, .fixed_budget = -1, .consolidate = "drop"};
+
+/* n entries that come in one commit, decided by `policy` unless it is NULL. */
+static void commit_once(world *w, const char *spec_text, const lt_policy *policy, int budget, int n) {
+    w->frames = n;
+    world_cache(w, spec_text, budget, 1, 1, true);
+    if (policy) w->cache.spec[0].policy = policy;
+    CHECK_OK(world_stream(w, 1));
+}
+
 /* Which ids are left of 0..n-1 when these scores decide, oldest first. */
 static int survivors(const char *spec_text, int budget, int n, const double *scores, int *left) {
-    lt_cache_spec spec;
-    enum { MOST = 32 };
-    lt_entry items[MOST];
-    int victim[MOST], target[MOST], index[MOST], count = 0;
-    double cosine[MOST * MOST] = {0};
-    bool gone[MOST];
-    lt_entries list = {.count = n, .items = items, .victim = victim, .target = target};
-    lt_decision d = {.capacity = MOST, .candidates = n, .index = index, .score = (double *)scores};
-    d.cosine = cosine;
-    d.gone = gone;
-    memset(items, 0, sizeof items);
-    for (int i = 0; i < n; i++) index[i] = i, items[i].id = i;
-    CHECK_OK(lt_cache_spec_parse(spec_text, budget, &spec));
-    lt_decision_select(&d, &spec, &list);
-    for (int i = 0; i < n; i++)
-        if (!gone[i]) left[count++] = i;
+    world w;
+    world_open(&w, LT_BACKEND_CPU, "cpu");
+    memcpy(given, scores, (size_t)n * sizeof *scores);
+    commit_once(&w, spec_text, &given_policy, budget, n);
+    const lt_entries *list = lt_cache_entries(&w.cache, 0, 0);
+    int count = list->count;
+    for (int i = 0; i < count; i++) left[i] = (int)list->items[i].id;
+    world_close(&w);
     return count;
 }
 
 static void the_top_scores_stay(void) {
     lt_rng_key key = {.seed = 5, .purpose = LT_RNG_TEST};
-    for (int round = 0; round < 200; round++) {
+    for (int round = 0; round < 60; round++) {
         double scores[20];
         int left[32], n = 2 + round % 19, budget = round % n + 1;
         for (int i = 0; i < n; i++) scores[i] = lt_rng_normal(&key, (uint64_t)(round * 32 + i));
@@ -55,6 +64,178 @@ static void the_newest_are_protected(void) {
     CHECK(survivors("window:protect=9", 2, 6, falling, left) == 2 && left[0] == 4 && left[1] == 5);
     CHECK(survivors("none", 0, 6, falling, left) == 0);
 }
+
+/* ---- scores are renewed after each victim ---------------------------------------------------------------------------- */
+
+/* Novelty {0, 0, .9, .8, .7, 1}: 0 and 1 are copies of one state. What is left of a pair is as novel as the newest. */
+static lt_status twins_score(const lt_policy_view *view, float *out) {
+    static const float novelty[6] = {0, 0, .9f, .8f, .7f, 1};
+    int twins = 0;
+    for (int i = 0; i < view->entries; i++) twins += view->ids[i] < 2;
+    for (int i = 0; i < view->entries; i++)
+        out[i] = view->ids[i] < 2 && twins < 2 ? 1 : novelty[view->ids[i]];
+    return LT_OK;
+}
+static const lt_policy twins_policy = {
+    .name = "twins", .score = twins_score, .fixed_budget = -1, .consolidate = "drop"};
+
+static void one_of_two_twins_survives(void) {
+    world w;
+    world_open(&w, LT_BACKEND_CPU, "cpu");
+    commit_once(&w, "window", &twins_policy, 4, 6);
+    const lt_entries *list = lt_cache_entries(&w.cache, 0, 0);
+    CHECK(list->count == 4 && list->items[0].id == 1 && list->items[1].id == 2 && list->items[2].id == 3 &&
+          list->items[3].id == 5);
+    world_close(&w);
+}
+
+static lt_status novelty_score(const lt_policy_view *view, float *out) {
+    for (int i = 0; i < view->entries; i++) out[i] = view->features[i][LT_FEATURE_NOVELTY];
+    return LT_OK;
+}
+static const lt_policy novelty_policy = {.name = "novelty",
+                                         .score = novelty_score,
+                                         .needs = LT_NEED(LT_FEATURE_NOVELTY),
+                                         .fixed_budget = -1,
+                                         .consolidate = "drop"};
+
+/* Who goes of n states when the least novel goes, one at a time, all layers by their sum: a plain search. The newest stays. */
+static void search_novel(const world *w, int layers, int n, int victims, int *victim) {
+    double state[2][16][WORLD_STATE];
+    bool gone[16] = {0};
+    for (int l = 0; l < layers; l++)
+        for (int i = 0; i < n; i++) world_state(w, l, 0, 0, i, state[l][i]);
+    for (int v = 0; v < victims; v++) {
+        double lowest = INFINITY;
+        for (int i = 0; i < n - 1; i++) {
+            double sum = 0;
+            for (int l = 0; l < layers; l++) {
+                double nearest = -1;
+                for (int j = 0; j < n; j++)
+                    if (!gone[j] && j != i) nearest = fmax(nearest, world_cosine(state[l][i], state[l][j]));
+                sum += (float)(1 - nearest);
+            }
+            if (!gone[i] && sum < lowest) lowest = sum, victim[v] = i;
+        }
+        gone[victim[v]] = true;
+    }
+}
+
+/* States 0 and 1 are equal: of the two the older goes first, and then its twin is compared with those that are left. */
+static void the_least_novel_goes_one_at_a_time(void) {
+    enum { N = 12, VICTIMS = 8 };
+    for (int layers = 1; layers <= 2; layers++) {
+        world w;
+        int victim[VICTIMS];
+        world_open(&w, LT_BACKEND_NAIVE, "cpu");
+        w.twins = true, w.frames = N, w.shift = 3;
+        world_cache(&w, layers == 2 ? "key-norm:scope=model" : "key-norm", N - VICTIMS, layers, 1, true);
+        w.cache.spec[0].policy = &novelty_policy;
+        CHECK_OK(world_stream(&w, 1));
+        search_novel(&w, layers, N, VICTIMS, victim);
+        CHECK(victim[0] == 0 && victim[1] != 1);
+        for (int l = 0; l < layers; l++) {
+            const lt_entries *list = lt_cache_entries(&w.cache, l, 0);
+            CHECK(list->victims == VICTIMS);
+            for (int v = 0; v < VICTIMS; v++) CHECK(list->victim[v] == victim[v]);
+        }
+        world_close(&w);
+    }
+}
+
+/* With one victim a commit, nothing is scored twice. */
+static int scored;
+static lt_status counting_score(const lt_policy_view *view, float *out) {
+    scored++;
+    for (int i = 0; i < view->entries; i++) out[i] = (float)view->ids[i];
+    return LT_OK;
+}
+static void as_often_as_victims_go_entries_are_scored(void) {
+    static const lt_policy counting = {
+        .name = "counting", .score = counting_score, .fixed_budget = -1, .consolidate = "drop"};
+    world w;
+    world_open(&w, LT_BACKEND_CPU, "cpu");
+    world_cache(&w, "window", 3, 1, 1, true);
+    w.cache.spec[0].policy = &counting;
+    scored = 0;
+    CHECK_OK(world_stream(&w, 10));
+    CHECK(scored == 7);
+    scored = 0;
+    commit_once(&w, "window", &counting, 2, 9);
+    CHECK(scored == 7);
+    world_close(&w);
+}
+
+/* ---- only what is needed is computed --------------------------------------------------------------------------------- */
+
+static uint64_t shown; /* bits as in lt_policy.needs: what was not 0 */
+static lt_status noting_score(const lt_policy_view *view, float *out) {
+    for (int i = 0; i < view->entries; i++) {
+        for (int f = 0; f < LT_FEATURE_COUNT; f++)
+            if (view->features[i][f] != 0) shown |= LT_NEED(f);
+        out[i] = (float)view->ids[i];
+    }
+    if (view->similarity) shown |= LT_NEED_SIMILARITY;
+    return LT_OK;
+}
+
+/* What a policy with these needs is shown in a stream of 8 blocks, and how many inner products were asked of the device. */
+static int64_t asked_for(uint64_t needs) {
+    lt_policy noting = {.name = "noting", .score = noting_score, .needs = needs, .consolidate = "drop"};
+    lt_meter meter = {0};
+    world w;
+    world_open(&w, LT_BACKEND_CPU, "cpu");
+    world_cache(&w, "window", 3, 1, 1, true);
+    w.cache.spec[0].policy = &noting;
+    w.ctx.meter = &meter;
+    shown = 0;
+    CHECK_OK(world_stream(&w, 8));
+    world_close(&w);
+    return meter.op[LT_OP_ATTN_DOTS].calls;
+}
+
+static void what_a_policy_does_not_need_is_not_computed(void) {
+    CHECK(asked_for(0) == 0 && shown == 0);
+    CHECK(asked_for(LT_NEED(LT_FEATURE_AGE)) == 0 && shown == LT_NEED(LT_FEATURE_AGE));
+    CHECK(asked_for(LT_NEED(LT_FEATURE_Z_NORM)) == 5 && shown == LT_NEED(LT_FEATURE_Z_NORM));
+    CHECK(asked_for(LT_NEED_SIMILARITY) == 5 && shown == LT_NEED_SIMILARITY);
+    CHECK(asked_for(LT_NEED(LT_FEATURE_READ_MASS)) == 7 && shown == LT_NEED(LT_FEATURE_READ_MASS));
+    uint64_t merges = LT_NEED(LT_FEATURE_MERGES); /* is 0: everything is dropped */
+    CHECK(asked_for(LT_NEED_ALL_FEATURES) > 5 && shown == (LT_NEED_ALL_FEATURES & ~merges));
+}
+
+static lt_status similar_score(const lt_policy_view *view, float *out) {
+    int n = view->entries;
+    for (int i = 0; i < n; i++) {
+        float nearest = -1;
+        for (int j = 0; j < n; j++) {
+            CHECK(view->similarity[i * n + j] == view->similarity[j * n + i]);
+            if (j != i) nearest = fmaxf(nearest, view->similarity[i * n + j]);
+        }
+        CHECK_NEAR(view->similarity[i * n + i], 1, 1e-6);
+        CHECK_NEAR(1 - nearest, view->features[i][LT_FEATURE_NOVELTY], 1e-6);
+        CHECK_NEAR(view->similarity[i * n + n - 1], view->features[i][LT_FEATURE_RECENCY], 1e-6);
+        out[i] = -nearest;
+    }
+    return LT_OK;
+}
+
+static void similarity_is_the_cosine_of_each_pair_in_every_view(void) {
+    static const lt_policy similar = {.name = "similar",
+                                      .score = similar_score,
+                                      .needs = LT_NEED_SIMILARITY | LT_NEED(LT_FEATURE_NOVELTY) |
+                                               LT_NEED(LT_FEATURE_RECENCY),
+                                      .consolidate = "drop"};
+    world w;
+    world_open(&w, LT_BACKEND_CPU, "cpu");
+    w.frames = 3;
+    world_cache(&w, "window", 4, 2, 1, true);
+    w.cache.spec[0].policy = &similar;
+    CHECK_OK(world_stream(&w, 6));
+    world_close(&w);
+}
+
+/* ---- policies -------------------------------------------------------------------------------------------------------- */
 
 static void a_score_that_is_not_a_number_goes_first(void) {
     world w;
@@ -199,6 +380,11 @@ int main(int argc, char **argv) {
     RUN(the_top_scores_stay);
     RUN(ties_evict_the_oldest);
     RUN(the_newest_are_protected);
+    RUN(one_of_two_twins_survives);
+    RUN(the_least_novel_goes_one_at_a_time);
+    RUN(as_often_as_victims_go_entries_are_scored);
+    RUN(what_a_policy_does_not_need_is_not_computed);
+    RUN(similarity_is_the_cosine_of_each_pair_in_every_view);
     RUN(a_score_that_is_not_a_number_goes_first);
     RUN(one_score_that_is_not_a_number_goes_before_all_numbers);
     RUN(hand_made_policies_keep_what_they_say);

@@ -27,6 +27,7 @@ typedef struct world {
     double nudge;              /* ... that is off by this much */
     lt_var *first_S, *first_z; /* that state */
     int64_t block;             /* the next one */
+    bool twins;                /* the second segment of a block is the first again */
     bool together;             /* one call for all sequences, of which there are at most 8 */
     double *reads;             /* [WORLD_BLOCKS, layers, batch, WORLD_STATE]: what each block read */
 } world;
@@ -98,7 +99,7 @@ static inline void world_state(const world *w, int layer, int sequence, int64_t 
                       .purpose = LT_RNG_TEST,
                       .clip = (uint64_t)(sequence * 16 + layer),
                       .block = (uint32_t)(block + 1000 * w->shift),
-                      .step = (uint32_t)segment};
+                      .step = (uint32_t)(w->twins && segment == 1 ? 0 : segment)};
     for (int i = 0; i < WORLD_STATE; i++) {
         out[i] = lt_rng_normal(&key, (uint64_t)i);
         if (i >= WORLD_STATE - WORLD_H * WORLD_D) out[i] = fabs(out[i]) + 0.1;
@@ -108,6 +109,20 @@ static inline void world_state(const world *w, int layer, int sequence, int64_t 
         for (int i = 0; i < WORLD_D; i++)
             out[WORLD_STATE - WORLD_H * WORLD_D + row] += out[row * WORLD_D + i];
     }
+}
+
+/* Cosine of the z of two states, mean over heads. */
+static inline double world_cosine(const double *a, const double *b) {
+    double sum = 0;
+    for (int h = 0; h < WORLD_H; h++) {
+        double ab = 0, aa = 0, bb = 0;
+        for (int i = 0; i < WORLD_D; i++) {
+            int at = WORLD_H * WORLD_D * WORLD_D + h * WORLD_D + i;
+            ab += a[at] * b[at], aa += a[at] * a[at], bb += b[at] * b[at];
+        }
+        sum += ab / sqrt(aa * bb);
+    }
+    return sum / WORLD_H;
 }
 
 static inline void world_upload(world *w, const double *values, bool needs_grad, lt_var **S, lt_var **z) {

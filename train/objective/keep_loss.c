@@ -105,7 +105,7 @@ static bool out_of_range(lt_keep_loss *k, int layer, int sequence, int64_t block
 
 /* How many of the victims are not the oldest ones, which window would have taken. */
 static void count_churn(lt_keep_loss *k, const lt_commit_event *e, const keep_set *set) {
-    if (!k->specs[e->sequence].policy->needs_scorer) return;
+    if (!(k->specs[e->sequence].policy->needs & LT_NEED_SCORER)) return;
     for (int v = 0; v < e->victims; v++) {
         bool oldest = false;
         for (int i = 0; i < e->victims && i < set->count; i++) oldest |= set->ids[i] == e->victim_ids[v];

@@ -3,9 +3,9 @@
 
 enum { LARGE, SMALL };
 
-static lt_status score(const lt_policy_input *input, float *out) {
-    float sign = input->params[0] == LARGE ? 1 : -1;
-    for (int i = 0; i < input->entries; i++) out[i] = sign * input->features[i][LT_FEATURE_Z_NORM];
+static lt_status key_norm_score(const lt_policy_view *view, float *out) {
+    float sign = view->params[0] == LARGE ? 1 : -1;
+    for (int i = 0; i < view->entries; i++) out[i] = sign * view->features[i][LT_FEATURE_Z_NORM];
     return LT_OK;
 }
 
@@ -14,8 +14,9 @@ const lt_policy lt_policy_key_norm = {
     .help =
         "The largest sum of keys per token; keep=small is the rule of Devoto et al. (arXiv 2406.11430) for "
         "softmax attention, where small keys draw the most attention.",
-    .score = score,
+    .score = key_norm_score,
     .params = {{"keep", LARGE, LARGE, SMALL, "which norms stay", "large|small"}},
+    .needs = LT_NEED(LT_FEATURE_Z_NORM),
     .fixed_budget = -1,
     .consolidate = "drop",
 };

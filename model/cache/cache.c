@@ -22,7 +22,14 @@ int64_t lt_cache_slot_bytes(const lt_cache *cache) {
     return bytes_of(&cache->slot_S) + bytes_of(&cache->slot_z);
 }
 int64_t lt_cache_tail_bytes(const lt_cache *cache) { return bytes_of(&cache->tails); }
-int64_t lt_cache_metadata_bytes(const lt_cache *cache) { return (int64_t)cache->pool.bytes; }
+static int64_t state_bytes(const lt_cache *cache, int size) {
+    const lt_cache_shape *s = &cache->shape;
+    return (int64_t)s->layers * s->batch * s->capacity * size * (int64_t)sizeof *cache->states;
+}
+
+int64_t lt_cache_metadata_bytes(const lt_cache *cache) {
+    return (int64_t)cache->pool.bytes + state_bytes(cache, cache->state_size);
+}
 
 static lt_status check_shape(const lt_cache_shape *s, const lt_cache_spec *spec, const lt_arena *run) {
     LT_CHECK(s->layers > 0 && s->batch > 0 && s->heads > 0 && s->head_dim > 0 && s->slots >= 0, LT_USAGE,
@@ -80,8 +87,7 @@ lt_status lt_cache_fit_state(lt_cache *cache) {
     LT_CHECK(!lt_cache_lasts(cache) || cache->lists[0].committed == 0, LT_USAGE,
              "cache: a policy that keeps %d numbers per entry cannot take over in the middle of a video",
              size);
-    size_t rows = (size_t)s->layers * (size_t)s->batch * (size_t)s->capacity;
-    cache->states = lt_pool_alloc(&cache->pool, rows * (size_t)size * sizeof *cache->states);
+    cache->states = lt_pool_alloc(&cache->work, (size_t)state_bytes(cache, size));
     cache->state_size = cache->states ? size : 0;
     return cache->states ? LT_OK : LT_FAILED;
 }

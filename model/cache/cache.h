@@ -119,14 +119,14 @@ typedef struct lt_cache {
     lt_tensor slot_z;  /* [layers, batch, slots, H, D] */
     lt_tensor tails;   /* [layers, batch, rows, width] */
     bool has_tail;
-    float *
-        states; /* [layers * batch, capacity, state_size]: what the policy keeps of each entry, in the order of `items` */
+    /* [layers * batch, capacity, state_size]: what the policy keeps of each entry, in the order of `items`. */
+    float *states;
     int state_size;
     bool scorer_read;             /* the scorer's host copy is this forward's */
     lt_pool pool;                 /* host memory behind the pointers above */
     struct lt_decision *decision; /* host scratch of one decision */
-    lt_pool work; /* memory of what a policy sees of one layer, between commits of no meaning */
-    struct lt_view_memory *view;
+    struct lt_view_memory *view;  /* host scratch of what a policy sees of one layer */
+    lt_pool work;                 /* behind `view` and `states` */
 } lt_cache;
 
 /* Allocates slots and tails from `run` (NULL where there are none). All sequences get the same spec. LT_USAGE when the

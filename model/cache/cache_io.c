@@ -1,4 +1,4 @@
-/* A cache as a safetensors file: slots and tails as they are, entries as rows of integers and of reals. */
+/* A cache as a safetensors file: slots and tails as they are, entries as rows of integers, of reals and of the policy's state. */
 #include "core/safetensors.h"
 #include "model/cache/cache_impl.h"
 
@@ -11,7 +11,7 @@ enum { MOTION, READ_MASS, SCORE, FEATURES, REALS = FEATURES + LT_FEATURE_COUNT }
 enum { COUNT, COMMITTED, BLOCK_TOKENS, LIST_FIELDS };
 enum { SEED, HAS_TAIL, STATE_FIELDS };
 enum { NUMBER, LEADER, SEQUENCE_FIELDS };
-enum { SLOT_S, SLOT_Z, TAILS, INTEGER_ROWS, REAL_ROWS, LISTS, STATE, SEQUENCES, PARTS };
+enum { SLOT_S, SLOT_Z, TAILS, INTEGER_ROWS, REAL_ROWS, LISTS, STATE, SEQUENCES, POLICY_STATE, PARTS };
 #define FORMAT "longtake cache 1"
 
 /* All of it in host memory; rows [layers * batch * capacity]. */
@@ -22,6 +22,8 @@ typedef struct image {
     int64_t (*lists)[LIST_FIELDS];
     int64_t *state;
     int64_t (*sequences)[SEQUENCE_FIELDS];
+    float *policy_state; /* [rows, state_size] */
+    int count;           /* of parts: one fewer where the policy keeps nothing */
     lt_pool pool;
 } image;
 
@@ -52,6 +54,10 @@ static lt_status image_open(const lt_cache *cache, image *im) {
     LT_TRY(add_part(im, LISTS, "lists", LT_I64, LT_DIMS(lists, LIST_FIELDS)));
     LT_TRY(add_part(im, STATE, "state", LT_I64, LT_DIMS(STATE_FIELDS)));
     LT_TRY(add_part(im, SEQUENCES, "sequences", LT_I64, LT_DIMS(s->batch, SEQUENCE_FIELDS)));
+    im->count = cache->state_size > 0 ? PARTS : POLICY_STATE;
+    if (cache->state_size > 0)
+        LT_TRY(add_part(im, POLICY_STATE, "policy_state", LT_F32, LT_DIMS(rows, cache->state_size)));
+    im->policy_state = im->parts[POLICY_STATE].tensor.data;
     im->integers = im->parts[INTEGER_ROWS].tensor.data;
     im->reals = im->parts[REAL_ROWS].tensor.data;
     im->lists = im->parts[LISTS].tensor.data;
@@ -85,6 +91,13 @@ static lt_entry entry_of_rows(const int64_t *n, const double *x) {
     return e;
 }
 
+/* The whole of a list's state: rows of entries that are gone are 0 or of no meaning. */
+static void copy_list_state(const lt_cache *cache, const image *im, int list, bool back) {
+    size_t values = (size_t)cache->shape.capacity * (size_t)cache->state_size;
+    float *row = im->policy_state + (size_t)list * values, *own = cache->states + (size_t)list * values;
+    memcpy(back ? own : row, back ? row : own, values * sizeof *own);
+}
+
 /* Entries without slots end with their forward: there is nothing of them to save. */
 static void lists_to_rows(const lt_cache *cache, image *im) {
     int capacity = cache->shape.capacity;
@@ -95,6 +108,7 @@ static void lists_to_rows(const lt_cache *cache, image *im) {
         im->lists[i][BLOCK_TOKENS] = list->block_tokens;
         for (int k = 0; k < list->count; k++)
             entry_to_rows(&list->items[k], im->integers[i * capacity + k], im->reals[i * capacity + k]);
+        if (cache->state_size > 0) copy_list_state(cache, im, i, false);
     }
     im->state[SEED] = (int64_t)cache->seed;
     im->state[HAS_TAIL] = cache->has_tail;
@@ -133,7 +147,7 @@ static lt_status save(const lt_cache *cache, lt_device *device, const char *path
     const char *specs = specs_text(cache, &im->pool);
     if (!specs) return LT_FAILED;
     const char *const metadata[][2] = {{"format", FORMAT}, {"specs", specs}};
-    return lt_st_write(path, im->parts, PARTS, metadata, 2);
+    return lt_st_write(path, im->parts, im->count, metadata, 2);
 }
 
 lt_status lt_cache_save(const lt_cache *cache, lt_device *device, const char *path) {
@@ -158,7 +172,7 @@ static lt_status check_metadata(const lt_cache *cache, const lt_st_file *file, c
 }
 
 static lt_status read_parts(const lt_st_file *file, const char *path, image *im) {
-    for (int i = 0; i < PARTS; i++) {
+    for (int i = 0; i < im->count; i++) {
         lt_st_entry *part = &im->parts[i];
         const lt_st_entry *found = lt_st_find(file, part->name);
         LT_CHECK(found, LT_INPUT, "%s: \"%s\" is missing", path, part->name);
@@ -199,6 +213,7 @@ static lt_status lists_of_rows(lt_cache *cache, const char *path, const image *i
                      k, i);
             list->items[list->count++] = entry_of_rows(row, im->reals[i * capacity + k]);
         }
+        if (cache->state_size > 0) copy_list_state(cache, im, i, true);
     }
     return LT_OK;
 }
@@ -229,6 +244,7 @@ lt_status lt_cache_load(lt_cache *cache, lt_device *device, const char *path) {
     lt_st_file *file;
     image im = {0};
     lt_cache_reset(cache);
+    LT_TRY(lt_cache_fit_state(cache));
     LT_TRY(lt_st_open(path, &file));
     lt_status status = load(cache, device, file, path, &im);
     if (status != LT_OK) lt_cache_reset(cache);

@@ -206,17 +206,30 @@ lt_status lt_params_copy_to_pinned(const lt_params *from, lt_params *to, lt_stre
     return LT_OK;
 }
 
-lt_status lt_params_initialise(lt_params *params, uint64_t seed) {
-    if (lt_device_is_null(params->device)) return LT_OK;
+static lt_status initialise_one(lt_params *params, lt_param_copy copy, const lt_published *p, uint64_t seed) {
+    double *values = malloc(p->count * sizeof *values);
+    LT_CHECK(values, LT_FAILED, "%s: out of memory", p->name);
+    initial_values(p, seed, values);
+    lt_status status = lt_params_set(params, copy, p, values);
+    free(values);
+    return status;
+}
+
+lt_status lt_params_initialise_missing(lt_params *params, uint64_t seed) {
+    if (lt_device_is_null(params->device) || !*params->missing) return LT_OK;
     for (int i = 0; i < params->published_count; i++) {
         const lt_published *p = &params->published[i];
-        double *values = malloc(p->count * sizeof *values);
-        LT_CHECK(values, LT_FAILED, "%s: out of memory", p->name);
-        initial_values(p, seed, values);
-        lt_status status = lt_params_set(params, LT_COPY_VALUE, p, values);
-        free(values);
-        LT_TRY(status);
+        if (strncmp(p->name, params->optional, strlen(params->optional)) != 0) continue;
+        LT_TRY(initialise_one(params, LT_COPY_VALUE, p, seed));
+        if (!lt_is_empty(&params->items[p->param]->ema)) LT_TRY(initialise_one(params, LT_COPY_EMA, p, seed));
     }
+    return LT_OK;
+}
+
+lt_status lt_params_initialise(lt_params *params, uint64_t seed) {
+    if (lt_device_is_null(params->device)) return LT_OK;
+    for (int i = 0; i < params->published_count; i++)
+        LT_TRY(initialise_one(params, LT_COPY_VALUE, &params->published[i], seed));
     for (int i = 0; i < params->count; i++) {
         lt_param *p = params->items[i];
         if (!lt_is_empty(&p->m)) LT_TRY(lt_tensor_zero(params->device, NULL, &p->m));

@@ -26,6 +26,16 @@ typedef enum lt_init {
 
 #define LT_PARAM_NAME 96
 
+/* Names of the inputs that the last dimension of a published tensor multiplies, as a trained head's first matrix. They are written
+ * to the file's metadata ("a,b,c" behind `key`), and a file's columns are mapped by name: an input that the file does not know
+ * gets columns of zeros, so nothing of it enters; one that the program does not have is LT_INPUT and is named. */
+typedef struct lt_inputs {
+    const char *key;
+    int count; /* the last dimension; at most LT_INPUTS */
+    const char *const *names;
+    const char *unnamed; /* what the columns of a file without the key are */
+} lt_inputs;
+
 typedef struct lt_published {
     char name[LT_PARAM_NAME];
     int ndim;
@@ -35,7 +45,8 @@ typedef struct lt_published {
     int64_t count;
     lt_init init;
     double scale;
-    int param; /* index of the parameter it belongs to */
+    int param;               /* index of the parameter it belongs to */
+    const lt_inputs *inputs; /* or NULL; outlives the parameters */
 } lt_published;
 
 typedef struct lt_param {
@@ -61,6 +72,10 @@ typedef struct lt_params {
     int count;
     lt_published *published;
     int published_count;
+    /* Tensors whose names begin with this need not be in a file, or may be there in a form that this program cannot read: then
+     * none of them is loaded, and `missing` says why. NULL: all are required. */
+    const char *optional;
+    char missing[512]; /* "" where everything was loaded */
     lt_pool pool;
 } lt_params;
 
@@ -79,6 +94,9 @@ void lt_params_fix(lt_param *param);
 lt_status lt_params_publish(lt_params *params, lt_init init, double scale, const int *axes, int ndim,
                             const int64_t *shape, const char *name_format, ...) LT_PRINTF(7, 8);
 
+/* The tensor published last has these inputs. */
+void lt_params_name_inputs(lt_params *params, const lt_inputs *inputs);
+
 /* Bytes of one copy of all parameters (what a gradients or EMA arena must hold); of their values; and of the masters. */
 size_t lt_params_bytes(const lt_params *params);
 size_t lt_params_value_bytes(const lt_params *params);
@@ -93,6 +111,8 @@ lt_status lt_params_allocate(lt_params *params, lt_arena *weights, lt_arena *gra
 lt_status lt_params_refresh(lt_params *params, lt_ctx *ctx);
 /* Initial values, moments zero, EMA = values. */
 lt_status lt_params_initialise(lt_params *params, uint64_t seed);
+/* The same for the optional tensors alone, when loading has left them out: they start untrained. */
+lt_status lt_params_initialise_missing(lt_params *params, uint64_t seed);
 
 /* Makes the parameters trainable, or frozen, whose published names match `pattern` (glob with *, ?; several separated by
  * commas; NULL: all; fixed ones never). Returns how many published tensors matched. */
@@ -110,10 +130,26 @@ typedef enum lt_param_copy { LT_COPY_VALUE, LT_COPY_EMA, LT_COPY_M, LT_COPY_V } 
 /* Writes all published tensors (float32, published shapes) to a safetensors file, with "weights_hash" (lt_st_hash) behind the
  * metadata given, and reads them back, where that must hold. Reading demands
  * every name with its shape (any float dtype) and names the first that is missing or differs, before any value
- * changes; tensors of the file that the model does not have are an error unless `allow_extra`. */
+ * changes; tensors of the file that the model does not have are an error unless `allow_extra`. What is optional (lt_params.optional)
+ * may be missing or not fit: params->missing. */
 lt_status lt_params_save(const lt_params *params, lt_param_copy copy, const char *path,
                          const char *const (*metadata)[2], int metadata_count);
 lt_status lt_params_load(lt_params *params, lt_param_copy copy, const char *path, bool allow_extra);
+/* Named inputs in a file: where each of the program's columns lies in it. */
+enum { LT_INPUTS = 64, LT_INPUT_ROWS = 8, LT_INPUTS_TEXT = 1024 };
+typedef struct lt_input_map {
+    int width;           /* columns in the file */
+    int from[LT_INPUTS]; /* [count]; -1: the file does not know it */
+} lt_input_map;
+lt_status lt_inputs_map(const lt_inputs *inputs, const lt_st_file *file, lt_input_map *map);
+/* Which element of the file's tensor is element `index` of the published one; -1: none, a zero. */
+int64_t lt_inputs_at(const lt_published *published, const lt_input_map *map, int64_t index);
+/* Metadata that names them, for files of the same tensors. Returns how many rows. */
+typedef struct lt_input_rows {
+    const char *row[LT_INPUT_ROWS][2];
+    char text[LT_INPUT_ROWS][LT_INPUTS_TEXT];
+} lt_input_rows;
+int lt_params_input_rows(const lt_params *params, lt_input_rows *rows);
 /* One published tensor to and from host memory in its published layout: tests and tools. */
 lt_status lt_params_get(const lt_params *params, lt_param_copy copy, const lt_published *published,
                         double *out);

@@ -1,9 +1,11 @@
 /* Parameters in published layout: host access, safetensors files, hashes. */
 #include "model/params.h"
 
+#include "core/log.h"
 #include "core/rng.h"
 #include "kernels/e4m3.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -211,6 +213,14 @@ static lt_status fill_entry(const lt_params *params, lt_param_copy copy, const l
 
 lt_status lt_params_save(const lt_params *params, lt_param_copy copy, const char *path,
                          const char *const (*metadata)[2], int metadata_count) {
+    enum { MOST = 15 }; /* lt_st_write_hashed */
+    const char *rows[MOST][2];
+    lt_input_rows inputs;
+    int input_count = lt_params_input_rows(params, &inputs);
+    LT_CHECK(metadata_count + input_count <= MOST, LT_FAILED, "%s: %d rows of metadata", path,
+             metadata_count + input_count);
+    if (metadata_count) memcpy(rows, metadata, (size_t)metadata_count * sizeof *rows);
+    memcpy(rows + metadata_count, inputs.row, (size_t)input_count * sizeof *rows);
     lt_st_entry *entries = calloc(params->published_count, sizeof *entries);
     float *data = malloc(lt_params_numel(params) * sizeof *data), *at = data;
     lt_status status = entries && data ? LT_OK : lt_fail(LT_FAILED, "%s: out of memory", path);
@@ -219,7 +229,8 @@ lt_status lt_params_save(const lt_params *params, lt_param_copy copy, const char
         at += params->published[i].count;
     }
     if (status == LT_OK)
-        status = lt_st_write_hashed(path, entries, params->published_count, metadata, metadata_count);
+        status = lt_st_write_hashed(path, entries, params->published_count, (const char *const(*)[2])rows,
+                                    metadata_count + input_count);
     free(entries);
     free(data);
     return status;
@@ -234,12 +245,23 @@ static double element(const lt_tensor *t, int64_t i) {
     }
 }
 
+/* The published shape, or what it is in a file with other inputs. */
+static lt_status shape_in_file(const lt_st_file *file, const lt_published *p, lt_tensor *expected) {
+    lt_input_map map;
+    *expected = lt_tensor_of((void *)p, LT_F32, p->ndim, p->shape); /* only its shape is used */
+    if (!p->inputs) return LT_OK;
+    LT_TRY(lt_inputs_map(p->inputs, file, &map));
+    expected->shape[p->ndim - 1] = map.width;
+    return LT_OK;
+}
+
 static lt_status check_one(const lt_st_file *file, const lt_published *p) {
     char want[128], found[128];
     const lt_st_entry *entry = lt_st_find(file, p->name);
     LT_CHECK(entry, LT_INPUT, "the tensor %s is missing", p->name);
     const lt_tensor *t = &entry->tensor;
-    lt_tensor expected = lt_tensor_of((void *)p, LT_F32, p->ndim, p->shape); /* only its shape is used */
+    lt_tensor expected;
+    LT_TRY(shape_in_file(file, p, &expected));
     LT_CHECK(lt_same_shape(t, &expected), LT_INPUT, "%s is %s, expected %s", p->name,
              lt_tensor_text(t, found, sizeof found), lt_tensor_text(&expected, want, sizeof want));
     LT_CHECK(t->dtype == LT_F32 || t->dtype == LT_F64 || t->dtype == LT_BF16 || t->dtype == LT_F16, LT_INPUT,
@@ -250,30 +272,71 @@ static lt_status check_one(const lt_st_file *file, const lt_published *p) {
 static lt_status load_one(lt_params *params, lt_param_copy copy, const lt_st_file *file,
                           const lt_published *p) {
     const lt_tensor *t = &lt_st_find(file, p->name)->tensor;
+    lt_input_map map;
+    if (p->inputs) LT_TRY(lt_inputs_map(p->inputs, file, &map));
     double *values = malloc(p->count * sizeof *values);
     LT_CHECK(values, LT_FAILED, "%s: out of memory", p->name);
-    for (int64_t i = 0; i < p->count; i++) values[i] = element(t, i);
+    for (int64_t i = 0; i < p->count; i++) {
+        int64_t at = p->inputs ? lt_inputs_at(p, &map, i) : i;
+        values[i] = at < 0 ? 0 : element(t, at);
+    }
     lt_status status = lt_params_set(params, copy, p, values);
     free(values);
     return status;
 }
 
+static bool is_optional(const lt_params *params, const char *name) {
+    return params->optional && strncmp(name, params->optional, strlen(params->optional)) == 0;
+}
+
+static lt_status check_required(const lt_params *params, const lt_st_file *file) {
+    for (int i = 0; i < params->published_count; i++)
+        if (!is_optional(params, params->published[i].name)) LT_TRY(check_one(file, &params->published[i]));
+    return LT_OK;
+}
+
+static lt_status check_optional(const lt_params *params, const lt_st_file *file) {
+    for (int i = 0; i < params->published_count; i++)
+        if (is_optional(params, params->published[i].name)) LT_TRY(check_one(file, &params->published[i]));
+    for (int i = 0; i < lt_st_count(file); i++) {
+        const char *name = lt_st_at(file, i)->name;
+        LT_CHECK(!is_optional(params, name) || lt_params_find(params, name), LT_INPUT,
+                 "the model has no tensor named %s", name);
+    }
+    return LT_OK;
+}
+
+/* Notes why what is optional is left out. A file that has nothing of it is no reason to say so. */
+static void note_missing(lt_params *params, const lt_st_file *file, const char *path) {
+    bool some = false;
+    for (int i = 0; i < lt_st_count(file); i++) some = some || is_optional(params, lt_st_at(file, i)->name);
+    if (some) snprintf(params->missing, sizeof params->missing, "%s: %s", path, lt_error());
+    else
+        snprintf(params->missing, sizeof params->missing, "%s: it has no tensors %s*", path,
+                 params->optional);
+    if (some) lt_warn("%s; without %s*, what needs it is refused", params->missing, params->optional);
+}
+
 static lt_status refuse_extra(const lt_params *params, const lt_st_file *file) {
     for (int i = 0; i < lt_st_count(file); i++)
-        LT_CHECK(lt_params_find(params, lt_st_at(file, i)->name), LT_INPUT,
-                 "the model has no tensor named %s", lt_st_at(file, i)->name);
+        LT_CHECK(lt_params_find(params, lt_st_at(file, i)->name) ||
+                     is_optional(params, lt_st_at(file, i)->name),
+                 LT_INPUT, "the model has no tensor named %s", lt_st_at(file, i)->name);
     return LT_OK;
 }
 
 lt_status lt_params_load(lt_params *params, lt_param_copy copy, const char *path, bool allow_extra) {
     lt_st_file *file;
+    if (copy == LT_COPY_VALUE) *params->missing = '\0';
     LT_TRY(lt_st_open(path, &file));
     lt_status status = allow_extra ? LT_OK : refuse_extra(params, file);
     if (status == LT_OK) status = lt_st_verify(file);
+    if (status == LT_OK) status = check_required(params, file);
+    bool all = status == LT_OK && check_optional(params, file) == LT_OK;
+    if (status == LT_OK && !all) note_missing(params, file, path);
     for (int i = 0; status == LT_OK && i < params->published_count; i++)
-        status = check_one(file, &params->published[i]);
-    for (int i = 0; status == LT_OK && i < params->published_count; i++)
-        status = load_one(params, copy, file, &params->published[i]);
+        if (all || !is_optional(params, params->published[i].name))
+            status = load_one(params, copy, file, &params->published[i]);
     lt_st_close(file);
     return status == LT_OK ? LT_OK : lt_fail_in(status, "%s", path);
 }

@@ -216,6 +216,7 @@ lt_status lt_run_open(const char *run, const char *which, lt_device *device, lt_
     if (find_near(run, folder, LT_CHOICES_NAME, choices) == LT_OK) lt_choices_load(device, choices);
     lt_status status = lt_model_open(read, device, device->ops->backend, 0, model);
     if (status == LT_OK) status = lt_model_load(*model, folder, holds(folder, ema_name));
+    if (status == LT_OK) status = lt_params_initialise_missing(&(*model)->params, 0);
     if (status != LT_OK) {
         lt_model_close(*model);
         *model = NULL;

@@ -54,10 +54,14 @@ static lt_status save_moments(const lt_params *params, const char *path) {
     moments list = {.entries = calloc(count, sizeof *list.entries),
                     .names = calloc(count, sizeof *list.names),
                     .data = malloc(2 * (size_t)lt_params_numel(params) * sizeof(float))};
+    lt_input_rows inputs;
+    int rows = lt_params_input_rows(params, &inputs);
     lt_status status =
         list.entries && list.names && list.data ? LT_OK : lt_fail(LT_FAILED, "%s: out of memory", path);
     if (status == LT_OK) status = gather(&list, params);
-    if (status == LT_OK) status = lt_st_write_hashed(path, list.entries, list.count, NULL, 0);
+    if (status == LT_OK)
+        status =
+            lt_st_write_hashed(path, list.entries, list.count, (const char *const(*)[2])inputs.row, rows);
     free(list.entries);
     free(list.names);
     free(list.data);
@@ -69,12 +73,21 @@ static lt_status load_moment(lt_params *params, const lt_published *p, int which
     snprintf(name, sizeof name, "%s%s", copies[which].prefix, p->name);
     const lt_st_entry *entry = lt_st_find(file, name);
     LT_CHECK(entry, LT_INPUT, "the tensor %s is missing", name);
-    LT_CHECK(entry->tensor.dtype == LT_F32 && lt_numel(&entry->tensor) == p->count, LT_INPUT,
+    lt_input_map map;
+    int64_t count = p->count;
+    if (p->inputs) {
+        LT_TRY(lt_inputs_map(p->inputs, file, &map));
+        count = p->count / p->inputs->count * map.width;
+    }
+    LT_CHECK(entry->tensor.dtype == LT_F32 && lt_numel(&entry->tensor) == count, LT_INPUT,
              "%s has %lld elements of %s, expected %lld of f32", name, (long long)lt_numel(&entry->tensor),
-             lt_dtype_name(entry->tensor.dtype), (long long)p->count);
+             lt_dtype_name(entry->tensor.dtype), (long long)count);
     double *values = malloc((size_t)p->count * sizeof *values);
     LT_CHECK(values, LT_FAILED, "%s: out of memory", name);
-    for (int64_t i = 0; i < p->count; i++) values[i] = ((const float *)entry->tensor.data)[i];
+    for (int64_t i = 0; i < p->count; i++) {
+        int64_t at = p->inputs ? lt_inputs_at(p, &map, i) : i;
+        values[i] = at < 0 ? 0 : ((const float *)entry->tensor.data)[at];
+    }
     lt_status status = lt_params_set(params, copies[which].copy, p, values);
     free(values);
     return status;
@@ -261,6 +274,7 @@ lt_status lt_checkpoint_read(const char *folder, lt_model *model, lt_train_state
     LT_TRY(lt_path_join(path, folder, "state.json"));
     LT_TRY(load_state(path, state));
     LT_TRY(lt_model_load(model, folder, false));
+    LT_CHECK(!*model->params.missing, LT_INPUT, "%s", model->params.missing);
     LT_TRY(lt_path_join(path, folder, "optimizer.safetensors"));
     return load_moments(&model->params, path);
 }

@@ -15,7 +15,11 @@ static lt_status load_init(training *run) {
     char ema[LT_PATH_MAX];
     LT_TRY(lt_path_join(ema, run->init.folder, "ema.safetensors"));
     lt_status status = lt_model_load(run->model, run->init.folder, lt_path_exists(ema));
-    return status == LT_OK ? LT_OK : lt_fail_in(status, "--init");
+    if (status != LT_OK) return lt_fail_in(status, "--init");
+    char *missing = run->model->params.missing;
+    if (*missing) lt_info("the scorer begins untrained: %s", missing);
+    *missing = '\0'; /* it has the values of a new run */
+    return LT_OK;
 }
 
 /* What a resumed run started from. Where it has a checkpoint that is for the record alone. */

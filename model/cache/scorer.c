@@ -8,7 +8,31 @@
 #include <stdlib.h>
 #include <string.h>
 
-static lt_status declare_head(lt_scorer_head *head, const char *name, int rows, int inputs,
+/* ---- what the heads are told, by name -------------------------------------------------------------------------------- */
+
+static const char *const keep_names[LT_KEEP_INPUTS] = {
+#define LT_FEATURE(ID, name, source, scale) [LT_FEATURE_##ID] = #name,
+#include "model/cache/feature/features.def"
+#undef LT_FEATURE
+    [LT_KEEP_ENTRIES] = "entries", [LT_KEEP_PLAIN_NOVELTY] = "plain_novelty"};
+
+static const lt_inputs keep_inputs = {
+    .key = "scorer.keep.inputs",
+    .count = LT_KEEP_INPUTS,
+    .names = keep_names,
+    .unnamed = "age,order,merges,tokens,z_norm,s_norm,read_mass,novelty,recency,motion,entries,plain_novelty",
+};
+
+#define READ_NAMES "cosine,entry_norm,reader_norm,age,merges,time,entries,share"
+static const char *const read_names[LT_READ_INPUTS] = {"cosine", "entry_norm", "reader_norm", "age",
+                                                       "merges", "time",       "entries",     "share"};
+static const lt_inputs read_inputs[2] = {
+    {"scorer.read_age.inputs", LT_READ_INPUTS, read_names, READ_NAMES},
+    {"scorer.read_content.inputs", LT_READ_INPUTS, read_names, READ_NAMES}};
+
+/* ---- parameters ------------------------------------------------------------------------------------------------------ */
+
+static lt_status declare_head(lt_scorer_head *head, const char *name, int rows, const lt_inputs *inputs,
                               lt_params *params) {
     const struct {
         lt_var **var;
@@ -19,7 +43,7 @@ static lt_status declare_head(lt_scorer_head *head, const char *name, int rows, 
         int64_t shape[2];
     } parts[] = {
         {&head->embed, "embed", false, LT_INIT_ZERO, 2, {rows, LT_SCORER_HIDDEN}},
-        {&head->w1, "w1", true, LT_INIT_FAN_IN, 2, {LT_SCORER_HIDDEN, inputs}},
+        {&head->w1, "w1", true, LT_INIT_FAN_IN, 2, {LT_SCORER_HIDDEN, inputs->count}},
         {&head->b1, "b1", false, LT_INIT_ZERO, 1, {LT_SCORER_HIDDEN}},
         {&head->w2, "w2", true, LT_INIT_ZERO, 2, {1, LT_SCORER_HIDDEN}},
         {&head->b2, "b2", false, LT_INIT_ZERO, 1, {1}},
@@ -30,6 +54,7 @@ static lt_status declare_head(lt_scorer_head *head, const char *name, int rows, 
         *parts[i].var = &param->var;
         LT_TRY(lt_params_publish(params, parts[i].init, 1, NULL, parts[i].ndim, parts[i].shape,
                                  "scorer.%s.%s", name, parts[i].name));
+        if (parts[i].var == &head->w1) lt_params_name_inputs(params, inputs);
     }
     return LT_OK;
 }
@@ -40,12 +65,13 @@ enum { H = LT_SCORER_HIDDEN, W1 = 0, B1 = W1 + H * LT_KEEP_INPUTS, W2 = B1 + H, 
 lt_status lt_scorer_declare(lt_scorer *scorer, int layers, int heads, lt_params *params) {
     LT_CHECK(layers > 0 && heads > 0, LT_USAGE,
              "scorer: %d layers of %d heads; expected at least one of each", layers, heads);
-    *scorer = (lt_scorer){.layers = layers, .heads = heads};
+    *scorer = (lt_scorer){.layers = layers, .heads = heads, .missing = params->missing};
+    params->optional = "scorer.";
     scorer->host = lt_pool_alloc(&params->pool, (EMBED + (size_t)layers * H) * sizeof *scorer->host);
     if (!scorer->host) return LT_FAILED;
-    LT_TRY(declare_head(&scorer->read[0], "read_age", layers * heads, LT_READ_INPUTS, params));
-    LT_TRY(declare_head(&scorer->read[1], "read_content", layers * heads, LT_READ_INPUTS, params));
-    return declare_head(&scorer->keep, "keep", layers, LT_KEEP_INPUTS, params);
+    LT_TRY(declare_head(&scorer->read[0], "read_age", layers * heads, &read_inputs[0], params));
+    LT_TRY(declare_head(&scorer->read[1], "read_content", layers * heads, &read_inputs[1], params));
+    return declare_head(&scorer->keep, "keep", layers, &keep_inputs, params);
 }
 
 /* [rows, inputs] -> [rows, 1] */
@@ -96,8 +122,8 @@ void lt_keep_inputs(int entries, const float (*features)[LT_FEATURE_COUNT], floa
         for (int i = 0; i < entries; i++) out[i][f] = (float)((out[i][f] - mean) * scale);
     }
     for (int i = 0; i < entries; i++) {
-        out[i][LT_FEATURE_COUNT] = logf((float)entries);
-        out[i][LT_FEATURE_COUNT + 1] = features[i][LT_FEATURE_NOVELTY];
+        out[i][LT_KEEP_ENTRIES] = logf((float)entries);
+        out[i][LT_KEEP_PLAIN_NOVELTY] = features[i][LT_FEATURE_NOVELTY];
     }
 }
 

@@ -6,6 +6,9 @@
  *
  *     head(x, i) = w2 silu(w1 x + b1 + embed[i]) + b2          w_e = 2 sigmoid(head)
  *
+ * The parameters are optional in a file, and a file names its heads' inputs ("scorer.keep.inputs" in its metadata; a file without
+ * it has the ten features age to motion): another feature makes no trained scorer unreadable (model/params.h: lt_inputs).
+ *
  * Untrained heads give w = 1 exactly, and equal scores, which evict the oldest: an untrained scorer is `window`.
  */
 #ifndef LT_MODEL_SCORER_H
@@ -19,7 +22,9 @@
 extern "C" {
 #endif
 
-enum { LT_SCORER_HIDDEN = 32, LT_READ_INPUTS = 8, LT_KEEP_INPUTS = LT_FEATURE_COUNT + 2 };
+enum { LT_SCORER_HIDDEN = 32, LT_READ_INPUTS = 8 };
+/* The keep head's inputs: the features, the log of how many entries there are, and novelty as it is. */
+enum { LT_KEEP_ENTRIES = LT_FEATURE_COUNT, LT_KEEP_PLAIN_NOVELTY, LT_KEEP_INPUTS };
 
 typedef struct lt_scorer_head {
     lt_var *embed;             /* [layers * heads or layers, LT_SCORER_HIDDEN] */

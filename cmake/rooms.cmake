@@ -116,6 +116,18 @@ if(TARGET lt_data)
   endforeach()
 endif()
 lt_room(model autograd kernels data core)
+
+# The room again with one feature more, to load scorers that were trained without it (model/cache/test_added_feature.c).
+if(TARGET lt_model)
+  get_target_property(model_sources lt_model SOURCES)
+  add_library(lt_model_more STATIC ${model_sources})
+  target_compile_definitions(lt_model_more PUBLIC LT_TEST_FEATURE)
+  target_link_libraries(lt_model_more PUBLIC lt_flags lt_autograd lt_kernels lt_data lt_core)
+  add_executable(model_cache_test_one_feature_more model/cache/test_added_feature.c)
+  target_link_libraries(model_cache_test_one_feature_more PRIVATE lt_model_more)
+  add_test(NAME model_cache_test_one_feature_more COMMAND model_cache_test_one_feature_more WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+endif()
+
 lt_room(infer model data autograd kernels core)
 lt_room(train infer model data autograd kernels core)
 lt_room(experiments train infer model data autograd kernels core)

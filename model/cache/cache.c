@@ -16,12 +16,12 @@ int64_t lt_entry_bytes(int layers, int heads, int head_dim) {
     return (int64_t)sizeof(float) * layers * heads * head_dim * (head_dim + 1);
 }
 
-static int64_t bytes_of(const lt_tensor *t) { return lt_is_empty(t) ? 0 : (int64_t)lt_nbytes(t); }
+static int64_t bytes_of_slots(const lt_tensor *t) { return lt_is_empty(t) ? 0 : (int64_t)lt_nbytes(t); }
 
 int64_t lt_cache_slot_bytes(const lt_cache *cache) {
-    return bytes_of(&cache->slot_S) + bytes_of(&cache->slot_z);
+    return bytes_of_slots(&cache->slot_S) + bytes_of_slots(&cache->slot_z);
 }
-int64_t lt_cache_tail_bytes(const lt_cache *cache) { return bytes_of(&cache->tails); }
+int64_t lt_cache_tail_bytes(const lt_cache *cache) { return bytes_of_slots(&cache->tails); }
 static int64_t state_bytes(const lt_cache *cache, int size) {
     const lt_cache_shape *s = &cache->shape;
     return (int64_t)s->layers * s->batch * s->capacity * size * (int64_t)sizeof *cache->states;

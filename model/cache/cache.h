@@ -1,8 +1,8 @@
 /* The constant-memory cache of block states.
  *
- * An entry is a committed segment of one layer of one sequence: S [heads, d, d], z [heads, d] and what is known about
- * them. Entries stay in time order; sums over them are left folds in time order. S and z are kept, weighed, merged and
- * dropped together.
+ * An entry is a committed segment of one layer of one sequence: S [heads, d, d], z [heads, d] and what is known
+ * about them. Entries stay in time order; sums over them are left folds in time order. S and z are kept, weighed,
+ * merged and dropped together.
  *
  * Two uses, one code path:
  *   - with slots (streaming): a fixed number of slots in the run arena; commit copies the newest entry in. Bytes do not
@@ -10,7 +10,7 @@
  *   - without slots (training and evaluation of whole clips): entries are vars of the current forward, so gradients
  *     flow through every retained entry into the pass that wrote it; nothing outlives the forward.
  *
- * Order of calls within a forward, per layer (model/dit/attention.c):
+ * Order of calls within a forward, per layer of the transformer:
  *
  *     lt_cache_layer_begin                       entries of the layer as vars
  *     for each block: lt_cache_read (all readers), lt_ag_attn_combine, lt_cache_commit (all sequences)
@@ -92,8 +92,8 @@ typedef struct lt_read_event {
 typedef struct lt_cache_observer {
     void (*on_commit)(const lt_commit_event *event, void *user);
     void (*on_read)(const lt_read_event *event, void *user);
-    /* Called in the backward walk, once per recorded read whose gradient arrived. Setting it makes every recorded read have
-     * weights. */
+    /* Called in the backward walk, once per recorded read whose gradient arrived. Setting it makes every recorded
+     * read have weights. */
     void (*on_gradient)(const lt_read_event *event, void *user);
     void *user;
 } lt_cache_observer;
@@ -108,8 +108,9 @@ typedef struct lt_cache {
     lt_scorer *scorer; /* or NULL */
     int bptt_blocks; /* gradients reach entries at most this many blocks old; -1: all. A merged entry is as old as its
                         * newest part. */
-    /* [batch] or NULL: times 1. Streams other than 0 read every entry at this weight where read=one, for estimating what
-     * an entry is worth by integrating dL/dw (train/objective/keep_loss.h). What is committed and decided does not change. */
+    /* [batch] or NULL: times 1. Streams other than 0 read every entry at this weight where read=one, for estimating
+     * what an entry is worth by integrating dL/dw (train/objective/keep_loss.h). What is committed and decided does not
+     * change. */
     const double *read_scale;
     bool ghosts; /* dropped entries stay, with weight 0; only without slots */
     lt_cache_observer observer;
@@ -129,8 +130,8 @@ typedef struct lt_cache {
     lt_pool work;                 /* behind `view` and `states` */
 } lt_cache;
 
-/* Allocates slots and tails from `run` (NULL where there are none). All sequences get the same spec. LT_USAGE when the
- * slots do not suffice for it. */
+/* Allocates slots and tails from `run` (NULL where there are none). All sequences get the same spec. LT_USAGE when
+ * the slots do not suffice for it. */
 lt_status lt_cache_init(lt_cache *cache, const lt_cache_shape *shape, const lt_cache_spec *spec,
                         lt_arena *run);
 void lt_cache_free(lt_cache *cache);
@@ -143,8 +144,8 @@ int64_t lt_cache_tail_bytes(const lt_cache *cache);
 int64_t lt_cache_metadata_bytes(const lt_cache *cache);
 /* Bytes of one entry of all layers of one sequence (float32 S and z). */
 int64_t lt_entry_bytes(int layers, int heads, int head_dim);
-/* Slots that a spec needs per layer and sequence: M, and a block's segments more where all layers decide together after
- * looking at values. */
+/* Slots that a spec needs per layer and sequence: M, and a block's segments more where all layers decide together
+ * after looking at values. */
 int lt_cache_slots_for(const lt_cache_spec *spec, int segments_per_block);
 
 /* The entries of one layer and sequence. */
@@ -163,12 +164,14 @@ typedef struct lt_reader {
     lt_var **own_S, **own_z;
 } lt_reader;
 
-/* What each reader sums up: S = sum w_e S_e + own, z likewise. Fills the sums but for out_S and out_z; lt_ag_attn_combine, called
- * before any of them commits, carries them out. All readers of a block of one layer come in one call: what they ask of the device
- * takes as many launches and copies as one of them (at most one that the host waits for, with read=content). */
+/* What each reader sums up: S = sum w_e S_e + own, z likewise. Fills the sums but for out_S and out_z;
+ * lt_ag_attn_combine, called before any of them commits, carries them out. All readers of a block of one layer come
+ * in one call: what they ask of the device takes as many launches and copies as one of them (at most one that the
+ * host waits for, with read=content). */
 lt_status lt_cache_read(lt_cache *cache, lt_tape *tape, int count, const lt_reader *readers, lt_ag_sum *sums);
 
-/* After the output op: one sequence's newest entries, which are the own segments of the reader that lt_cache_read had. */
+/* After the output op: one sequence's newest entries, which are the own segments of the reader that lt_cache_read
+ * had. */
 typedef struct lt_commit {
     lt_reader reader;
     lt_tensor r; /* [H, D] of that reader, from the output op */
@@ -177,11 +180,12 @@ typedef struct lt_commit {
     float motion;
 } lt_commit;
 
-/* For each sequence, each once and a leader before who follows it, all of one layer: adds to every entry that its reader read the
- * share of attention that this one drew, w_e z_e . r over the sum of all (only where a policy or observer looks at it); admits the
- * new entries; evicts while more than M remain (with scope=model and a policy that looks at values: in lt_cache_forward_end; that
- * needs slots, and one block per forward, else LT_USAGE). The host waits for the device at most once a call. A recording forward
- * cannot commit into slots (LT_FAILED): train with a cache without slots. */
+/* For each sequence, each once and a leader before who follows it, all of one layer: adds to every entry that its
+ * reader read the share of attention that this one drew, w_e z_e . r over the sum of all (only where a policy or
+ * observer looks at it); admits the new entries; evicts while more than M remain (with scope=model and a policy
+ * that looks at values: in lt_cache_forward_end; that needs slots, and one block per forward, else LT_USAGE). The
+ * host waits for the device at most once a call. A recording forward cannot commit into slots (LT_FAILED): train
+ * with a cache without slots. */
 lt_status lt_cache_commit(lt_cache *cache, lt_tape *tape, int count, const lt_commit *commits);
 
 /* Ends a forward that committed: with scope=model all layers now decide together; tails count from here. */
@@ -192,9 +196,9 @@ lt_tensor lt_cache_tail(const lt_cache *cache, int layer);
 /* Where the commit pass writes it (empty without slots). */
 lt_tensor lt_cache_tail_memory(const lt_cache *cache, int layer);
 
-/* Saves everything that outlives a forward (slots, entries with their statistics and policy state, tails, counters, seed, sequence
- * numbers, leaders) and loads it into a cache of the same shape and specs (else LT_INPUT, and
- * the cache is empty): the continuation has the same bits. */
+/* Saves everything that outlives a forward (slots, entries with their statistics and policy state, tails, counters,
+ * seed, sequence numbers, leaders) and loads it into a cache of the same shape and specs (else LT_INPUT, and the
+ * cache is empty): the continuation has the same bits. */
 lt_status lt_cache_save(const lt_cache *cache, lt_device *device, const char *path);
 lt_status lt_cache_load(lt_cache *cache, lt_device *device, const char *path);
 

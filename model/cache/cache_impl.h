@@ -1,7 +1,7 @@
 /* Inside the cache: the parts of one commit.
  *
  *     lt_decision_begin, then until few enough are left:
- *         lt_decision_clear, per layer lt_decision_add        features -> scores, summed over layers that decide together
+ *         lt_decision_clear, per layer lt_decision_add        features -> scores, summed over these layers
  *         lt_decision_evict                                   scores -> one victim and who receives it
  *     lt_evict                                                drops or folds the victims of all lists that have decided
  *     lt_cache_settle                                         copies what still lies in the step arena into slots
@@ -10,7 +10,7 @@
 #define LT_MODEL_CACHE_IMPL_H
 
 #include "model/cache/cache.h"
-#include "model/cache/products.h"
+#include "model/cache/dots.h"
 
 /* Candidates are the entries of a list that are neither ghosts nor victims of this decision, in time order. */
 typedef struct lt_decision {
@@ -58,13 +58,14 @@ static inline const lt_cache_spec *lt_cache_deciding_spec(const lt_cache *cache,
 uint64_t lt_decision_needs(const lt_cache *cache, int sequence);
 void lt_decision_begin(lt_cache *cache, const lt_entries *list);
 void lt_decision_clear(lt_cache *cache, const lt_entries *list);
-/* Features and scores of one layer's candidates; the first time also updates the policy's state and writes both into the
- * entries. `products` as in lt_decision_features. */
-lt_status lt_decision_add(lt_cache *cache, lt_tape *tape, int layer, int sequence, const double *products);
-/* Asks for the inner products that `needs` takes; their place, or -1 where it takes none. */
-int lt_features_ask(const lt_entries *list, uint64_t needs, lt_products *products);
-/* Fills the decision's candidates, and of their features and cosines what is needed. products: the values at that place, or NULL. */
-void lt_decision_features(lt_cache *cache, const lt_entries *list, uint64_t needs, const double *products);
+/* Features and scores of one layer's candidates; the first time also updates the policy's state and writes both
+ * into the entries. `dots` as in lt_decision_features. */
+lt_status lt_decision_add(lt_cache *cache, lt_tape *tape, int layer, int sequence, const double *dots);
+/* Asks for the dot products that `needs` takes; their place, or -1 where it takes none. */
+int lt_features_ask(const lt_entries *list, uint64_t needs, lt_dots *dots);
+/* Fills the decision's candidates, and of their features and cosines what is needed. dots: the values at that
+ * place, or NULL. */
+void lt_decision_features(lt_cache *cache, const lt_entries *list, uint64_t needs, const double *dots);
 /* Adds the candidate with the lowest score to list->victim, and who receives it to list->target. */
 void lt_decision_evict(lt_decision *decision, const lt_cache_spec *spec, lt_entries *list);
 
@@ -113,12 +114,12 @@ typedef struct lt_read_rows {
 } lt_read_rows;
 
 /* Asks for what lt_read_inputs needs of the device. */
-void lt_read_inputs_ask(lt_read_rows *rows, lt_products *products);
+void lt_read_inputs_ask(lt_read_rows *rows, lt_dots *dots);
 /* The inputs of the read head [present * H, LT_READ_INPUTS], zeroed before. */
-void lt_read_inputs(const lt_read_rows *rows, const lt_products *products, int64_t H, double *x);
+void lt_read_inputs(const lt_read_rows *rows, const lt_dots *dots, int64_t H, double *x);
 
-/* The weights [count, H] of each read, or NULL where all are 1. Tells the observer of their gradients, and notes them for the
- * commit. */
+/* The weights [count, H] of each read, or NULL where all are 1. Tells the observer of their gradients, and notes
+ * them for the commit. */
 lt_status lt_cache_read_weights(lt_cache *cache, lt_tape *tape, int count, const lt_reader *readers,
                                 lt_var **weights);
 
@@ -127,11 +128,10 @@ typedef struct lt_mass_asked {
     int entries, pair; /* 0 entries: nothing */
     int64_t weights;   /* place of their weights; -1: all 1 */
 } lt_mass_asked;
-void lt_mass_ask(const lt_cache *cache, const lt_tape *tape, const lt_commit *commit, lt_products *products,
+void lt_mass_ask(const lt_cache *cache, const lt_tape *tape, const lt_commit *commit, lt_dots *dots,
                  lt_mass_asked *asked);
 /* Adds the shares to the entries that were there then. */
-void lt_mass_add(lt_entries *list, const lt_commit *commit, const lt_products *products,
-                 const lt_mass_asked *asked);
+void lt_mass_add(lt_entries *list, const lt_commit *commit, const lt_dots *dots, const lt_mass_asked *asked);
 
 /* Views of a slot. */
 lt_tensor lt_slot_S(const lt_cache *cache, int layer, int sequence, int slot);

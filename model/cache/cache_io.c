@@ -1,4 +1,5 @@
-/* A cache as a safetensors file: slots and tails as they are, entries as rows of integers, of reals and of the policy's state. */
+/* A cache as a safetensors file: slots and tails as they are, entries as rows of integers, of reals and of the
+ * policy's state. */
 #include "core/safetensors.h"
 #include "model/cache/cache_impl.h"
 
@@ -135,7 +136,7 @@ static char *specs_text(const lt_cache *cache, lt_pool *pool) {
     return text;
 }
 
-static lt_status save(const lt_cache *cache, lt_device *device, const char *path, image *im) {
+static lt_status save_cache(const lt_cache *cache, lt_device *device, const char *path, image *im) {
     LT_TRY(image_open(cache, im));
     for (int i = 0; i < cache->shape.layers * cache->shape.batch; i++)
         LT_CHECK(!cache->lists[i].undecided, LT_FAILED, "%s: the cache is in the middle of a forward", path);
@@ -152,13 +153,13 @@ static lt_status save(const lt_cache *cache, lt_device *device, const char *path
 
 lt_status lt_cache_save(const lt_cache *cache, lt_device *device, const char *path) {
     image im;
-    lt_status status = save(cache, device, path, &im);
+    lt_status status = save_cache(cache, device, path, &im);
     lt_pool_free(&im.pool);
     return status;
 }
 
-static lt_status check_metadata(const lt_cache *cache, const lt_st_file *file, const char *path,
-                                lt_pool *pool) {
+static lt_status check_cache_metadata(const lt_cache *cache, const lt_st_file *file, const char *path,
+                                      lt_pool *pool) {
     const char *format = lt_st_metadata(file, "format"), *specs = lt_st_metadata(file, "specs");
     LT_CHECK(format && strcmp(format, FORMAT) == 0, LT_INPUT,
              "%s: found \"%s\", expected a saved cache (\"%s\")", path, format ? format : "no format",
@@ -218,10 +219,10 @@ static lt_status lists_of_rows(lt_cache *cache, const char *path, const image *i
     return LT_OK;
 }
 
-static lt_status load(lt_cache *cache, lt_device *device, const lt_st_file *file, const char *path,
-                      image *im) {
+static lt_status load_cache(lt_cache *cache, lt_device *device, const lt_st_file *file, const char *path,
+                            image *im) {
     LT_TRY(image_open(cache, im));
-    LT_TRY(check_metadata(cache, file, path, &im->pool));
+    LT_TRY(check_cache_metadata(cache, file, path, &im->pool));
     LT_TRY(read_parts(file, path, im));
     for (int b = 0; b < cache->shape.batch; b++)
         LT_CHECK(im->sequences[b][LEADER] >= 0 && im->sequences[b][LEADER] <= b, LT_INPUT,
@@ -246,7 +247,7 @@ lt_status lt_cache_load(lt_cache *cache, lt_device *device, const char *path) {
     lt_cache_reset(cache);
     LT_TRY(lt_cache_fit_state(cache));
     LT_TRY(lt_st_open(path, &file));
-    lt_status status = load(cache, device, file, path, &im);
+    lt_status status = load_cache(cache, device, file, path, &im);
     if (status != LT_OK) lt_cache_reset(cache);
     lt_st_close(file);
     lt_pool_free(&im.pool);

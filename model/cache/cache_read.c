@@ -4,8 +4,8 @@
 #include <string.h>
 
 /* Entries in time order, then the reader's own segments. */
-static lt_status sources(const lt_cache *cache, lt_tape *tape, const lt_reader *reader,
-                         const lt_entries *list, lt_var **S, lt_var **z) {
+static lt_status reader_sources(const lt_cache *cache, lt_tape *tape, const lt_reader *reader,
+                                const lt_entries *list, lt_var **S, lt_var **z) {
     int n = list->count;
     for (int i = 0; i < n; i++) {
         const lt_entry *e = &list->items[i];
@@ -39,7 +39,7 @@ static lt_status read_one(lt_cache *cache, lt_tape *tape, const lt_reader *reade
     LT_CHECK(reader->own_count > 0, LT_FAILED, "cache: a reader without a block of its own");
     lt_var **from = lt_tape_saved(tape, 2 * (size_t)all * sizeof *from);
     if (!from) return LT_FAILED;
-    LT_TRY(sources(cache, tape, reader, list, from, from + all));
+    LT_TRY(reader_sources(cache, tape, reader, list, from, from + all));
     *sum = (lt_ag_sum){.count = all, .weighted = n, .S = from, .z = from + all, .weights = weights};
     lt_read_event event = lt_cache_read_event(reader, list, weights);
     if (o->on_read) o->on_read(&event, o->user);

@@ -81,7 +81,7 @@ static lt_status source(const lt_cache *cache, lt_tape *tape, const lt_entry *e,
     return cut ? lt_tape_detach(tape, from, out) : LT_OK;
 }
 
-/* Before `join`, which adds up the tokens. */
+/* Before join_statistics, which adds up the tokens. */
 static void join_state(const lt_merge *m) {
     const lt_policy *policy = m->spec->policy;
     int a = m->target->tokens, b = m->victim->tokens;
@@ -94,22 +94,22 @@ static void join_state(const lt_merge *m) {
         m->target_state[i] = (m->target_state[i] * (float)a + m->victim_state[i] * (float)b) / (float)(a + b);
 }
 
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
+static int64_t earlier_of(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t later_of(int64_t a, int64_t b) { return a > b ? a : b; }
 
 /* What is known of both together. Reads are shares of attention, so they add; how often they were read does not. */
-static void join(lt_entry *t, const lt_entry *v) {
+static void join_statistics(lt_entry *t, const lt_entry *v) {
     t->motion =
         (t->motion * (float)t->tokens + v->motion * (float)v->tokens) / (float)(t->tokens + v->tokens);
     t->tokens += v->tokens;
     t->merges += 1 + v->merges;
-    t->id = most(t->id, v->id);
-    t->first_id = least(t->first_id, v->first_id);
-    t->first_frame = least(t->first_frame, v->first_frame);
-    t->last_frame = most(t->last_frame, v->last_frame);
-    t->block = most(t->block, v->block);
+    t->id = later_of(t->id, v->id);
+    t->first_id = earlier_of(t->first_id, v->first_id);
+    t->first_frame = earlier_of(t->first_frame, v->first_frame);
+    t->last_frame = later_of(t->last_frame, v->last_frame);
+    t->block = later_of(t->block, v->block);
     t->read_mass += v->read_mass;
-    t->reads = (int)most(t->reads, v->reads);
+    t->reads = (int)later_of(t->reads, v->reads);
 }
 
 /* The older one first: its values are folded first, and the sum lies where it lay, in its slot. */
@@ -144,7 +144,7 @@ lt_status lt_consolidate_merge(const lt_cache *cache, lt_tape *tape, int count, 
         target->S_var = sums[i].sum_S;
         target->z_var = sums[i].sum_z;
         join_state(&merges[i]);
-        join(target, merges[i].victim);
+        join_statistics(target, merges[i].victim);
     }
     return LT_OK;
 }

@@ -7,7 +7,7 @@ static lt_entries *list_at(lt_cache *cache, lt_list_place place) {
     return lt_cache_entries(cache, place.layer, place.sequence);
 }
 
-/* ---- eviction -------------------------------------------------------------------------------------------------------- */
+/* ---- eviction ------------------------------------------------------------------------------------------------ */
 
 /* Folds the victims number `round` of all lists, which do not depend on each other. */
 static lt_status merge_round(lt_cache *cache, lt_tape *tape, int count, const lt_list_place *places,
@@ -77,7 +77,7 @@ lt_status lt_evict(lt_cache *cache, lt_tape *tape, int count, const lt_list_plac
     return LT_OK;
 }
 
-/* ---- slots ----------------------------------------------------------------------------------------------------------- */
+/* ---- slots --------------------------------------------------------------------------------------------------- */
 
 static int free_slot(const lt_cache *cache, const lt_entries *list) {
     for (int slot = 0; slot < cache->shape.slots; slot++) {
@@ -102,7 +102,7 @@ static lt_status open_moves(lt_tape *tape, int most, moves *m) {
     return m->sums && m->S ? LT_OK : LT_FAILED;
 }
 
-static lt_status move(lt_cache *cache, lt_tape *tape, lt_list_place place, lt_entry *e, moves *m) {
+static lt_status move_to_slot(lt_cache *cache, lt_tape *tape, lt_list_place place, lt_entry *e, moves *m) {
     lt_entries *list = list_at(cache, place);
     int slot = free_slot(cache, list), i = m->count++;
     LT_CHECK(slot >= 0, LT_FAILED, "cache: %d entries to keep in %d slots", list->count, cache->shape.slots);
@@ -124,7 +124,7 @@ lt_status lt_cache_settle(lt_cache *cache, lt_tape *tape, int count, const lt_li
     for (int i = 0; i < count; i++) {
         lt_entries *list = list_at(cache, places[i]);
         for (int e = 0; e < list->count; e++)
-            if (list->items[e].slot < 0) LT_TRY(move(cache, tape, places[i], &list->items[e], &m));
+            if (list->items[e].slot < 0) LT_TRY(move_to_slot(cache, tape, places[i], &list->items[e], &m));
     }
     lt_attn_combine_args args = {m.count, m.sums, m.S, m.z};
     return m.count > 0 ? lt_attn_combine_forward(tape->ctx, &args) : LT_OK;

@@ -9,8 +9,9 @@
 extern "C" {
 #endif
 
-/* What a feature is computed from: bits, so that what several need can be joined. Everything but LT_FROM_HOST differs
- * between layers and waits until the block was seen; Z, S and PAIRS are inner products, computed on the device in one launch. */
+/* What a feature is computed from: bits, so that what several need can be joined. Everything but LT_FROM_HOST
+ * differs between layers and waits until the block was seen; Z, S and PAIRS are dot products, computed on the
+ * device in one launch. */
 typedef enum lt_feature_source {
     LT_FROM_HOST = 0,  /* counters, frames, motion: known without looking at any value */
     LT_FROM_READS = 1, /* what commit passes read of it */

@@ -1,4 +1,5 @@
-/* Small tensors to and from host doubles, whatever their dtype (float32 or float64): features, weights, parameters. */
+/* Small tensors to and from host doubles, whatever their dtype (float32 or float64): features, weights, parameters.
+ */
 #ifndef LT_MODEL_CACHE_HOST_VALUES_H
 #define LT_MODEL_CACHE_HOST_VALUES_H
 

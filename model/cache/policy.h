@@ -1,13 +1,13 @@
-/* Eviction policies: who stays. A policy is one file policy/NAME.c, which defines a const lt_policy lt_policy_NAME, and its
- * row in policy/policies.def (docs/adding-a-policy.md).
+/* Eviction policies: who stays. A policy is one file policy/NAME.c, which defines a const lt_policy lt_policy_NAME,
+ * and its row in policy/policies.def (docs/adding-a-policy.md).
  *
  *     score(view of the entries present) -> one number per entry, higher stays
  *
- * A policy declares what it needs as a set of bits, and only that is computed. What it sees is float32 on the host, the
- * same on every backend, and comes from the entries present and O(1) running statistics alone: nothing that an evicted
- * entry would have to be remembered for. One victim goes at a time: the lowest score, of equals the oldest, never one of
- * the newest that are protected; a score that is not a number is the lowest. Where more must go, the remaining entries are
- * scored again without the victim: of two entries that are alike only one goes for being so.
+ * A policy declares what it needs as a set of bits, and only that is computed. What it sees is float32 on the host,
+ * the same on every backend, and comes from the entries present and O(1) running statistics alone: nothing that an
+ * evicted entry would have to be remembered for. One victim goes at a time: the lowest score, of equals the oldest,
+ * never one of the newest that are protected; a score that is not a number is the lowest. Where more must go, the
+ * remaining entries are scored again without the victim: of two entries that are alike only one goes for being so.
  * Selecting victims and removing them (spec.h: consolidate) are shared by all policies.
  */
 #ifndef LT_MODEL_POLICY_H
@@ -57,8 +57,8 @@ typedef struct lt_policy_view {
 } lt_policy_view;
 
 typedef lt_status (*lt_policy_score_fn)(const lt_policy_view *view, float *score);
-/* Once per commit and layer, evicting or not, after the new entries (whose state is 0) were admitted and before any score:
- * writes view->state. */
+/* Once per commit and layer, evicting or not, after the new entries (whose state is 0) were admitted and before any
+ * score: writes view->state. */
 typedef lt_status (*lt_policy_update_fn)(const lt_policy_view *view);
 /* `victim`, which stands for `victim_tokens` tokens, is folded into `target`: target's state becomes that of both. */
 typedef void (*lt_policy_merge_fn)(float *target, int target_tokens, const float *victim, int victim_tokens);
@@ -78,8 +78,8 @@ typedef struct lt_policy {
     lt_policy_score_fn score;
     lt_policy_param params[LT_POLICY_PARAMS];
     uint64_t needs; /* LT_NEED(LT_FEATURE_AGE) | LT_NEED_SIMILARITY ...; 0: ids, params and key alone */
-    /* Floats that belong to each entry, at most LT_POLICY_STATE. They move, merge, are saved and go with it, and count as
-     * bytes of the cache. */
+    /* Floats that belong to each entry, at most LT_POLICY_STATE. They move, merge, are saved and go with it, and
+     * count as bytes of the cache. */
     int state;
     lt_policy_update_fn update; /* or NULL: the state stays 0 */
     lt_policy_merge_fn merge;   /* or NULL: the mean of both, weighted by tokens */

@@ -5,20 +5,20 @@
 
 enum { COSINE, ENTRY_NORM, READER_NORM, AGE, MERGES, TIME, COUNT, SHARE };
 
-/* A reader's products lie in this order: per entry, with itself and with each of the reader's own z; then all pairs of those. */
-void lt_read_inputs_ask(lt_read_rows *rows, lt_products *products) {
+/* A reader's dot products lie in this order: per entry, with itself and with each of the reader's own z; then all
+ * pairs of those. */
+void lt_read_inputs_ask(lt_read_rows *rows, lt_dots *dots) {
     const lt_reader *reader = rows->reader;
     int own = reader->own_count;
-    rows->pair = products->count;
+    rows->pair = dots->count;
     for (int i = 0; i < rows->list->count; i++) {
         const lt_entry *e = &rows->list->items[i];
         if (e->ghost) continue;
-        lt_products_pair(products, e->z, e->z);
-        for (int j = 0; j < own; j++) lt_products_pair(products, e->z, reader->own_z[j]->value);
+        lt_dots_pair(dots, e->z, e->z);
+        for (int j = 0; j < own; j++) lt_dots_pair(dots, e->z, reader->own_z[j]->value);
     }
     for (int k = 0; k < own; k++)
-        for (int j = 0; j <= k; j++)
-            lt_products_pair(products, reader->own_z[j]->value, reader->own_z[k]->value);
+        for (int j = 0; j <= k; j++) lt_dots_pair(dots, reader->own_z[j]->value, reader->own_z[k]->value);
 }
 
 /* The log of a norm per token; a floor for z = 0. */
@@ -26,7 +26,7 @@ static double log_norm(double square, double tokens) {
     return log(fmax(sqrt(square), 1e-6) / fmax(tokens, 1));
 }
 
-/* The square of the reader's z, which is the sum of its segments': a sum of products. */
+/* The square of the reader's z, which is the sum of its segments': a sum of dot products. */
 static double square_of(int own, const double *pairs, int64_t H) {
     double square = 0;
     for (int j = 0; j < own; j++)
@@ -37,13 +37,13 @@ static double square_of(int own, const double *pairs, int64_t H) {
     return square;
 }
 
-static void content_inputs(const lt_read_rows *rows, const double *products, int64_t H, double *x) {
+static void content_inputs(const lt_read_rows *rows, const double *dots, int64_t H, double *x) {
     int own = rows->reader->own_count, row = 0;
-    const double *pairs = products + (int64_t)rows->present * (1 + own) * H;
+    const double *pairs = dots + (int64_t)rows->present * (1 + own) * H;
     for (int i = 0; i < rows->list->count; i++) {
         if (rows->list->items[i].ghost) continue;
         for (int64_t h = 0; h < H; h++, x += LT_READ_INPUTS) {
-            const double *with = products + (int64_t)row * (1 + own) * H + h;
+            const double *with = dots + (int64_t)row * (1 + own) * H + h;
             double entry = with[0], cross = 0, square = square_of(own, pairs + h, H);
             for (int j = 1; j <= own; j++) cross += with[j * H];
             x[COSINE] = entry > 0 && square > 0 ? cross / sqrt(entry * square) : 0;
@@ -71,7 +71,7 @@ static void age_inputs(const lt_read_rows *rows, int64_t H, double *x) {
     }
 }
 
-void lt_read_inputs(const lt_read_rows *rows, const lt_products *products, int64_t H, double *x) {
-    if (rows->mode == LT_READ_CONTENT) content_inputs(rows, lt_products_of(products, rows->pair), H, x);
+void lt_read_inputs(const lt_read_rows *rows, const lt_dots *dots, int64_t H, double *x) {
+    if (rows->mode == LT_READ_CONTENT) content_inputs(rows, lt_dots_of(dots, rows->pair), H, x);
     age_inputs(rows, H, x);
 }

@@ -9,8 +9,8 @@
 
 enum { AGE, CONTENT, HEADS };
 
-/* All readers' weights are rows of one matrix, which is gathered from a table: what the heads give, the weight of ghosts, then one
- * row for each reader of constant weight. */
+/* All readers' weights are rows of one matrix, which is gathered from a table: what the heads give, the weight of
+ * ghosts, then one row for each reader of constant weight. */
 typedef struct weighing {
     int count; /* readers */
     lt_read_rows *readers;
@@ -29,7 +29,7 @@ static int64_t table_row(const weighing *w, const lt_read_rows *r) {
     return r->scored + (r->mode == LT_READ_CONTENT ? w->scored[AGE] : 0);
 }
 
-/* ---- what is to be weighed ------------------------------------------------------------------------------------------- */
+/* ---- what is to be weighed ----------------------------------------------------------------------------------- */
 
 static lt_status check_scorer(const lt_cache *cache, lt_read_weight mode, int layer) {
     int64_t H = cache->shape.heads;
@@ -76,10 +76,10 @@ static lt_status gather_readers(weighing *w, lt_cache *cache, lt_tape *tape, int
     return LT_OK;
 }
 
-/* ---- to the device --------------------------------------------------------------------------------------------------- */
+/* ---- to the device ------------------------------------------------------------------------------------------- */
 
 /* The heads' inputs, and the table, whose last rows are constants: one copy. */
-static lt_status put_values(weighing *w, lt_tape *tape, const lt_products *products) {
+static lt_status put_values(weighing *w, lt_tape *tape, const lt_dots *dots) {
     int64_t R = scored_of(w), H = w->H, inputs = R * H * LT_READ_INPUTS, table = (R + 1 + w->constants) * H;
     lt_tensor all;
     LT_TRY(LT_NEW(tape->step, lt_ctx_sum_dtype(tape->ctx), &all, inputs + table));
@@ -90,7 +90,7 @@ static lt_status put_values(weighing *w, lt_tape *tape, const lt_products *produ
     for (int i = 0; i < w->count; i++) {
         const lt_read_rows *r = &w->readers[i];
         if (!r->weighted) continue;
-        if (r->mode != LT_READ_ONE) lt_read_inputs(r, products, H, x + table_row(w, r) * H * LT_READ_INPUTS);
+        if (r->mode != LT_READ_ONE) lt_read_inputs(r, dots, H, x + table_row(w, r) * H * LT_READ_INPUTS);
         for (int64_t h = 0; h < H && r->mode == LT_READ_ONE; h++)
             x[inputs + (R + 1 + r->scored) * H + h] = r->scale;
     }
@@ -130,21 +130,21 @@ static lt_status put_rows(weighing *w, lt_tape *tape, int layer) {
     return status;
 }
 
-static lt_status put(weighing *w, lt_tape *tape, int layer) {
-    lt_products products = {0};
+static lt_status put_weights(weighing *w, lt_tape *tape, int layer) {
+    lt_dots dots = {0};
     for (int i = 0; i < w->count; i++)
         if (w->readers[i].weighted && w->readers[i].mode == LT_READ_CONTENT)
-            lt_read_inputs_ask(&w->readers[i], &products);
-    lt_status status = lt_products_run(&products, tape);
-    if (status == LT_OK) status = put_values(w, tape, &products);
-    lt_products_free(&products);
+            lt_read_inputs_ask(&w->readers[i], &dots);
+    lt_status status = lt_dots_run(&dots, tape);
+    if (status == LT_OK) status = put_values(w, tape, &dots);
+    lt_dots_free(&dots);
     return status == LT_OK ? put_rows(w, tape, layer) : status;
 }
 
-/* ---- weights --------------------------------------------------------------------------------------------------------- */
+/* ---- weights ------------------------------------------------------------------------------------------------- */
 
-/* Memory is planned with one spec for all sequences at a time. Where they differ both heads may have rows, as many together as one
- * had; then each tensor of a head and each gradient, rounded up on its own, may take as much more. */
+/* Memory is planned with one spec for all sequences at a time. Where they differ both heads may have rows, as many
+ * together as one had; then each tensor of a head and each gradient, rounded up on its own, may take as much more. */
 static lt_status reserve_rounding(const weighing *w, lt_tape *tape) {
     enum { TENSORS = 12 };
     lt_tensor unused;
@@ -233,7 +233,7 @@ static lt_status keep_events(lt_tape *tape, const weighing *w, weights_saved *s)
     return LT_OK;
 }
 
-static lt_status record(const lt_cache *cache, lt_tape *tape, const weighing *w, weights_saved *s) {
+static lt_status record_weights(const lt_cache *cache, lt_tape *tape, const weighing *w, weights_saved *s) {
     bool observed = cache->observer.on_gradient != NULL;
     if (!lt_tape_wants(tape, 1, &s->all)) return LT_OK;
     for (int64_t m = 0, first = 0; m < HEADS; first += w->scored[m++]) {
@@ -263,7 +263,7 @@ lt_status lt_cache_read_weights(lt_cache *cache, lt_tape *tape, int count, const
     weights_saved *s = lt_tape_saved(tape, sizeof *s + (size_t)count * sizeof *s->parts);
     if (!s) return LT_FAILED;
     s->parts = (lt_var **)(s + 1);
-    LT_TRY(put(&w, tape, readers[0].layer));
+    LT_TRY(put_weights(&w, tape, readers[0].layer));
     LT_TRY(all_weights(&w, cache, tape, &s->all));
     for (int i = 0; i < count; i++) {
         lt_entries *list = lt_cache_entries(cache, readers[i].layer, readers[i].sequence);
@@ -271,5 +271,5 @@ lt_status lt_cache_read_weights(lt_cache *cache, lt_tape *tape, int count, const
         LT_TRY(part(tape, list, &w.readers[i], s->all, &weights[i]));
         s->parts[s->count++] = weights[i];
     }
-    return record(cache, tape, &w, s);
+    return record_weights(cache, tape, &w, s);
 }

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- what the heads are told, by name -------------------------------------------------------------------------------- */
+/* ---- what the heads are told, by name ------------------------------------------------------------------------ */
 
 static const char *const keep_names[LT_KEEP_INPUTS] = {
 #define LT_FEATURE(ID, name, source, scale) [LT_FEATURE_##ID] = #name,
@@ -30,7 +30,7 @@ static const lt_inputs read_inputs[2] = {
     {"scorer.read_age.inputs", LT_READ_INPUTS, read_names, READ_NAMES},
     {"scorer.read_content.inputs", LT_READ_INPUTS, read_names, READ_NAMES}};
 
-/* ---- parameters ------------------------------------------------------------------------------------------------------ */
+/* ---- parameters ---------------------------------------------------------------------------------------------- */
 
 static lt_status declare_head(lt_scorer_head *head, const char *name, int rows, const lt_inputs *inputs,
                               lt_params *params) {

@@ -2,12 +2,14 @@
  *
  *   read   w_e in (0, 2) per layer and head, from how the reading block relates to the entry (cosine and norms of their
  *          z, age, merges, t, tokens, number of entries): trained end to end through dL/dw_e. `age` does not see z.
- *   keep   the score of an entry among those present: the features of model/cache/policy.h, standardised within the set.
+ *   keep   the score of an entry among those present: the features of model/cache/policy.h, standardised within the
+ *          set.
  *
  *     head(x, i) = w2 silu(w1 x + b1 + embed[i]) + b2          w_e = 2 sigmoid(head)
  *
- * The parameters are optional in a file, and a file names its heads' inputs ("scorer.keep.inputs" in its metadata; a file without
- * it has the ten features age to motion): another feature makes no trained scorer unreadable (model/params.h: lt_inputs).
+ * The parameters are optional in a file, and a file names its heads' inputs ("scorer.keep.inputs" in its metadata;
+ * a file without it has the ten features age to motion): another feature makes no trained scorer unreadable
+ * (model/params.h: lt_inputs).
  *
  * Untrained heads give w = 1 exactly, and equal scores, which evict the oldest: an untrained scorer is `window`.
  */
@@ -39,8 +41,8 @@ typedef struct lt_scorer {
     const char *missing; /* why a file's heads were not loaded, or "" (lt_params.missing) */
 } lt_scorer;
 
-/* Whether `what` can use it: LT_USAGE where there is none (NULL), LT_INPUT where the model's file has none that this program can
- * read, with the reason. */
+/* Whether `what` can use it: LT_USAGE where there is none (NULL), LT_INPUT where the model's file has none that
+ * this program can read, with the reason. */
 lt_status lt_scorer_check(const lt_scorer *scorer, const char *what);
 
 /* Declares all heads ("scorer.read_age.w1", "scorer.read_content.w1", ..., "scorer.keep.w2"). */
@@ -51,8 +53,9 @@ lt_status lt_scorer_declare(lt_scorer *scorer, int layers, int heads, lt_params 
 lt_status lt_scorer_read(lt_scorer *scorer, lt_tape *tape, lt_read_weight mode, lt_tensor inputs,
                          lt_tensor ids, lt_var **out);
 
-/* Standardises the features of `entries` entries within the set: out [entries][LT_KEEP_INPUTS]. Ages and counts enter as
- * log(1 + x); equal features give zeros. Two inputs are added as they are: the log of the set's size, and novelty. */
+/* Standardises the features of `entries` entries within the set: out [entries][LT_KEEP_INPUTS]. Ages and counts
+ * enter as log(1 + x); equal features give zeros. Two inputs are added as they are: the log of the set's size, and
+ * novelty. */
 void lt_keep_inputs(int entries, const float (*features)[LT_FEATURE_COUNT], float (*out)[LT_KEEP_INPUTS]);
 
 /* Keep scores of rows [rows, LT_KEEP_INPUTS] with layer numbers ids [rows]: [rows, 1]. */

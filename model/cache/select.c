@@ -69,11 +69,11 @@ static lt_status refresh_scorer(lt_cache *cache, lt_tape *tape) {
     return LT_OK;
 }
 
-lt_status lt_decision_add(lt_cache *cache, lt_tape *tape, int layer, int sequence, const double *products) {
+lt_status lt_decision_add(lt_cache *cache, lt_tape *tape, int layer, int sequence, const double *dots) {
     const lt_cache_spec *spec = lt_cache_deciding_spec(cache, sequence);
     lt_decision *d = cache->decision;
     lt_entries *list = lt_cache_entries(cache, layer, sequence);
-    lt_decision_features(cache, list, lt_decision_needs(cache, sequence), products);
+    lt_decision_features(cache, list, lt_decision_needs(cache, sequence), dots);
     if (spec->policy->needs & LT_NEED_SCORER) LT_TRY(refresh_scorer(cache, tape));
     LT_TRY(score_layer(cache, layer, sequence, spec));
     for (int i = 0; i < d->candidates; i++) {

@@ -175,7 +175,7 @@ static lt_status check_sense(const lt_cache_spec *spec, const bool *given) {
     return LT_OK;
 }
 
-static lt_status parse(char *text, int budget, lt_cache_spec *out) {
+static lt_status parse_spec(char *text, int budget, lt_cache_spec *out) {
     char *items = strchr(text, ':');
     if (items) *items++ = 0;
     const lt_policy *policy = lt_policy_find(text);
@@ -198,7 +198,7 @@ lt_status lt_cache_spec_parse(const char *text, int budget, lt_cache_spec *out) 
     LT_CHECK(strlen(text) < sizeof copy, LT_USAGE, "a policy of %zu characters: expected NAME:key=value,...",
              strlen(text));
     snprintf(copy, sizeof copy, "%s", text);
-    lt_status status = parse(copy, budget, out);
+    lt_status status = parse_spec(copy, budget, out);
     return status == LT_OK ? LT_OK : lt_fail_in(status, "policy \"%s\"", text);
 }
 

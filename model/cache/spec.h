@@ -46,8 +46,8 @@ typedef struct lt_cache_spec {
     int protect; /* newest entries that no policy may evict; at most M of them */
 } lt_cache_spec;
 
-/* Parses `text`; `budget` (0 and more) is used unless the policy fixes its own. LT_USAGE names what is unknown, with the
- * nearest known word. */
+/* Parses `text`; `budget` (0 and more) is used unless the policy fixes its own. LT_USAGE names what is unknown,
+ * with the nearest known word. */
 lt_status lt_cache_spec_parse(const char *text, int budget, lt_cache_spec *out);
 /* The resolved string, every parameter written out; parsing it with the same budget gives the same spec. At most
  * LT_SPEC_TEXT bytes. Returns `text`. */
@@ -57,7 +57,8 @@ char *lt_cache_spec_text(const lt_cache_spec *spec, char *text, size_t size);
 /* "3" slots, "60MiB" (whole slots of `slot_bytes` that fit), or "25%" of `entries` (at least 1). */
 lt_status lt_budget_parse(const char *text, int64_t slot_bytes, int entries, int *out);
 
-/* True when its decisions look at what differs between layers: a policy that needs more than counters, or `nearest`. */
+/* True when its decisions look at what differs between layers: a policy that needs more than counters, or
+ * `nearest`. */
 bool lt_cache_spec_looks(const lt_cache_spec *spec);
 
 /* A key that every policy takes: what parses it, and what `longtake list policies` says of it. */

@@ -128,28 +128,28 @@ static void weights_are_the_head_of_what_the_header_lists(void) {
 
 static void products_and_rows_come_back_where_they_were_asked_for(void) {
     world w;
-    lt_products p = {0};
+    lt_dots p = {0};
     double values[3][5 * WORLD_H];
     lt_tensor t[3];
     world_open(&w, LT_BACKEND_NAIVE, "cpu");
-    CHECK_OK(lt_products_run(&p, &w.tape)); /* nothing was asked for */
+    CHECK_OK(lt_dots_run(&p, &w.tape)); /* nothing was asked for */
     for (int i = 0; i < 3; i++) {
         t[i] = world_new(&w, LT_DIMS(2 + i, WORLD_H));
         for (int k = 0; k < 5 * WORLD_H; k++) values[i][k] = 10 * i + k;
         CHECK_OK(lt_host_write(&w.ctx, &t[i], values[i]));
     }
     lt_tensor a = LT_RESHAPE(t[2], WORLD_H, 4), b = LT_RESHAPE(t[0], WORLD_H, 2);
-    CHECK(lt_products_rows(&p, t[0]) == 0 && lt_products_pair(&p, a, a) == 0);
-    CHECK(lt_products_rows(&p, t[1]) == 2 && lt_products_pair(&p, b, b) == 1);
-    CHECK(lt_products_rows(&p, t[1]) == 2 && lt_products_rows(&p, t[0]) == 0 && p.row_count == 5);
-    CHECK_OK(lt_products_run(&p, &w.tape));
+    CHECK(lt_dots_rows(&p, t[0]) == 0 && lt_dots_pair(&p, a, a) == 0);
+    CHECK(lt_dots_rows(&p, t[1]) == 2 && lt_dots_pair(&p, b, b) == 1);
+    CHECK(lt_dots_rows(&p, t[1]) == 2 && lt_dots_rows(&p, t[0]) == 0 && p.row_count == 5);
+    CHECK_OK(lt_dots_run(&p, &w.tape));
     for (int h = 0; h < WORLD_H; h++) {
-        CHECK(lt_products_of(&p, 0)[h] == dot(values[2], values[2], 4 * h, 4));
-        CHECK(lt_products_of(&p, 1)[h] == dot(values[0], values[0], 2 * h, 2));
+        CHECK(lt_dots_of(&p, 0)[h] == dot(values[2], values[2], 4 * h, 4));
+        CHECK(lt_dots_of(&p, 1)[h] == dot(values[0], values[0], 2 * h, 2));
     }
-    CHECK(memcmp(lt_products_rows_of(&p, 0), values[0], 2 * WORLD_H * sizeof(double)) == 0);
-    CHECK(memcmp(lt_products_rows_of(&p, 2), values[1], 3 * WORLD_H * sizeof(double)) == 0);
-    lt_products_free(&p);
+    CHECK(memcmp(lt_dots_rows_of(&p, 0), values[0], 2 * WORLD_H * sizeof(double)) == 0);
+    CHECK(memcmp(lt_dots_rows_of(&p, 2), values[1], 3 * WORLD_H * sizeof(double)) == 0);
+    lt_dots_free(&p);
     world_close(&w);
 }
 

@@ -94,7 +94,8 @@ static void wrong_text_is_refused_with_the_nearest_word(void) {
     CHECK_FAILS(lt_cache_spec_parse(longest, 3, &s), LT_USAGE, "characters");
 }
 
-/* What `longtake list policies` says of the keys is what is parsed: every word is taken, and what is the default changes nothing. */
+/* What `longtake list policies` says of the keys is what is parsed: every word is taken, and what is the default
+ * changes nothing. */
 static void keys_are_listed_as_they_are_parsed(void) {
     const lt_spec_key *key;
     int count = 0;
@@ -160,7 +161,7 @@ static void a_policy_is_a_file_of_fewer_than_60_lines(void) {
     for (struct dirent *e; dir && (e = readdir(dir));) {
         char path[1024];
         int lines = 0;
-        if (!strstr(e->d_name, ".c")) continue;
+        if (!strstr(e->d_name, ".c") || strncmp(e->d_name, "test", 4) == 0) continue;
         snprintf(path, sizeof path, "%s/%s", folder, e->d_name);
         FILE *file = fopen(path, "r");
         for (int c; file && (c = fgetc(file)) != EOF;) lines += c == '\n';

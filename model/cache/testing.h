@@ -1,5 +1,5 @@
-/* A cache in a world without a model: states of blocks are random numbers that depend on (layer, sequence, block) alone.
- * For tests only. */
+/* A cache in a world without a model: states of blocks are random numbers that depend on (layer, sequence, block)
+ * alone. For tests only. */
 #ifndef LT_MODEL_CACHE_TESTING_H
 #define LT_MODEL_CACHE_TESTING_H
 
@@ -218,6 +218,16 @@ static inline lt_status world_stream(world *w, int64_t blocks) {
         LT_TRY(lt_cache_forward_end(&w->cache, &w->tape, true));
     }
     return LT_OK;
+}
+
+/* Opens a world on the CPU in which one block of `entries` entries was committed under a policy and a budget. twins:
+ * the first two are equal. */
+static inline void world_commit(world *w, const char *spec, int budget, int entries, bool twins) {
+    world_open(w, LT_BACKEND_CPU, "cpu");
+    w->frames = entries;
+    w->twins = twins;
+    world_cache(w, spec, budget, 1, 1, true);
+    CHECK_OK(world_stream(w, 1));
 }
 
 /* All blocks in one forward; the vars of each block's read of layer 0, sequence 0 into S and z (or NULL). */

@@ -3,8 +3,8 @@
 
 enum { RESERVOIR, UNIFORM };
 
-/* Reservoir: a priority drawn once per entry, so the kept are a uniform sample of the whole video. Uniform: drawn anew at
- * every commit, so old entries are as likely to go as young ones and the kept thin out with age. */
+/* Reservoir: a priority drawn once per entry, so the kept are a uniform sample of the whole video. Uniform: drawn
+ * anew at every commit, so old entries are as likely to go as young ones and the kept thin out with age. */
 static lt_status random_score(const lt_policy_view *view, float *out) {
     lt_rng_key key = view->key;
     key.block = view->params[0] == RESERVOIR ? 0 : 1 + (uint32_t)view->commit;

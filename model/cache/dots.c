@@ -1,4 +1,4 @@
-#include "model/cache/products.h"
+#include "model/cache/dots.h"
 
 #include "kernels/attention/attention.h"
 #include "kernels/elementwise/elementwise.h"
@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 /* Room for one more in each of two arrays, or one. */
-static bool grow(int count, int *capacity, lt_tensor **a, lt_tensor **b) {
+static bool grow_tensors(int count, int *capacity, lt_tensor **a, lt_tensor **b) {
     if (count < *capacity) return true;
     int more = *capacity ? 2 * *capacity : 64;
     lt_tensor *bigger = realloc(*a, (size_t)more * sizeof **a);
@@ -21,8 +21,8 @@ static bool grow(int count, int *capacity, lt_tensor **a, lt_tensor **b) {
     return true;
 }
 
-int lt_products_pair(lt_products *p, lt_tensor a, lt_tensor b) {
-    if (!grow(p->count, &p->capacity, &p->A, &p->B)) {
+int lt_dots_pair(lt_dots *p, lt_tensor a, lt_tensor b) {
+    if (!grow_tensors(p->count, &p->capacity, &p->A, &p->B)) {
         p->out_of_memory = true;
         return 0;
     }
@@ -32,13 +32,13 @@ int lt_products_pair(lt_products *p, lt_tensor a, lt_tensor b) {
     return p->count++;
 }
 
-int64_t lt_products_rows(lt_products *p, lt_tensor rows) {
+int64_t lt_dots_rows(lt_dots *p, lt_tensor rows) {
     int64_t place = p->row_count;
     for (int i = p->tensors - 1; i >= 0; i--) {
         place -= p->rows[i].shape[0];
         if (p->rows[i].data == rows.data) return place;
     }
-    if (!grow(p->tensors, &p->tensor_capacity, &p->rows, NULL)) {
+    if (!grow_tensors(p->tensors, &p->tensor_capacity, &p->rows, NULL)) {
         p->out_of_memory = true;
         return 0;
     }
@@ -49,7 +49,7 @@ int64_t lt_products_rows(lt_products *p, lt_tensor rows) {
     return place;
 }
 
-static lt_status fill(lt_products *p, lt_tape *tape, lt_tensor all) {
+static lt_status fill_dots(lt_dots *p, lt_tape *tape, lt_tensor all) {
     lt_attn_dots_args dots = {.count = p->count, .A = p->A, .B = p->B};
     int64_t row = p->count;
     if (p->count > 0) {
@@ -63,23 +63,23 @@ static lt_status fill(lt_products *p, lt_tape *tape, lt_tensor all) {
     return lt_host_read(tape->ctx, &all, p->values);
 }
 
-lt_status lt_products_run(lt_products *p, lt_tape *tape) {
+lt_status lt_dots_run(lt_dots *p, lt_tape *tape) {
     int64_t rows = p->count + p->row_count;
     if (rows == 0 && !p->out_of_memory) return LT_OK;
     if (!p->out_of_memory) p->values = malloc((size_t)(rows * p->heads) * sizeof *p->values);
-    LT_CHECK(p->values, LT_FAILED, "cache: out of host memory for %lld products", (long long)rows);
+    LT_CHECK(p->values, LT_FAILED, "cache: out of host memory for %lld dot products", (long long)rows);
     lt_tensor all;
     size_t mark = lt_arena_mark(tape->step);
     lt_status status = LT_NEW(tape->step, lt_ctx_sum_dtype(tape->ctx), &all, rows, p->heads);
-    if (status == LT_OK) status = fill(p, tape, all);
+    if (status == LT_OK) status = fill_dots(p, tape, all);
     lt_arena_release(tape->step, mark);
     return status;
 }
 
-void lt_products_free(lt_products *p) {
+void lt_dots_free(lt_dots *p) {
     free(p->A);
     free(p->B);
     free(p->rows);
     free(p->values);
-    *p = (lt_products){0};
+    *p = (lt_dots){0};
 }

@@ -113,7 +113,8 @@ static lt_model *open_model(const char *run) {
 }
 
 static void the_shipped_model_has_the_scores_of_its_own_inputs(void) {
-    bool more = strcmp(lt_feature_rows[LT_FEATURE_COUNT - 1].name, "test") == 0;
+    bool more = false;
+    for (int f = 0; f < LT_FEATURE_COUNT; f++) more = more || strcmp(lt_feature_rows[f].name, "test") == 0;
     CHECK(more == ONE_MORE && (int)LT_KEEP_INPUTS >= KNOWN + ONE_MORE);
     link_shipped();
     lt_model *model = open_model(folder);

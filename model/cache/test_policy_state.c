@@ -150,6 +150,22 @@ static void a_saved_cache_goes_on_with_the_state_of_its_entries(void) {
     (void)unlink(name);
 }
 
+/* Who decides keeps its numbers; who follows loses the same entries and keeps none. */
+static void a_follower_loses_what_the_state_of_its_leader_says(void) {
+    world w;
+    open_ageing(&w, "window", 4, 2, 2, true);
+    w.cache.leader[1] = 0;
+    CHECK_OK(world_stream(&w, 20));
+    for (int l = 0; l < 2; l++)
+        for (int i = 0; i < 4; i++) {
+            CHECK(lt_cache_entries(&w.cache, l, 1)->items[i].id ==
+                  lt_cache_entries(&w.cache, l, 0)->items[i].id);
+            CHECK(state_of(&w, l, 0, i)[SEEN] > 0 && state_of(&w, l, 1, i)[SEEN] == 0);
+        }
+    CHECK(lt_cache_entries(&w.cache, 0, 1)->items[0].id == 12);
+    world_close(&w);
+}
+
 static void nothing_of_the_state_survives_a_reset(void) {
     world w;
     open_ageing(&w, "window", 4, 1, 1, true);
@@ -176,6 +192,7 @@ int main(int argc, char **argv) {
     RUN(state_is_merged_with_its_entry);
     RUN(the_bytes_of_the_state_are_counted);
     RUN(a_saved_cache_goes_on_with_the_state_of_its_entries);
+    RUN(a_follower_loses_what_the_state_of_its_leader_says);
     RUN(nothing_of_the_state_survives_a_reset);
     RUN(a_policy_with_state_cannot_take_over_a_video);
     return test_end();

@@ -68,11 +68,9 @@ static lt_status save_moments(const lt_params *params, const char *path) {
     return status;
 }
 
-static lt_status load_moment(lt_params *params, const lt_published *p, int which, const lt_st_file *file) {
-    char name[LT_PARAM_NAME + 2];
-    snprintf(name, sizeof name, "%s%s", copies[which].prefix, p->name);
-    const lt_st_entry *entry = lt_st_find(file, name);
-    LT_CHECK(entry, LT_INPUT, "the tensor %s is missing", name);
+/* Elements of the file's tensor, whose inputs may be other ones, as the program's. */
+static lt_status moment_values(const lt_published *p, const lt_st_file *file, const lt_st_entry *entry,
+                               double *values) {
     lt_input_map map;
     int64_t count = p->count;
     if (p->inputs) {
@@ -80,15 +78,24 @@ static lt_status load_moment(lt_params *params, const lt_published *p, int which
         count = p->count / p->inputs->count * map.width;
     }
     LT_CHECK(entry->tensor.dtype == LT_F32 && lt_numel(&entry->tensor) == count, LT_INPUT,
-             "%s has %lld elements of %s, expected %lld of f32", name, (long long)lt_numel(&entry->tensor),
-             lt_dtype_name(entry->tensor.dtype), (long long)count);
-    double *values = malloc((size_t)p->count * sizeof *values);
-    LT_CHECK(values, LT_FAILED, "%s: out of memory", name);
+             "%s has %lld elements of %s, expected %lld of f32", entry->name,
+             (long long)lt_numel(&entry->tensor), lt_dtype_name(entry->tensor.dtype), (long long)count);
     for (int64_t i = 0; i < p->count; i++) {
         int64_t at = p->inputs ? lt_inputs_at(p, &map, i) : i;
         values[i] = at < 0 ? 0 : ((const float *)entry->tensor.data)[at];
     }
-    lt_status status = lt_params_set(params, copies[which].copy, p, values);
+    return LT_OK;
+}
+
+static lt_status load_moment(lt_params *params, const lt_published *p, int which, const lt_st_file *file) {
+    char name[LT_PARAM_NAME + 2];
+    snprintf(name, sizeof name, "%s%s", copies[which].prefix, p->name);
+    const lt_st_entry *entry = lt_st_find(file, name);
+    LT_CHECK(entry, LT_INPUT, "the tensor %s is missing", name);
+    double *values = malloc((size_t)p->count * sizeof *values);
+    LT_CHECK(values, LT_FAILED, "%s: out of memory", name);
+    lt_status status = moment_values(p, file, entry, values);
+    if (status == LT_OK) status = lt_params_set(params, copies[which].copy, p, values);
     free(values);
     return status;
 }

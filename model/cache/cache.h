@@ -184,7 +184,7 @@ typedef struct lt_commit {
  * reader read the share of attention that this one drew, w_e z_e . r over the sum of all (only where a policy or
  * observer looks at it); admits the new entries; evicts while more than M remain (with scope=model and a policy
  * that looks at values: in lt_cache_forward_end; that needs slots, and one block per forward, else LT_USAGE). The
- * host waits for the device at most once a call. A recording forward cannot commit into slots (LT_FAILED): train
+ * host waits for the device at most once a call. A forward with gradients cannot commit into slots (LT_FAILED): train
  * with a cache without slots. */
 lt_status lt_cache_commit(lt_cache *cache, lt_tape *tape, int count, const lt_commit *commits);
 

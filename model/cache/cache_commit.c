@@ -11,8 +11,8 @@ static lt_status check_commit(const lt_cache *cache, const lt_tape *tape, const 
                               const lt_entries *list, int segments) {
     const lt_cache_spec *spec = lt_cache_deciding_spec(cache, commit->reader.sequence);
     bool lasting = lt_cache_lasts(cache);
-    LT_CHECK(!lasting || !tape->recording, LT_FAILED,
-             "cache: a recording forward cannot commit into slots; train with a cache without slots");
+    LT_CHECK(!lasting || lt_tape_is_no_grad(tape), LT_FAILED,
+             "cache: a forward with gradients cannot commit into slots; train with a cache without slots");
     LT_CHECK(!lasting || !cache->ghosts, LT_USAGE, "cache: ghosts need a cache without slots");
     LT_CHECK(!waits(spec) || lasting, LT_USAGE,
              "policy %s with scope=model: all layers decide together once they have seen the block, so the "

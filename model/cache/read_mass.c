@@ -10,7 +10,7 @@ void lt_mass_ask(const lt_cache *cache, const lt_tape *tape, const lt_commit *co
     uint64_t needs = lt_cache_deciding_spec(cache, reader->sequence)->policy->needs;
     bool looked_at = (lt_need_sources(needs) & LT_FROM_READS) || o->on_commit || o->on_read;
     *asked = (lt_mass_asked){.weights = -1};
-    if (!looked_at || list->count == 0 || (lt_cache_lasts(cache) && tape->recording)) return;
+    if (!looked_at || list->count == 0 || (lt_cache_lasts(cache) && !lt_tape_is_no_grad(tape))) return;
     asked->entries = list->count;
     asked->pair = dots->count;
     for (int i = 0; i < list->count; i++) lt_dots_pair(dots, list->items[i].z, commit->r);

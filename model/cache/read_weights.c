@@ -72,7 +72,7 @@ static lt_status gather_readers(weighing *w, lt_cache *cache, lt_tape *tape, int
                     .readers = lt_tape_saved(tape, (size_t)count * sizeof *w->readers)};
     if (!w->readers) return LT_FAILED;
     for (int i = 0; i < count; i++)
-        LT_TRY(add_reader(w, cache, tape->recording && cache->observer.on_gradient, &readers[i]));
+        LT_TRY(add_reader(w, cache, !lt_tape_is_no_grad(tape) && cache->observer.on_gradient, &readers[i]));
     return LT_OK;
 }
 

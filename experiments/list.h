@@ -11,8 +11,8 @@ extern "C" {
 /* A row {name, help}, to which more may be added. */
 struct cJSON *lt_list_add(struct cJSON *list, const char *name, const char *help);
 
-/* {name, help, params: texts, consolidate, needs_scorer} of each policy, and {name, help, default, range or values: [{name, help}]}
- * of each key that all of them take. */
+/* {name, help, params: texts, consolidate, needs: names, state, needs_scorer} of each policy, and {name, help,
+ * default, range or values: [{name, help}]} of each key that all of them take. */
 lt_status lt_list_policies(struct cJSON *list);
 lt_status lt_list_policy_keys(struct cJSON *list);
 /* Both, and budgets, to be read. */

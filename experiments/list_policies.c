@@ -1,7 +1,7 @@
 /* The language of policies, from the tables that parse it. */
 #include "experiments/list.h"
 
-#include "model/cache/spec.h"
+#include "model/cache/feature.h"
 
 #include <cjson/cJSON.h>
 #include <math.h>
@@ -22,6 +22,17 @@ static void describe_param(const lt_policy_param *p, char *text, size_t size) {
     else snprintf(text, size, "%s=%s (at least %.15g): %s", p->name, preset, p->min, p->help);
 }
 
+/* What it looks at, and so what has to be computed for it. */
+static void list_needs(cJSON *item, const lt_policy *policy) {
+    cJSON *needs = cJSON_AddArrayToObject(item, "needs");
+    for (int f = 0; f < LT_FEATURE_COUNT; f++)
+        if (policy->needs & LT_NEED(f))
+            cJSON_AddItemToArray(needs, cJSON_CreateString(lt_feature_rows[f].name));
+    if (policy->needs & LT_NEED_SIMILARITY) cJSON_AddItemToArray(needs, cJSON_CreateString("similarity"));
+    cJSON_AddNumberToObject(item, "state", policy->state);
+    cJSON_AddBoolToObject(item, "needs_scorer", (policy->needs & LT_NEED_SCORER) != 0);
+}
+
 lt_status lt_list_policies(cJSON *list) {
     for (int i = 0; lt_policy_at(i); i++) {
         const lt_policy *policy = lt_policy_at(i);
@@ -33,7 +44,7 @@ lt_status lt_list_policies(cJSON *list) {
             cJSON_AddItemToArray(params, cJSON_CreateString(text));
         }
         cJSON_AddStringToObject(item, "consolidate", policy->consolidate);
-        cJSON_AddBoolToObject(item, "needs_scorer", (policy->needs & LT_NEED_SCORER) != 0);
+        list_needs(item, policy);
     }
     return LT_OK;
 }

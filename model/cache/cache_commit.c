@@ -15,9 +15,8 @@ static lt_status check_commit(const lt_cache *cache, const lt_tape *tape, const 
              "cache: a forward with gradients cannot commit into slots; train with a cache without slots");
     LT_CHECK(!lasting || !cache->ghosts, LT_USAGE, "cache: ghosts need a cache without slots");
     LT_CHECK(!waits(spec) || lasting, LT_USAGE,
-             "policy %s with scope=model: all layers decide together once they have seen the block, so the "
-             "forward "
-             "must walk block by block with slots; use scope=layer",
+             "policy %s with scope=model: all layers decide together once they have seen the block, so "
+             "the forward must walk block by block with slots; use scope=layer",
              spec->policy->name);
     LT_CHECK(!lasting || lt_cache_slots_for(spec, segments) <= cache->shape.slots, LT_USAGE,
              "cache: %d slots, but %s with a budget of %d and %d entries a block needs %d",

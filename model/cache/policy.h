@@ -43,10 +43,12 @@ struct lt_scorer;
 typedef struct lt_policy_view {
     const struct lt_policy *policy; /* the row */
     int entries;
-    const float (*features)[LT_FEATURE_COUNT]; /* [entries]; those that the policy does not need are 0 */
-    const float *
-        similarity; /* [entries, entries] cosine of their z, mean over heads; NULL unless LT_NEED_SIMILARITY */
-    float *state;   /* [entries, policy->state] of the policy's own; `score` must not change it */
+    /* [entries]; those that the policy does not need are 0 */
+    const float (*features)[LT_FEATURE_COUNT];
+    /* [entries, entries] cosine of their z, mean over heads; NULL unless LT_NEED_SIMILARITY */
+    const float *similarity;
+    /* [entries, policy->state] of the policy's own; `score` must not change it */
+    float *state;
     const int64_t *ids;   /* [entries]: number of the commit that wrote each */
     const double *params; /* [LT_POLICY_PARAMS] */
     /* seed, sequence (clip) and layer (step; one for all with scope=model): the random policies */

@@ -83,8 +83,8 @@ static lt_status run_head(const lt_scorer_head *head, lt_tape *tape, lt_tensor i
     LT_TRY(lt_ag_linear(tape, x, head->w1, head->b1, &hidden));
     LT_TRY(lt_ag_embedding(tape, ids, head->embed, &embed));
     LT_TRY(LT_AG_RESHAPE(tape, embed, &embed, 1, rows, H));
-    LT_TRY(lt_ag_add_broadcast(tape, hidden, embed,
-                               &sum)); /* float32 like the head; a residual is bf16 in bf16 */
+    /* float32 like the head, where an op for residuals would give bf16 in bf16 */
+    LT_TRY(lt_ag_add_broadcast(tape, hidden, embed, &sum));
     LT_TRY(LT_AG_RESHAPE(tape, sum, &flat, rows, H));
     LT_TRY(lt_ag_unary(tape, LT_SILU, flat, &hidden));
     return lt_ag_linear(tape, hidden, head->w2, head->b2, out);

@@ -7,7 +7,8 @@
  * the same on every backend, and comes from the entries present and O(1) running statistics alone: nothing that an
  * evicted entry would have to be remembered for. One victim goes at a time: the lowest score, of equals the oldest,
  * never one of the newest that are protected; a score that is not a number is the lowest. Where more must go, the
- * remaining entries are scored again without the victim: of two entries that are alike only one goes for being so.
+ * remaining entries are scored again without the victim: of two entries that are alike only one goes for being so. (One
+ * that receives a victim shows what it was until the next commit.)
  * Selecting victims and removing them (spec.h: consolidate) are shared by all policies.
  */
 #ifndef LT_MODEL_POLICY_H

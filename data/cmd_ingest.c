@@ -1,4 +1,4 @@
-#include "data/cmd_ingest.h"
+#include "core/cli.h"
 #include "core/io.h"
 #include "core/json.h"
 #include "core/log.h"

@@ -1,5 +1,4 @@
-#include "data/cmd_scenes.h"
-
+#include "core/cli.h"
 #include "core/io.h"
 #include "core/log.h"
 #include "core/parallel.h"

@@ -1,5 +1,5 @@
+#include "core/cli.h"
 #include "core/io.h"
-#include "data/cmd_scenes.h"
 #include "data/dataset.h"
 #include "data/scenes.h"
 #include "data/shots.h"
@@ -7,6 +7,8 @@
 
 #include <sys/wait.h>
 #include <unistd.h>
+
+extern const lt_command lt_cmd_scenes;
 
 static char folder[LT_PATH_MAX], path[LT_PATH_MAX + 32];
 

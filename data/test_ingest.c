@@ -1,7 +1,6 @@
 #include "core/cli.h"
 #include "core/io.h"
 #include "core/rng.h"
-#include "data/cmd_ingest.h"
 #include "data/ingest.h"
 #include "data/video_reader.h"
 #include "data/video_writer.h"
@@ -13,6 +12,8 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+extern const lt_command lt_cmd_ingest;
 
 #define W 96
 #define H 64

@@ -1,5 +1,4 @@
-#include "experiments/cmd_ablate.h"
-
+#include "core/cli.h"
 #include "core/io.h"
 #include "experiments/ablate.h"
 #include "experiments/json_file.h"

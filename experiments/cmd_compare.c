@@ -1,5 +1,4 @@
-#include "experiments/cmd_compare.h"
-
+#include "core/cli.h"
 #include "core/json.h"
 #include "core/text.h"
 #include "experiments/info.h"

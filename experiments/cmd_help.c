@@ -1,5 +1,4 @@
-#include "experiments/cmd_help.h"
-
+#include "core/cli.h"
 #include "core/cli_man.h"
 #include "core/config.h"
 #include "experiments/help.h"
@@ -140,7 +139,7 @@ static void describe_all(void) {
     cJSON_Delete(root);
 }
 
-static void list_all(void) {
+void lt_help_commands(void) {
     enum { COLUMN = 19 };
     printf("longtake <command> [options]\n\n");
     for (int i = 0; i < command_count; i++) {
@@ -172,7 +171,7 @@ static lt_status help_topic(const char *name) {
 static lt_status run_help(int count, const char *const *names) {
     if (count > 0) return help_topic(names[0]);
     if (lt_global.json) describe_all();
-    else list_all();
+    else lt_help_commands();
     return LT_OK;
 }
 

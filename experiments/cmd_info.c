@@ -1,5 +1,4 @@
-#include "experiments/cmd_info.h"
-
+#include "core/cli.h"
 #include "experiments/info.h"
 #include "experiments/report.h"
 

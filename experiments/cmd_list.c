@@ -1,5 +1,4 @@
-#include "experiments/cmd_list.h"
-
+#include "core/cli.h"
 #include "core/config.h"
 #include "core/device.h"
 #include "core/share.h"
@@ -138,6 +137,8 @@ static void print_text(const cJSON *list) {
     }
 }
 
+static const char list_names[] = "policies|policy-keys|ops|metrics|keys|presets|devices";
+
 static lt_status run(int count, const char *const *what) {
     static const struct {
         const char *name;
@@ -166,8 +167,7 @@ static lt_status run(int count, const char *const *what) {
     for (int i = 0; i < LISTS; i++) names[i] = lists[i].name;
     const char *near = lt_nearest(what[0], names, LISTS);
     return lt_fail(LT_USAGE, "there is no list \"%s\"%s%s%s; expected %s", what[0],
-                   near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "",
-                   lt_cmd_list.positional);
+                   near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "", list_names);
 }
 
 const lt_command lt_cmd_list = {
@@ -180,7 +180,7 @@ const lt_command lt_cmd_list = {
                "  longtake list policies\n"
                "  longtake list presets --json\n",
     .options = options,
-    .positional = "policies|policy-keys|ops|metrics|keys|presets|devices",
+    .positional = list_names,
     .min_positional = 1,
     .max_positional = 1,
     .run = run};

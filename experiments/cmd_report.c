@@ -1,5 +1,4 @@
-#include "experiments/cmd_report.h"
-
+#include "core/cli.h"
 #include "core/folder.h"
 #include "core/io.h"
 #include "core/text.h"

@@ -1,5 +1,4 @@
-#include "experiments/cmd_help.h"
-
+#include "core/cli.h"
 #include "experiments/json_file.h"
 #include "train/build_info.h"
 

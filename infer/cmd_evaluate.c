@@ -1,5 +1,4 @@
-#include "infer/cmd_evaluate.h"
-
+#include "core/cli.h"
 #include "core/json.h"
 #include "core/output.h"
 #include "infer/cache_shape.h"

@@ -1,5 +1,4 @@
-#include "infer/cmd_generate.h"
-
+#include "core/cli.h"
 #include "core/json.h"
 #include "core/log.h"
 #include "core/output.h"

@@ -1,5 +1,4 @@
-#include "infer/cmd_held.h"
-
+#include "core/cli.h"
 #include "core/io.h"
 #include "core/log.h"
 #include "infer/eval_specs.h"

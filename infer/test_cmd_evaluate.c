@@ -1,10 +1,12 @@
 /* longtake evaluate from end to end, on a run and a dataset made here. */
+#include "core/cli.h"
 #include "core/json.h"
-#include "infer/cmd_evaluate.h"
 #include "infer/testing_data.h"
 
 #include <cjson/cJSON.h>
 #include <sys/wait.h>
+
+extern const lt_command lt_cmd_evaluate;
 
 static char folder[] = "/tmp/lt_evaluate_XXXXXX", run_path[LT_PATH_MAX], data_path[LT_PATH_MAX],
             out_path[LT_PATH_MAX], csv_path[LT_PATH_MAX];

@@ -1,5 +1,5 @@
 /* longtake generate from end to end, on a run made here. */
-#include "infer/cmd_generate.h"
+#include "core/cli.h"
 
 #include "core/json.h"
 #include "core/output.h"
@@ -12,6 +12,8 @@
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+extern const lt_command lt_cmd_generate;
 
 enum { BLOCK_FRAMES = 4, WIDTH = 24, HEIGHT = 16, FRAME_BYTES = WIDTH * HEIGHT * 3 };
 

@@ -43,6 +43,27 @@ static void what_the_program_knows(void) {
     CHECK(*got.out == '\0');
 }
 
+/* commands.def is what `help` knows, in its order, and names the source of each. */
+static void commands_are_those_of_the_table(void) {
+    static const char *const rows[][2] = {
+#define LT_COMMAND(name, room) {#name, #room},
+#include "commands.def"
+#undef LT_COMMAND
+    };
+    const int count = sizeof rows / sizeof *rows;
+    cJSON *help = JSON("help");
+    const cJSON *commands = cJSON_GetObjectItem(help, "commands");
+    CHECK(cJSON_GetArraySize(commands) == count);
+    for (int i = 0; i < count; i++) {
+        char source[128];
+        snprintf(source, sizeof source, "%s/cmd_%s.c", rows[i][1], rows[i][0]);
+        CHECK(strcmp(text_of(cJSON_GetArrayItem(commands, i), "name"), rows[i][0]) == 0);
+        if (!lt_path_exists(source)) printf("%s does not exist\n", source);
+        CHECK(lt_path_exists(source));
+    }
+    cJSON_Delete(help);
+}
+
 static void datasets(void) {
     forget(JSON("scenes", "--out", in_folder("d.h5"), "--domain", "calm", "--clips", "12", "--frames", "48",
                 "--size", "16x16", "--cut-every", "4", "--return-gap", "2", "--return-rate", "1", "--role",
@@ -183,6 +204,7 @@ static void errors_are_text_on_stderr(void) {
 int main(int argc, char **argv) {
     test_begin("0");
     RUN(what_the_program_knows);
+    RUN(commands_are_those_of_the_table);
     RUN(datasets);
     RUN(a_run_and_all_that_reads_it);
     RUN(an_ablation);

@@ -1,5 +1,4 @@
-#include "train/cmd_bench.h"
-
+#include "core/cli.h"
 #include "kernels/bench.h"
 #include "train/bench_model.h"
 

@@ -1,5 +1,4 @@
-#include "train/cmd_plan.h"
-
+#include "core/cli.h"
 #include "core/json.h"
 #include "train/plan_fit.h"
 

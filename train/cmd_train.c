@@ -1,5 +1,4 @@
-#include "train/cmd_train.h"
-
+#include "core/cli.h"
 #include "core/io.h"
 #include "core/json.h"
 #include "core/rng.h"

@@ -1,6 +1,7 @@
 #include "core/cli_table.h"
 
 #include "core/config.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <math.h>
@@ -8,26 +9,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-lt_globals lt_global = {.device = "cpu", .seed = -1, .precision = "auto", .kernels = "auto"};
+const lt_globals lt_global_defaults = LT_GLOBALS;
 
-static bool help_wanted; /* "help" is found ahead of the other options and never stored */
-
+#define AT(member) offsetof(lt_globals, member)
 const lt_option lt_global_options[] = {
-    {"device", LT_OPT_STRING, &lt_global.device, "NAME", "where tensors live; see `longtake list devices`"},
-    {"threads", LT_OPT_INT, &lt_global.threads, "N", "processor threads; 0: all cores", .min = 0,
-     .max = 4096},
-    {"seed", LT_OPT_INT, &lt_global.seed, "N", "seed of all randomness; -1: from the config, or 0", .min = -1,
+    {"device", LT_OPT_STRING, AT(device), "NAME", "where tensors live; see `longtake list devices`"},
+    {"threads", LT_OPT_INT, AT(threads), "N", "processor threads; 0: all cores", .min = 0, .max = 4096},
+    {"seed", LT_OPT_INT, AT(seed), "N", "seed of all randomness; -1: from the config, or 0", .min = -1,
      .max = INFINITY},
-    {"precision", LT_OPT_STRING, &lt_global.precision, "P",
+    {"precision", LT_OPT_STRING, AT(precision), "P",
      "numbers that products read; auto: f32 on the cpu, bf16 on a GPU; fp8: to generate and evaluate, on "
      "GPUs that have it",
      .choices = "auto|f32|bf16|fp8"},
-    {"kernels", LT_OPT_STRING, &lt_global.kernels, "K",
+    {"kernels", LT_OPT_STRING, AT(kernels), "K",
      "of a GPU; generic: those without tensor cores, to compare with", .choices = "auto|generic"},
-    {"json", LT_OPT_FLAG, &lt_global.json, NULL, "machine-readable output on stdout"},
-    {"verbose", LT_OPT_FLAG, &lt_global.verbose, NULL, "log details"},
-    {"quiet", LT_OPT_FLAG, &lt_global.quiet, NULL, "no progress, warnings and errors only"},
-    {"help", LT_OPT_FLAG, &help_wanted, NULL, "this page"},
+    {"json", LT_OPT_FLAG, AT(json), NULL, "machine-readable output on stdout"},
+    {"verbose", LT_OPT_FLAG, AT(verbose), NULL, "log details"},
+    {"quiet", LT_OPT_FLAG, AT(quiet), NULL, "no progress, warnings and errors only"},
+    {"help", LT_OPT_FLAG, AT(help), NULL, "this page"},
     {NULL},
 };
 
@@ -58,6 +57,7 @@ enum { MAX_OPTIONS = 96 };
 
 typedef struct parser {
     const lt_command *command;
+    char *values;                          /* the struct of options */
     const lt_option *options[MAX_OPTIONS]; /* the command's, then the global ones */
     bool seen[MAX_OPTIONS];
     int count;
@@ -67,24 +67,24 @@ static void collect(parser *p, const lt_option *table) {
     for (; table && table->name && p->count < MAX_OPTIONS; table++) p->options[p->count++] = table;
 }
 
-static lt_status parse_int(const lt_option *option, const char *text) {
+static lt_status parse_int(const lt_option *option, const char *text, void *value_at) {
     char *end;
     errno = 0;
     long long value = strtoll(text, &end, 10);
     LT_CHECK(end != text && *end == '\0' && errno == 0 && !isspace((unsigned char)*text), LT_USAGE,
              "--%s: expected a whole number, got \"%s\"", option->name, text);
     LT_TRY(check_range(option, text, (double)value));
-    *(int64_t *)option->value = value;
+    *(int64_t *)value_at = value;
     return LT_OK;
 }
 
-static lt_status parse_float(const lt_option *option, const char *text) {
+static lt_status parse_float(const lt_option *option, const char *text, void *value_at) {
     char *end;
     double value = strtod(text, &end);
     LT_CHECK(end != text && *end == '\0' && isfinite(value) && !isspace((unsigned char)*text), LT_USAGE,
              "--%s: expected a number, got \"%s\"", option->name, text);
     LT_TRY(check_range(option, text, value));
-    *(double *)option->value = value;
+    *(double *)value_at = value;
     return LT_OK;
 }
 
@@ -108,14 +108,15 @@ static lt_status store(parser *p, int index, const char *text) {
     p->seen[index] = true;
     LT_CHECK(!again || option->type == LT_OPT_STRINGS, LT_USAGE,
              "--%s is given more than once; it takes one value", option->name);
-    if (option->type == LT_OPT_INT) return parse_int(option, text);
-    if (option->type == LT_OPT_FLOAT) return parse_float(option, text);
+    void *value = p->values + option->at;
+    if (option->type == LT_OPT_INT) return parse_int(option, text, value);
+    if (option->type == LT_OPT_FLOAT) return parse_float(option, text, value);
     LT_TRY(check_choice(option, text));
     if (option->type == LT_OPT_STRING) {
-        *(const char **)option->value = text;
+        *(const char **)value = text;
         return LT_OK;
     }
-    lt_strings *strings = option->value;
+    lt_strings *strings = value;
     if (!again) strings->count = 0; /* what is given replaces the default */
     const int limit = sizeof strings->items / sizeof *strings->items;
     LT_CHECK(strings->count < limit, LT_USAGE, "--%s is given more than %d times", option->name, limit);
@@ -167,7 +168,7 @@ static lt_status parse_option(parser *p, int argc, char **argv, int *i) {
     const lt_option *option = p->options[index];
     if (option->type == LT_OPT_FLAG) {
         LT_CHECK(!value, LT_USAGE, "--%s takes no value, got \"%s\"", name, value);
-        *(bool *)option->value = p->seen[index] = true;
+        *(bool *)(p->values + option->at) = p->seen[index] = true;
         return LT_OK;
     }
     if (!value) {
@@ -186,7 +187,8 @@ static lt_status check_complete(const parser *p, int positional_count) {
     LT_CHECK(positional_count >= command->min_positional, LT_USAGE, "expected %s, got %d argument%s",
              command->positional ? command->positional : "more arguments", positional_count,
              positional_count == 1 ? "" : "s");
-    LT_CHECK(!(lt_global.verbose && lt_global.quiet), LT_USAGE, "--verbose and --quiet exclude each other");
+    const lt_globals *global = (const lt_globals *)p->values;
+    LT_CHECK(!(global->verbose && global->quiet), LT_USAGE, "--verbose and --quiet exclude each other");
     return LT_OK;
 }
 
@@ -213,24 +215,51 @@ static bool is_among(const char *option, int argc, char **argv) {
     return false;
 }
 
-lt_status lt_cli_parse(const lt_command *command, int argc, char **argv, const char **positional, int *count,
-                       bool *done) {
+/* Values may be in use when the next parse begins, so each has a struct of its own. */
+static lt_status new_options(const lt_command *command, int argc, char **argv, lt_globals **out) {
+    const size_t size = command->defaults ? command->options_size : sizeof(lt_globals);
+    lt_globals *options = *out = malloc(size);
+    LT_CHECK(options, LT_FAILED, "out of memory for the options");
+    memcpy(options, command->defaults ? command->defaults : &lt_global_defaults, size);
+    options->line = lt_cli_line(argc, argv);
+    return LT_OK;
+}
+
+void lt_cli_free(void *options) {
+    if (options) free((char *)((lt_globals *)options)->line);
+    free(options);
+}
+
+lt_status lt_cli_parse(const lt_command *command, int argc, char **argv, void **options,
+                       const char **positional, int *count) {
+    lt_globals *made;
     *count = 0;
-    lt_cli_keep_command(argc, argv);
-    *done = is_among("-h", argc, argv) || is_among("--help", argc, argv);
-    if (*done) {
-        lt_global.json = is_among("--json", argc, argv);
-        lt_cli_help(command);
+    *options = NULL;
+    if (is_among("-h", argc, argv) || is_among("--help", argc, argv)) {
+        lt_cli_help(command, is_among("--json", argc, argv));
         return LT_OK;
     }
-    parser p = {.command = command};
+    LT_TRY(new_options(command, argc, argv, &made));
+    parser p = {.command = command, .values = (char *)made};
     collect(&p, command->options);
     collect(&p, lt_global_options);
     lt_status status = parse_all(&p, argc, argv, positional, count);
-    if (status != LT_OK) {
-        char problem[1024];
-        snprintf(problem, sizeof problem, "%s", lt_error());
-        return lt_fail(status, "%s (see `longtake help %s`)", problem, command->name);
+    if (status == LT_OK) {
+        *options = made;
+        return LT_OK;
     }
-    return LT_OK;
+    lt_cli_free(made);
+    char problem[1024];
+    snprintf(problem, sizeof problem, "%s", lt_error());
+    return lt_fail(status, "%s (see `longtake help %s`)", problem, command->name);
+}
+
+lt_status lt_cli_run(const lt_command *command, int argc, char **argv) {
+    const char *positional[LT_CLI_POSITIONALS];
+    void *options;
+    int count;
+    LT_TRY(lt_cli_parse(command, argc, argv, &options, positional, &count));
+    lt_status status = options ? command->run(options, count, positional) : LT_OK;
+    lt_cli_free(options);
+    return status;
 }

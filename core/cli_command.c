@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static char *line;
-
 static void quoted(FILE *to, const char *text) {
     static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=+:,./@%";
     if (*text && text[strspn(text, plain)] == '\0') {
@@ -20,19 +18,16 @@ static void quoted(FILE *to, const char *text) {
     fputc('\'', to);
 }
 
-void lt_cli_keep_command(int argc, char **argv) {
+char *lt_cli_line(int argc, char **argv) {
     char *text = NULL;
     size_t size;
     FILE *to = open_memstream(&text, &size);
-    if (!to) return;
+    if (!to) return NULL;
     fputs("longtake", to);
     for (int i = 1; i < argc; i++) {
         fputc(' ', to);
         quoted(to, argv[i]);
     }
     fclose(to);
-    free(line);
-    line = text;
+    return text;
 }
-
-const char *lt_cli_command(void) { return line; }

@@ -32,14 +32,14 @@ void lt_print_wrapped(const char *text, int column, int indent) {
     printf("\n");
 }
 
-static void print_option_help(const lt_option *option, int column, int at) {
+static void print_option_help(const lt_option *option, const void *defaults, int column, int at) {
     char line[2048];
     if (at + 2 > column) {
         printf("\n");
         at = 0;
     }
     printf("%*s", column - at, "");
-    lt_print_wrapped(lt_option_text(option, line, sizeof line), column, column);
+    lt_print_wrapped(lt_option_text(option, defaults, line, sizeof line), column, column);
 }
 
 /* "  -v, --verbose", "      --out DIR" */
@@ -59,14 +59,14 @@ static int label_width(const lt_option *options, int widest) {
     return widest;
 }
 
-static void print_options(const char *title, const lt_option *options, int column) {
+static void print_options(const char *title, const lt_option *options, const void *defaults, int column) {
     if (!options || !options->name) return;
     printf("\n%s\n", title);
     for (; options->name; options++) {
         char label[128];
         int width = option_label(options, label, sizeof label);
         printf("%s", label);
-        print_option_help(options, column, width);
+        print_option_help(options, defaults, column, width);
     }
 }
 
@@ -112,8 +112,8 @@ static void print_json(const lt_command *command) {
     cJSON_Delete(described);
 }
 
-void lt_cli_help(const lt_command *command) {
-    if (lt_global.json) {
+void lt_cli_help(const lt_command *command, bool json) {
+    if (json) {
         print_json(command);
         return;
     }
@@ -126,7 +126,7 @@ void lt_cli_help(const lt_command *command) {
     printf("\n");
     lt_print_wrapped(command->summary, 0, 0);
     int column = label_width(lt_global_options, label_width(command->options, 0)) + 2;
-    print_options("options:", command->options, column);
-    print_options("options of every command:", lt_global_options, column);
+    print_options("options:", command->options, lt_command_defaults(command), column);
+    print_options("options of every command:", lt_global_options, &lt_global_defaults, column);
     if (command->details) print_details(command->details);
 }

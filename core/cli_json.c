@@ -8,7 +8,7 @@ static void add_limit(cJSON *to, const char *name, double value) {
     if (isfinite(value)) cJSON_AddNumberToObject(to, name, value);
 }
 
-static cJSON *describe_option(const lt_option *option) {
+static cJSON *describe_option(const lt_option *option, const void *defaults) {
     static const char *const types[] = {"flag", "integer", "number", "text", "text"};
     char preset[256];
     cJSON *to = cJSON_CreateObject();
@@ -16,7 +16,7 @@ static cJSON *describe_option(const lt_option *option) {
     cJSON_AddStringToObject(to, "type", types[option->type]);
     if (option->hint) cJSON_AddStringToObject(to, "hint", option->hint);
     cJSON_AddStringToObject(to, "help", option->help);
-    lt_option_default(option, preset, sizeof preset);
+    lt_option_default(option, defaults, preset, sizeof preset);
     if (*preset) cJSON_AddStringToObject(to, "default", preset);
     if (option->choices) cJSON_AddStringToObject(to, "choices", option->choices);
     if (option->min != 0 || option->max != 0)
@@ -34,13 +34,13 @@ cJSON *lt_cli_describe(const lt_command *command) {
     cJSON_AddStringToObject(to, "positional", command->positional ? command->positional : "");
     cJSON *options = cJSON_AddArrayToObject(to, "options");
     for (const lt_option *option = command->options; option && option->name; option++)
-        cJSON_AddItemToArray(options, describe_option(option));
+        cJSON_AddItemToArray(options, describe_option(option, lt_command_defaults(command)));
     return to;
 }
 
 cJSON *lt_cli_describe_globals(void) {
     cJSON *options = cJSON_CreateArray();
     for (const lt_option *option = lt_global_options; option->name; option++)
-        cJSON_AddItemToArray(options, describe_option(option));
+        cJSON_AddItemToArray(options, describe_option(option, &lt_global_defaults));
     return options;
 }

@@ -18,7 +18,7 @@ void lt_roff_text(FILE *to, const char *text, int length) {
 
 static void put_string(FILE *to, const char *text) { lt_roff_text(to, text, (int)strlen(text)); }
 
-static void put_option(FILE *to, const lt_option *option) {
+static void put_option(FILE *to, const lt_option *option, const void *defaults) {
     char line[2048];
     const char letter = lt_option_letter(option->name);
     fputs(".TP\n", to);
@@ -28,7 +28,7 @@ static void put_option(FILE *to, const lt_option *option) {
     fputs("\\fR", to);
     if (option->hint) fputs(" \\fI", to), put_string(to, option->hint), fputs("\\fR", to);
     fputc('\n', to);
-    put_string(to, lt_option_text(option, line, sizeof line));
+    put_string(to, lt_option_text(option, defaults, line, sizeof line));
     fputc('\n', to);
 }
 
@@ -54,12 +54,14 @@ void lt_roff_command(FILE *to, const lt_command *command) {
     for (int i = 0; i < 2; i++)
         if (parts[i]) fputc(' ', to), put_string(to, parts[i]);
     fputc('\n', to);
-    for (const lt_option *option = command->options; option && option->name; option++) put_option(to, option);
+    for (const lt_option *option = command->options; option && option->name; option++)
+        put_option(to, option, lt_command_defaults(command));
     if (!command->details) return;
     fputs(".PP\n", to);
     lt_roff_paragraphs(to, command->details);
 }
 
 void lt_roff_globals(FILE *to) {
-    for (const lt_option *option = lt_global_options; option->name; option++) put_option(to, option);
+    for (const lt_option *option = lt_global_options; option->name; option++)
+        put_option(to, option, &lt_global_defaults);
 }

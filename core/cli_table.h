@@ -4,16 +4,19 @@
 
 #include "core/cli.h"
 
-/* Options that every command takes; ends with {NULL}. Their values are the fields of lt_global. */
+/* Options that every command takes; ends with {NULL}. Their values are the members of lt_globals. */
 extern const lt_option lt_global_options[];
+extern const lt_globals lt_global_defaults;
 /* The letter that stands for an option ('v' for "verbose"), or 0. */
 char lt_option_letter(const char *name);
 /* "1 to 1000", "at least 1" or, for numbers without limits, "" into `text`; returns `text`. */
 char *lt_option_range(const lt_option *option, char text[96]);
-/* Its default as text, or "". */
-void lt_option_default(const lt_option *option, char *text, size_t size);
+/* A command's struct of options before parsing. */
+const void *lt_command_defaults(const lt_command *command);
+/* Its default, in such a struct, as text, or "". */
+void lt_option_default(const lt_option *option, const void *defaults, char *text, size_t size);
 /* Help, choices, range and default in one line. Returns `text`. */
-char *lt_option_text(const lt_option *option, char *text, size_t size);
+char *lt_option_text(const lt_option *option, const void *defaults, char *text, size_t size);
 
 /* What a shell offers for its value. */
 typedef enum lt_value_kind {
@@ -31,7 +34,7 @@ lt_value_kind lt_option_kind(const lt_option *option);
 /* "policies|ops|metrics", not "FILE|RUN". */
 bool lt_positional_is_words(const char *positional);
 
-/* What lt_cli_command returns from now on. */
-void lt_cli_keep_command(int argc, char **argv);
+/* The command line, quoted for a shell; the caller frees it. NULL without memory for it. */
+char *lt_cli_line(int argc, char **argv);
 
 #endif

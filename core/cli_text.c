@@ -11,19 +11,24 @@ static void append(char *text, size_t size, const char *separator, const char *m
     snprintf(text + used, size - used, "%s%s", used ? separator : "", more);
 }
 
-void lt_option_default(const lt_option *option, char *text, size_t size) {
-    *text = '\0';
-    if (option->type == LT_OPT_INT) snprintf(text, size, "%" PRId64, *(const int64_t *)option->value);
-    else if (option->type == LT_OPT_FLOAT) snprintf(text, size, "%g", *(const double *)option->value);
-    else if (option->type == LT_OPT_STRING && *(const char *const *)option->value)
-        snprintf(text, size, "%s", *(const char *const *)option->value);
+const void *lt_command_defaults(const lt_command *command) {
+    return command->defaults ? command->defaults : &lt_global_defaults;
 }
 
-char *lt_option_text(const lt_option *option, char *text, size_t size) {
+void lt_option_default(const lt_option *option, const void *defaults, char *text, size_t size) {
+    const void *value = (const char *)defaults + option->at;
+    *text = '\0';
+    if (option->type == LT_OPT_INT) snprintf(text, size, "%" PRId64, *(const int64_t *)value);
+    else if (option->type == LT_OPT_FLOAT) snprintf(text, size, "%g", *(const double *)value);
+    else if (option->type == LT_OPT_STRING && *(const char *const *)value)
+        snprintf(text, size, "%s", *(const char *const *)value);
+}
+
+char *lt_option_text(const lt_option *option, const void *defaults, char *text, size_t size) {
     char notes[1024] = "", preset[256], range[96], what[300];
     if (option->choices) append(notes, sizeof notes, "; ", option->choices);
     if (*lt_option_range(option, range)) append(notes, sizeof notes, "; ", range);
-    lt_option_default(option, preset, sizeof preset);
+    lt_option_default(option, defaults, preset, sizeof preset);
     snprintf(what, sizeof what, "default %s", preset);
     if (option->required) append(notes, sizeof notes, "; ", "required");
     else if (*preset) append(notes, sizeof notes, "; ", what);

@@ -23,6 +23,13 @@ void lt_log_init(lt_log_sink sink, void *user, lt_log_level level) {
     pthread_mutex_unlock(&lock);
 }
 
+bool lt_log_shows(lt_log_level level) {
+    pthread_mutex_lock(&lock);
+    const bool shows = outputs[0].sink && level <= highest;
+    pthread_mutex_unlock(&lock);
+    return shows;
+}
+
 void lt_log_tee(lt_log_sink sink, void *user) {
     pthread_mutex_lock(&lock);
     outputs[1] = (log_output){sink, user};

@@ -16,6 +16,9 @@ typedef void (*lt_log_sink)(lt_log_level level, const char *line, void *user);
 /* Replaces the sink (NULL: silence, which is the default) and the level. Call it before threads start. */
 void lt_log_init(lt_log_sink sink, void *user, lt_log_level level);
 
+/* Whether the program's sink receives lines of that level. */
+bool lt_log_shows(lt_log_level level);
+
 /* Adds a second sink, such as a run's log.txt; NULL removes it. */
 void lt_log_tee(lt_log_sink sink, void *user);
 

@@ -1,5 +1,6 @@
 #include "core/cli.h"
 #include "core/io.h"
+#include "core/log.h"
 #include "core/text.h"
 
 #include <pthread.h>
@@ -59,7 +60,7 @@ static void show(const char *line, bool end, bool terminal) {
 }
 
 void lt_progress(const char *what, int64_t done, int64_t total, const char *unit) {
-    if (lt_global.quiet) return;
+    if (!lt_log_shows(LT_LOG_INFO)) return;
     pthread_mutex_lock(&progress.lock);
     char shown[sizeof progress.what] = "";
     lt_printable(shown, sizeof shown, what, LT_ONE_LINE);

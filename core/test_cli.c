@@ -1,34 +1,43 @@
 #include "core/cli.h"
+#include "core/log.h"
 #include "tests/harness.h"
 
 #include <poll.h>
 #include <pty.h>
 #include <unistd.h>
 
-static const char *out, *mode;
-static int64_t steps, any;
-static double rate;
-static bool resume, strict;
-static lt_strings sets, colours;
+typedef struct train_options {
+    lt_globals global;
+    const char *out, *mode;
+    int64_t steps, any;
+    double rate;
+    bool resume, strict;
+    lt_strings sets, colours;
+} train_options;
+
+static const train_options defaults = {.global = LT_GLOBALS, .steps = 20, .any = 5, .rate = 0.5};
 
 static const lt_option options[] = {
-    {"out", LT_OPT_STRING, &out, "DIR", "where the run goes", .required = true},
-    {"steps", LT_OPT_INT, &steps, "N", "sampler steps per block", .min = 1, .max = 1000},
-    {"any", LT_OPT_INT, &any, "N", "any whole number"},
-    {"rate", LT_OPT_FLOAT, &rate, "R", "learning rate", .min = 0, .max = INFINITY},
-    {"resume", LT_OPT_FLAG, &resume, NULL, "go on from the latest checkpoint"},
-    {"strict", LT_OPT_FLAG, &strict, NULL, "stop at the first bad file"},
-    {"mode", LT_OPT_STRING, &mode, "M", "what gradients flow through", .choices = "teacher|self"},
-    {"set", LT_OPT_STRINGS, &sets, "KEY=VALUE",
+    {"out", LT_OPT_STRING, offsetof(train_options, out), "DIR", "where the run goes", .required = true},
+    {"steps", LT_OPT_INT, offsetof(train_options, steps), "N", "sampler steps per block", .min = 1,
+     .max = 1000},
+    {"any", LT_OPT_INT, offsetof(train_options, any), "N", "any whole number"},
+    {"rate", LT_OPT_FLOAT, offsetof(train_options, rate), "R", "learning rate", .min = 0, .max = INFINITY},
+    {"resume", LT_OPT_FLAG, offsetof(train_options, resume), NULL, "go on from the latest checkpoint"},
+    {"strict", LT_OPT_FLAG, offsetof(train_options, strict), NULL, "stop at the first bad file"},
+    {"mode", LT_OPT_STRING, offsetof(train_options, mode), "M", "what gradients flow through",
+     .choices = "teacher|self"},
+    {"set", LT_OPT_STRINGS, offsetof(train_options, sets), "KEY=VALUE",
      "overrides a key of the configuration; the value is JSON, or a string "
      "when it is not, and the last one of a key holds"},
-    {"colour", LT_OPT_STRINGS, &colours, "C", "colours", .choices = "red|green"},
-    {"a-very-long-name-of-an-option", LT_OPT_STRING, &mode, "WITH-A-LONG-VALUE", "help on a line of its own"},
+    {"colour", LT_OPT_STRINGS, offsetof(train_options, colours), "C", "colours", .choices = "red|green"},
+    {"a-very-long-name-of-an-option", LT_OPT_STRING, offsetof(train_options, mode), "WITH-A-LONG-VALUE",
+     "help on a line of its own"},
     {NULL},
 };
 
-static lt_status run_nothing(int count, const char *const *positional) {
-    (void)count, (void)positional;
+static lt_status run_nothing(const void *values, int count, const char *const *positional) {
+    (void)values, (void)count, (void)positional;
     return LT_OK;
 }
 
@@ -39,6 +48,8 @@ static const lt_command command = {
              "[--set k=v] [--steps N] [--rate R]",
     .details = "Example:\n  longtake train --out runs/a",
     .options = options,
+    .defaults = &defaults,
+    .options_size = sizeof defaults,
     .positional = "RUN [RUN]",
     .min_positional = 0,
     .max_positional = 2,
@@ -48,22 +59,41 @@ static const lt_command command = {
 static const char *positional[32];
 static int positional_count;
 static bool done;
+static train_options given; /* by the latest parse that went well */
 
-static void reset(void) {
-    out = mode = NULL;
-    steps = 20, any = 5, rate = 0.5;
-    resume = strict = false;
-    sets.count = colours.count = 0;
-    lt_global = (lt_globals){.device = "cpu", .seed = -1, .precision = "auto", .kernels = "auto"};
+static lt_status parse_words(const lt_command *of, int argc, char **argv) {
+    void *values;
+    given = defaults;
+    LT_TRY(lt_cli_parse(of, argc, argv, &values, positional, &positional_count));
+    done = !values;
+    if (values) memcpy(&given, values, of->defaults ? sizeof given : sizeof given.global);
+    lt_cli_free(values);
+    given.global.line = NULL;
+    return LT_OK;
 }
 
 static void the_command_line_is_kept_for_records(void) {
     char *argv[] = {"/some/where/longtake", "train", "--out", "runs/a b", "--set=x=[1,2]", "it's", "", NULL};
+    void *values;
     int count;
-    bool help;
-    reset();
-    CHECK_OK(lt_cli_parse(&command, 7, argv, (const char *[8]){0}, &count, &help));
-    CHECK(!strcmp(lt_cli_command(), "longtake train --out 'runs/a b' '--set=x=[1,2]' 'it'\\''s' ''"));
+    CHECK_OK(lt_cli_parse(&command, 7, argv, &values, (const char *[8]){0}, &count));
+    CHECK(!strcmp(((train_options *)values)->global.line,
+                  "longtake train --out 'runs/a b' '--set=x=[1,2]' 'it'\\''s' ''"));
+    lt_cli_free(values);
+}
+
+/* Two calls of a command at once have their own values, and neither changes the defaults of the next. */
+static void calls_share_no_values(void) {
+    char *one[] = {"longtake", "train", "--out", "a", "--steps", "7", "--set", "x=1", "-q"};
+    char *two[] = {"longtake", "train", "--out", "b", "--resume"};
+    void *first, *second;
+    int count;
+    CHECK_OK(lt_cli_parse(&command, 9, one, &first, positional, &count));
+    CHECK_OK(lt_cli_parse(&command, 5, two, &second, positional, &count));
+    const train_options *a = first, *b = second;
+    CHECK(strcmp(a->out, "a") == 0 && a->steps == 7 && a->sets.count == 1 && a->global.quiet && !a->resume);
+    CHECK(strcmp(b->out, "b") == 0 && b->steps == 20 && b->sets.count == 0 && !b->global.quiet && b->resume);
+    lt_cli_free(first), lt_cli_free(second);
 }
 
 /* Parses the words after "longtake train", which a space separates. */
@@ -74,8 +104,7 @@ static lt_status parse(const char *words) {
     int argc = 0;
     for (char *word = strtok(line, " "); word && argc < 33; word = strtok(NULL, " ")) argv[argc++] = word;
     argv[argc] = NULL;
-    reset();
-    return lt_cli_parse(&command, argc, argv, positional, &positional_count, &done);
+    return parse_words(&command, argc, argv);
 }
 
 /* What `action` writes to a stream, as text. */
@@ -97,50 +126,50 @@ static char *written_to(FILE *stream, void (*action)(void)) {
 
 static void both_spellings_set_values(void) {
     CHECK_OK(parse("--out runs/a --steps=7 --rate 1e-3 --resume --mode=self --any -12"));
-    CHECK(strcmp(out, "runs/a") == 0 && steps == 7 && rate == 1e-3 && resume && !strict);
-    CHECK(strcmp(mode, "self") == 0 && any == -12 && !done && positional_count == 0);
+    CHECK(strcmp(given.out, "runs/a") == 0 && given.steps == 7 && given.rate == 1e-3 && given.resume &&
+          !given.strict);
+    CHECK(strcmp(given.mode, "self") == 0 && given.any == -12 && !done && positional_count == 0);
     CHECK_OK(parse("--out=a=b --rate=0"));
-    CHECK(strcmp(out, "a=b") == 0 && rate == 0);
+    CHECK(strcmp(given.out, "a=b") == 0 && given.rate == 0);
     CHECK_OK(parse("--out="));
-    CHECK(out && *out == '\0');
+    CHECK(given.out && *given.out == '\0');
 }
 
 static void defaults_stay_when_nothing_is_given(void) {
     CHECK_OK(parse("--out x"));
-    CHECK(steps == 20 && any == 5 && rate == 0.5 && !resume && mode == NULL && sets.count == 0);
-    CHECK(strcmp(lt_global.device, "cpu") == 0 && lt_global.threads == 0 && lt_global.seed == -1);
+    CHECK(given.steps == 20 && given.any == 5 && given.rate == 0.5 && !given.resume && given.mode == NULL &&
+          given.sets.count == 0);
+    CHECK(strcmp(given.global.device, "cpu") == 0 && given.global.threads == 0 && given.global.seed == -1);
 }
 
 static void repeatable_options_keep_their_order(void) {
     CHECK_OK(parse("--set a=1 --out x --set=b=2 --set c=-3"));
-    CHECK(sets.count == 3 && strcmp(sets.items[0], "a=1") == 0 && strcmp(sets.items[1], "b=2") == 0 &&
-          strcmp(sets.items[2], "c=-3") == 0);
+    CHECK(given.sets.count == 3 && strcmp(given.sets.items[0], "a=1") == 0 &&
+          strcmp(given.sets.items[1], "b=2") == 0 && strcmp(given.sets.items[2], "c=-3") == 0);
     CHECK_FAILS(parse("--out x --out y"), LT_USAGE, "--out is given more than once");
     CHECK_FAILS(parse("--out x --steps 1 --steps=2"), LT_USAGE, "--steps");
     CHECK_OK(parse("--out x --resume --resume"));
-    CHECK(resume);
+    CHECK(given.resume);
 }
 
 static void too_many_repetitions_are_refused(void) {
     static char *argv[2 + 2 + 257] = {"longtake", "train", "--out", "x"};
     for (int i = 4; i < 261; i++) argv[i] = "--set=a=1";
-    reset();
-    CHECK_OK(lt_cli_parse(&command, 260, argv, positional, &positional_count, &done));
-    CHECK(sets.count == 256);
-    reset();
-    CHECK_FAILS(lt_cli_parse(&command, 261, argv, positional, &positional_count, &done), LT_USAGE,
-                "256 times");
+    CHECK_OK(parse_words(&command, 260, argv));
+    CHECK(given.sets.count == 256);
+    CHECK_FAILS(parse_words(&command, 261, argv), LT_USAGE, "256 times");
 }
 
 static void given_values_replace_a_default_list(void) {
     char *argv[] = {"longtake", "train", "--out", "x", "--set", "b=2"};
-    reset();
-    sets = (lt_strings){{"a=1"}, 1};
-    CHECK_OK(lt_cli_parse(&command, 6, argv, positional, &positional_count, &done));
-    CHECK(sets.count == 1 && strcmp(sets.items[0], "b=2") == 0);
-    sets = (lt_strings){{"a=1"}, 1};
-    CHECK_OK(lt_cli_parse(&command, 4, argv, positional, &positional_count, &done));
-    CHECK(sets.count == 1 && strcmp(sets.items[0], "a=1") == 0);
+    train_options listed = defaults;
+    lt_command with_list = command;
+    listed.sets = (lt_strings){{"a=1"}, 1};
+    with_list.defaults = &listed;
+    CHECK_OK(parse_words(&with_list, 6, argv));
+    CHECK(given.sets.count == 1 && strcmp(given.sets.items[0], "b=2") == 0);
+    CHECK_OK(parse_words(&with_list, 4, argv));
+    CHECK(given.sets.count == 1 && strcmp(given.sets.items[0], "a=1") == 0);
 }
 
 static void numbers_are_numbers(void) {
@@ -151,10 +180,9 @@ static void numbers_are_numbers(void) {
         char words[64];
         snprintf(words, sizeof words, "--out x %s", wrong[i]);
         CHECK_FAILS(parse(words), LT_USAGE, "number, got");
-        CHECK(steps == 20 && rate == 0.5);
     }
     CHECK_OK(parse("--out x --any=9223372036854775807"));
-    CHECK(any == INT64_MAX);
+    CHECK(given.any == INT64_MAX);
 }
 
 static void ranges_hold_at_both_ends(void) {
@@ -172,7 +200,7 @@ static void choices_suggest_the_nearest(void) {
     CHECK(!strstr(lt_error(), "did you mean"));
     CHECK_FAILS(parse("--out x --colour red --colour gren"), LT_USAGE, "did you mean \"green\"");
     CHECK_OK(parse("--out x --colour red --colour green"));
-    CHECK(colours.count == 2);
+    CHECK(given.colours.count == 2);
 }
 
 static void unknown_options_suggest_the_nearest(void) {
@@ -192,7 +220,7 @@ static void values_are_demanded_and_flags_take_none(void) {
     CHECK_FAILS(parse("--out -v"), LT_USAGE, "--out needs a value");
     CHECK_OK(parse("--out=--resume"));
     CHECK_OK(parse("--out -"));
-    CHECK(strcmp(out, "-") == 0);
+    CHECK(strcmp(given.out, "-") == 0);
     CHECK_FAILS(parse("--out x --resume=yes"), LT_USAGE, "--resume takes no value, got \"yes\"");
 }
 
@@ -206,39 +234,39 @@ static void positionals_are_collected_and_counted(void) {
     CHECK(positional_count == 2 && strcmp(positional[0], "runs/a") == 0 &&
           strcmp(positional[1], "runs/b") == 0);
     CHECK_OK(parse("--out x -- --resume -q"));
-    CHECK(positional_count == 2 && strcmp(positional[0], "--resume") == 0 && !resume && !lt_global.quiet);
+    CHECK(positional_count == 2 && strcmp(positional[0], "--resume") == 0 && !given.resume &&
+          !given.global.quiet);
     CHECK_FAILS(parse("--out x a b c"), LT_USAGE, "unexpected argument \"c\": expected RUN [RUN]");
     lt_command pair = command;
     pair.min_positional = 2;
     char *argv[] = {"longtake", "compare", "--out", "x", "a"};
-    reset();
-    CHECK_FAILS(lt_cli_parse(&pair, 5, argv, positional, &positional_count, &done), LT_USAGE,
-                "expected RUN [RUN], got 1 argument ");
+    CHECK_FAILS(parse_words(&pair, 5, argv), LT_USAGE, "expected RUN [RUN], got 1 argument ");
     lt_command none = {.name = "list", .summary = "lists", .run = run_nothing};
     char *stray[] = {"longtake", "list", "stray"};
-    CHECK_FAILS(lt_cli_parse(&none, 3, stray, positional, &positional_count, &done), LT_USAGE,
+    CHECK_FAILS(parse_words(&none, 3, stray), LT_USAGE,
                 "unexpected argument \"stray\"; options start with --");
-    CHECK_OK(lt_cli_parse(&none, 2, stray, positional, &positional_count, &done));
+    CHECK_OK(parse_words(&none, 2, stray));
 }
 
 static void global_options_work_in_every_command(void) {
     CHECK_OK(parse("--out x --device null:h100 --threads 4 --seed 99 --precision bf16 --json -v"));
-    CHECK(strcmp(lt_global.device, "null:h100") == 0 && lt_global.threads == 4 && lt_global.seed == 99);
-    CHECK(strcmp(lt_global.precision, "bf16") == 0 && lt_global.json && lt_global.verbose &&
-          !lt_global.quiet);
+    CHECK(strcmp(given.global.device, "null:h100") == 0 && given.global.threads == 4 &&
+          given.global.seed == 99);
+    CHECK(strcmp(given.global.precision, "bf16") == 0 && given.global.json && given.global.verbose &&
+          !given.global.quiet);
     CHECK_OK(parse("--out x --quiet"));
-    CHECK(lt_global.quiet);
+    CHECK(given.global.quiet);
     CHECK_FAILS(parse("--out x -v -q"), LT_USAGE, "exclude each other");
     CHECK_FAILS(parse("--out x --precision f8"), LT_USAGE, "auto|f32|bf16");
     CHECK_OK(parse("--out x --kernels generic"));
-    CHECK(strcmp(lt_global.kernels, "generic") == 0);
+    CHECK(strcmp(given.global.kernels, "generic") == 0);
     CHECK_FAILS(parse("--out x --kernels plain"), LT_USAGE, "auto|generic");
     CHECK_FAILS(parse("--out x --seed -2"), LT_USAGE, "at least -1");
     CHECK_FAILS(parse("--out x -vq"), LT_USAGE, "unknown option -vq");
 }
 
 static void ask_for_help(void) { CHECK_OK(parse("--bogus --steps nonsense -h")); }
-static void show_help(void) { lt_cli_help(&command); }
+static void show_help(void) { lt_cli_help(&command, false); }
 
 static void help_wins_over_mistakes(void) {
     char *text = written_to(stdout, ask_for_help);
@@ -257,7 +285,6 @@ static void join_lines(char *text) {
 }
 
 static void help_says_all_there_is_to_an_option(void) {
-    reset();
     char *text = written_to(stdout, show_help);
     join_lines(text);
     static const char *const parts[] = {" trains a model ",
@@ -279,7 +306,6 @@ static void help_says_all_there_is_to_an_option(void) {
 }
 
 static void help_is_aligned_and_at_most_80_wide(void) {
-    reset();
     char *text = written_to(stdout, show_help);
     int column = -1, wrapped = 0;
     for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
@@ -295,13 +321,16 @@ static void help_is_aligned_and_at_most_80_wide(void) {
 }
 
 static void show_bare_help(void) {
-    lt_cli_help(&(lt_command){.name = "list", .summary = "lists things", .run = run_nothing});
+    lt_cli_help(&(lt_command){.name = "list", .summary = "lists things", .run = run_nothing}, false);
 }
 
 static void help_without_options_has_global_ones_only(void) {
-    reset();
     char *text = written_to(stdout, show_bare_help);
     CHECK(strstr(text, "usage: longtake list\n\nlists things\n\noptions of every command:\n") == text);
+}
+
+static void ignore_line(lt_log_level level, const char *line, void *user) {
+    (void)level, (void)line, (void)user;
 }
 
 static void count_to_ten(void) {
@@ -315,7 +344,6 @@ static void leave_unfinished(void) { lt_progress("walking", 1, 10, "blocks"); }
 static void count_nothing(void) { lt_progress("reading", 0, 0, "clips"); }
 
 static void progress_off_a_terminal_is_one_line_at_the_end(void) {
-    reset();
     char *text = written_to(stderr, count_to_ten);
     CHECK(strstr(text, "training: 10 / 10 steps, ") == text && strstr(text, "steps/s, 0:00\n"));
     CHECK(strchr(text, '\n') == text + strlen(text) - 1 && !strchr(text, '\r'));
@@ -328,14 +356,14 @@ static void progress_off_a_terminal_is_one_line_at_the_end(void) {
 }
 
 static void quiet_progress_is_silent(void) {
-    reset();
-    lt_global.quiet = true;
+    lt_log_init(ignore_line, NULL, LT_LOG_WARN);
     CHECK(*written_to(stderr, count_to_ten) == '\0');
-    reset();
+    lt_log_init(NULL, NULL, LT_LOG_INFO); /* a library that nobody listens to */
+    CHECK(*written_to(stderr, count_to_ten) == '\0');
+    lt_log_init(ignore_line, NULL, LT_LOG_INFO);
 }
 
 static void progress_on_a_terminal_rewrites_its_line(void) {
-    reset();
     int reader, terminal, kept = dup(STDERR_FILENO);
     if (openpty(&reader, &terminal, NULL, NULL, NULL) != 0) {
         close(kept);
@@ -367,7 +395,9 @@ static void progress_on_a_terminal_rewrites_its_line(void) {
 }
 
 int main(int argc, char **argv) {
+    lt_log_init(ignore_line, NULL, LT_LOG_INFO);
     RUN(the_command_line_is_kept_for_records);
+    RUN(calls_share_no_values);
     RUN(both_spellings_set_values);
     RUN(defaults_stay_when_nothing_is_given);
     RUN(repeatable_options_keep_their_order);

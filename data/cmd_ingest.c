@@ -8,28 +8,40 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *out, *size = NULL, *group_by = "source";
-static double fps, clip_seconds = 60;
-static int64_t clip_frames, min_frames = 8;
-static lt_strings domains, roles;
-static bool strict, no_cuts;
+typedef struct ingest_options {
+    lt_globals global;
+    const char *out, *size, *group_by;
+    double fps, clip_seconds;
+    int64_t clip_frames, min_frames;
+    lt_strings domains, roles;
+    bool strict, no_cuts;
+} ingest_options;
+
+static const ingest_options defaults = {
+    .global = LT_GLOBALS, .group_by = "source", .clip_seconds = 60, .min_frames = 8};
 
 static const lt_option options[] = {
-    {"out", LT_OPT_STRING, &out, "FILE", "dataset to make or to add to", .required = true},
-    {"domain", LT_OPT_STRINGS, &domains, "NAME=PATH",
+    {"out", LT_OPT_STRING, offsetof(ingest_options, out), "FILE", "dataset to make or to add to",
+     .required = true},
+    {"domain", LT_OPT_STRINGS, offsetof(ingest_options, domains), "NAME=PATH",
      "folder or file, and the domain its clips belong to; repeatable", .required = true},
-    {"size", LT_OPT_STRING, &size, "WxH", "frame size; default 64x64, or the file's"},
-    {"fps", LT_OPT_FLOAT, &fps, "F", "frames per second, at most; default 16, or the file's", .min = 0,
-     .max = 1000},
-    {"role", LT_OPT_STRINGS, &roles, "ROLE=SHARE",
+    {"size", LT_OPT_STRING, offsetof(ingest_options, size), "WxH",
+     "frame size; default 64x64, or the file's"},
+    {"fps", LT_OPT_FLOAT, offsetof(ingest_options, fps), "F",
+     "frames per second, at most; default 16, or the file's", .min = 0, .max = 1000},
+    {"role", LT_OPT_STRINGS, offsetof(ingest_options, roles), "ROLE=SHARE",
      "share of train, val or test; default val=0.1 test=0.2; test=1: all; repeatable"},
-    {"group-by", LT_OPT_STRING, &group_by, "RULE",
+    {"group-by", LT_OPT_STRING, offsetof(ingest_options, group_by), "RULE",
      "source, folder or prefix:S; NAME.group beside NAME.mp4 goes first"},
-    {"clip-seconds", LT_OPT_FLOAT, &clip_seconds, "S", "longest clip; 0: any length", .min = 0, .max = 1e6},
-    {"clip-frames", LT_OPT_INT, &clip_frames, "N", "the same in frames; 0: any length", .min = 0, .max = 1e9},
-    {"min-frames", LT_OPT_INT, &min_frames, "N", "shorter clips are dropped", .min = 1, .max = 1e9},
-    {"no-cuts", LT_OPT_FLAG, &no_cuts, NULL, "do not look for shot cuts"},
-    {"strict", LT_OPT_FLAG, &strict, NULL, "end at the first file that cannot be used"},
+    {"clip-seconds", LT_OPT_FLOAT, offsetof(ingest_options, clip_seconds), "S", "longest clip; 0: any length",
+     .min = 0, .max = 1e6},
+    {"clip-frames", LT_OPT_INT, offsetof(ingest_options, clip_frames), "N",
+     "the same in frames; 0: any length", .min = 0, .max = 1e9},
+    {"min-frames", LT_OPT_INT, offsetof(ingest_options, min_frames), "N", "shorter clips are dropped",
+     .min = 1, .max = 1e9},
+    {"no-cuts", LT_OPT_FLAG, offsetof(ingest_options, no_cuts), NULL, "do not look for shot cuts"},
+    {"strict", LT_OPT_FLAG, offsetof(ingest_options, strict), NULL,
+     "end at the first file that cannot be used"},
     {NULL}};
 
 /* What is kept as it is, or left out, and should be known: a fact of a source, and how many sources have it. */
@@ -44,38 +56,39 @@ static const struct {
                   {"alpha", "transparent in places: alpha is left out"}};
 
 typedef struct totals {
+    const ingest_options *opt;
     int64_t added, known, bad, clips, frames, cuts, dropped, having[FACTS];
     bool first_bad;
 } totals;
 
-static lt_status resolve(const lt_dataset_spec *file, lt_dataset_spec *spec) {
+static lt_status resolve(const ingest_options *opt, const lt_dataset_spec *file, lt_dataset_spec *spec) {
     char rest;
     *spec = file ? *file : (lt_dataset_spec){64, 64, 16, false};
-    if (size)
-        LT_CHECK(sscanf(size, "%dx%d%c", &spec->width, &spec->height, &rest) == 2, LT_USAGE,
-                 "--size %s: expected WIDTHxHEIGHT in pixels, such as 64x64", size);
+    if (opt->size)
+        LT_CHECK(sscanf(opt->size, "%dx%d%c", &spec->width, &spec->height, &rest) == 2, LT_USAGE,
+                 "--size %s: expected WIDTHxHEIGHT in pixels, such as 64x64", opt->size);
     LT_CHECK(spec->width >= 8 && spec->height >= 8 && spec->width <= 8192 && spec->height <= 8192, LT_USAGE,
              "--size %dx%d: both sides must be 8 to 8192", spec->width, spec->height);
-    if (fps > 0) spec->fps = fps;
+    if (opt->fps > 0) spec->fps = opt->fps;
     if (file)
         LT_CHECK(spec->width == file->width && spec->height == file->height && spec->fps == file->fps,
                  LT_USAGE,
                  "%s holds %dx%d at %g fps, and the options ask for %dx%d at %g fps; leave --size and --fps "
                  "out, or "
                  "choose another --out",
-                 out, file->width, file->height, file->fps, spec->width, spec->height, spec->fps);
+                 opt->out, file->width, file->height, file->fps, spec->width, spec->height, spec->fps);
     return LT_OK;
 }
 
-static lt_status open_set(bool exists, lt_dataset **set) {
+static lt_status open_set(const ingest_options *opt, bool exists, lt_dataset **set) {
     lt_dataset_spec spec;
     *set = NULL;
     if (exists) {
-        LT_TRY(lt_dataset_open_append(out, set));
-        return resolve(lt_dataset_get_spec(*set), &spec);
+        LT_TRY(lt_dataset_open_append(opt->out, set));
+        return resolve(opt, lt_dataset_get_spec(*set), &spec);
     }
-    LT_TRY(resolve(NULL, &spec));
-    return lt_dataset_create(out, &spec, set);
+    LT_TRY(resolve(opt, NULL, &spec));
+    return lt_dataset_create(opt->out, &spec, set);
 }
 
 /* Warns of what was met in one source, in one line. */
@@ -88,7 +101,7 @@ static void tell_facts(const lt_source *source, const lt_video_info *video, tota
         if (!found[i]) continue;
         t->having[i]++;
         /* Holes are ordinary in screen recordings: counted, and said with -v. */
-        if (i == HOLES && !lt_global.verbose) continue;
+        if (i == HOLES && !t->opt->global.verbose) continue;
         char count[24] = "";
         if (i < HDR) snprintf(count, sizeof count, "%" PRId64 " ", found[i]);
         used += (size_t)snprintf(text + used, sizeof text - used, "%s%s%s", used ? "; " : "", count,
@@ -109,7 +122,7 @@ static void on_source(const lt_source *source, const lt_ingest_result *result, i
     if (result->outcome == LT_INGEST_BAD) {
         t->bad++;
         lt_warn("skipped %s", result->reason);
-        if (lt_global.json) {
+        if (t->opt->global.json) {
             printf("%s\n    {\"path\": ", t->first_bad ? "" : ",");
             lt_json_write_string(stdout, source->path);
             printf(", \"reason\": ");
@@ -133,8 +146,8 @@ static void summarise_facts(const totals *t) {
             printf("  %" PRId64 " source%s: %s\n", t->having[i], t->having[i] == 1 ? "" : "s", facts[i].text);
 }
 
-static void summary(const totals *t, const lt_dataset *set, double seconds) {
-    if (lt_global.json) {
+static void summary(const ingest_options *opt, const totals *t, const lt_dataset *set, double seconds) {
+    if (opt->global.json) {
         printf("%s],\n  \"sources\": %" PRId64 ", \"known\": %" PRId64 ", \"clips\": %" PRId64
                ", \"frames\": %" PRId64 ", \"cuts\": %" PRId64 ", \"frames_dropped\": %" PRId64
                ",\n  \"file_clips\": %" PRId64 ", \"seconds\": %.3f,\n  \"sources_with\": {",
@@ -143,48 +156,51 @@ static void summary(const totals *t, const lt_dataset *set, double seconds) {
         for (int i = 0; i < FACTS; i++)
             printf("%s\"%s\": %" PRId64, i ? ", " : "", facts[i].key, t->having[i]);
         printf("}\n}\n");
-    } else if (!lt_global.quiet) {
+    } else if (!opt->global.quiet) {
         printf("%s: %" PRId64 " sources added (%" PRId64 " clips, %" PRId64 " frames, %" PRId64
                " cuts, %" PRId64 " frames in pieces too short), %" PRId64 " were in, %" PRId64
                " skipped as bad; %.1f s\n",
-               out, t->added, t->clips, t->frames, t->cuts, t->dropped, t->known, t->bad, seconds);
+               opt->out, t->added, t->clips, t->frames, t->cuts, t->dropped, t->known, t->bad, seconds);
         summarise_facts(t);
     }
 }
 
-static lt_status ingest_all(lt_dataset *set, const lt_sources *sources, totals *t) {
+static lt_status ingest_all(const ingest_options *opt, lt_dataset *set, const lt_sources *sources,
+                            totals *t) {
     lt_ingest_options chosen = lt_ingest_defaults();
-    chosen.clip_frames = clip_frames;
-    chosen.clip_seconds = clip_seconds;
-    chosen.min_frames = min_frames;
-    chosen.split_cuts = !no_cuts;
-    chosen.strict = strict;
-    chosen.threads = (int)lt_global.threads;
-    LT_TRY(lt_role_shares_parse(&roles, &chosen.shares));
+    chosen.clip_frames = opt->clip_frames;
+    chosen.clip_seconds = opt->clip_seconds;
+    chosen.min_frames = opt->min_frames;
+    chosen.split_cuts = !opt->no_cuts;
+    chosen.strict = opt->strict;
+    chosen.threads = (int)opt->global.threads;
+    LT_TRY(lt_role_shares_parse(&opt->roles, &chosen.shares));
     return lt_ingest(set, sources, &chosen, on_source, t);
 }
 
-static lt_status list_sources(lt_sources *sources) {
+static lt_status list_sources(const ingest_options *opt, lt_sources *sources) {
     lt_grouping grouping;
-    LT_TRY(lt_grouping_parse(group_by, &grouping));
-    for (int i = 0; i < domains.count; i++) LT_TRY(lt_sources_add(sources, domains.items[i], &grouping));
+    LT_TRY(lt_grouping_parse(opt->group_by, &grouping));
+    for (int i = 0; i < opt->domains.count; i++)
+        LT_TRY(lt_sources_add(sources, opt->domains.items[i], &grouping));
     return LT_OK;
 }
 
-static lt_status run(int positional_count, const char *const *positional) {
+static lt_status run_ingest(const void *options_given, int positional_count, const char *const *positional) {
+    const ingest_options *opt = options_given;
     (void)positional_count, (void)positional;
     lt_sources sources = {0};
     lt_dataset *set = NULL;
-    totals t = {.first_bad = true};
-    bool exists = lt_path_exists(out);
+    totals t = {.opt = opt, .first_bad = true};
+    bool exists = lt_path_exists(opt->out);
     double start = lt_seconds();
     lt_status status = lt_video_available();
-    if (status == LT_OK) status = list_sources(&sources);
-    if (status == LT_OK) status = open_set(exists, &set);
+    if (status == LT_OK) status = list_sources(opt, &sources);
+    if (status == LT_OK) status = open_set(opt, exists, &set);
     if (status == LT_OK) {
-        if (lt_global.json) printf("{\n  \"skipped\": [");
-        status = ingest_all(set, &sources, &t);
-        summary(&t, set, lt_seconds() - start);
+        if (opt->global.json) printf("{\n  \"skipped\": [");
+        status = ingest_all(opt, set, &sources, &t);
+        summary(opt, &t, set, lt_seconds() - start);
     }
     /* A new file into which nothing came is not left behind. */
     if (!exists && t.clips == 0) lt_dataset_close_and_remove(set);
@@ -222,4 +238,6 @@ const lt_command lt_cmd_ingest = {
         "dynamic=clips/sport\n"
         "  longtake ingest --out data.h5 --domain calm=more --group-by prefix:_ --clip-seconds 10\n",
     .options = options,
-    .run = run};
+    .defaults = &defaults,
+    .options_size = sizeof defaults,
+    .run = run_ingest};

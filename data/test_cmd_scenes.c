@@ -23,14 +23,10 @@ static int scenes(const char *arguments) {
     pid_t child = fork();
     if (child == 0) {
         char text[512], *argv[48] = {"longtake", "scenes", "-q", "--out", path};
-        int argc = 5, count = 0;
-        bool done = false;
-        const char *positional[4];
+        int argc = 5;
         snprintf(text, sizeof text, "%s", arguments);
         for (char *word = strtok(text, " "); word && argc < 48; word = strtok(NULL, " ")) argv[argc++] = word;
-        lt_status status = lt_cli_parse(&lt_cmd_scenes, argc, argv, positional, &count, &done);
-        if (status == LT_OK) status = lt_cmd_scenes.run(count, positional);
-        _exit(status);
+        _exit(lt_cli_run(&lt_cmd_scenes, argc, argv));
     }
     int status = 0;
     waitpid(child, &status, 0);

@@ -82,12 +82,9 @@ static pid_t start_ingest(const char *const *extra) {
     fflush(stdout);
     pid_t child = fork();
     if (child != 0) return child;
-    const char *positional[4];
-    int count, null = open("/dev/null", O_WRONLY);
-    bool done;
+    int null = open("/dev/null", O_WRONLY);
     dup2(null, STDOUT_FILENO);
-    lt_status status = lt_cli_parse(&lt_cmd_ingest, argc, argv, positional, &count, &done);
-    if (status == LT_OK) status = lt_cmd_ingest.run(count, positional);
+    lt_status status = lt_cli_run(&lt_cmd_ingest, argc, argv);
     if (getenv("LT_TEST_VERBOSE") && status != LT_OK) fprintf(stderr, "exit %d: %s\n", status, lt_error());
     fflush(NULL);
     _exit(status);

@@ -9,73 +9,84 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *config_name, *run_folder, *checkpoint, *out;
-static lt_strings data, settings;
-static int64_t jobs = 1;
-static bool resume, force;
+typedef struct ablate_options {
+    lt_globals global;
+    const char *config, *run, *checkpoint, *out;
+    lt_strings data, settings;
+    int64_t jobs;
+    bool resume, force;
+} ablate_options;
+
+static const ablate_options defaults = {.global = LT_GLOBALS, .jobs = 1};
 
 static const lt_option options[] = {
-    {"config", LT_OPT_STRING, &config_name, "E.json", "the experiment, such as experiments/demo.json",
+    {"config", LT_OPT_STRING, offsetof(ablate_options, config), "E.json",
+     "the experiment, such as experiments/demo.json", .required = true},
+    {"run", LT_OPT_STRING, offsetof(ablate_options, run), "RUN", "run folder or published checkpoint",
      .required = true},
-    {"run", LT_OPT_STRING, &run_folder, "RUN", "run folder or published checkpoint", .required = true},
-    {"data", LT_OPT_STRINGS, &data, "D.h5", "dataset; repeatable", .required = true},
-    {"out", LT_OPT_STRING, &out, "DIR", "folder of the results", .required = true},
-    {"checkpoint", LT_OPT_STRING, &checkpoint, "NAME", "best, latest or step-N; default best, else latest"},
-    {"jobs", LT_OPT_INT, &jobs, "N", "processes that share the cells and the threads", .min = 1, .max = 64},
-    {"resume", LT_OPT_FLAG, &resume, NULL, "go on with the cells that --out does not hold yet"},
-    {"force", LT_OPT_FLAG, &force, NULL, "replace the results in --out"},
-    {"set", LT_OPT_STRINGS, &settings, "KEY=VALUE", "overrides a key of the experiment"},
+    {"data", LT_OPT_STRINGS, offsetof(ablate_options, data), "D.h5", "dataset; repeatable", .required = true},
+    {"out", LT_OPT_STRING, offsetof(ablate_options, out), "DIR", "folder of the results", .required = true},
+    {"checkpoint", LT_OPT_STRING, offsetof(ablate_options, checkpoint), "NAME",
+     "best, latest or step-N; default best, else latest"},
+    {"jobs", LT_OPT_INT, offsetof(ablate_options, jobs), "N",
+     "processes that share the cells and the threads", .min = 1, .max = 64},
+    {"resume", LT_OPT_FLAG, offsetof(ablate_options, resume), NULL,
+     "go on with the cells that --out does not hold yet"},
+    {"force", LT_OPT_FLAG, offsetof(ablate_options, force), NULL, "replace the results in --out"},
+    {"set", LT_OPT_STRINGS, offsetof(ablate_options, settings), "KEY=VALUE",
+     "overrides a key of the experiment"},
     {NULL}};
 
-enum { OVERRIDES = sizeof settings.items / sizeof *settings.items + 1 };
+enum { OVERRIDES = sizeof((lt_strings *)0)->items / sizeof(char *) + 1 };
 
-static lt_status load_config(lt_config **config) {
+static lt_status load_config(const ablate_options *opt, lt_config **config) {
     const char *overrides[OVERRIDES];
     char seed[64];
     int count = 0;
-    for (; count < settings.count; count++) overrides[count] = settings.items[count];
-    snprintf(seed, sizeof seed, "experiment.seed=%" PRId64, lt_global.seed);
-    if (lt_global.seed >= 0) overrides[count++] = seed;
-    return lt_config_load(config_name, overrides, count, config);
+    for (; count < opt->settings.count; count++) overrides[count] = opt->settings.items[count];
+    snprintf(seed, sizeof seed, "experiment.seed=%" PRId64, opt->global.seed);
+    if (opt->global.seed >= 0) overrides[count++] = seed;
+    return lt_config_load(opt->config, overrides, count, config);
 }
 
-static lt_status show(void) {
+static lt_status show(const ablate_options *opt) {
     char path[LT_PATH_MAX];
     cJSON *results;
-    LT_TRY(lt_path_join(path, out, "results.json"));
+    LT_TRY(lt_path_join(path, opt->out, "results.json"));
     LT_TRY(lt_json_load(path, &results));
-    if (lt_global.json) lt_json_print(lt_json_member(results, "rows"));
+    if (opt->global.json) lt_json_print(lt_json_member(results, "rows"));
     else {
         lt_report_table(results, stdout);
-        printf("\n%s/report.html\n", out);
+        printf("\n%s/report.html\n", opt->out);
     }
     cJSON_Delete(results);
     return LT_OK;
 }
 
-static lt_status run(int positional_count, const char *const *positional) {
+static lt_status run_ablate(const void *options_given, int positional_count, const char *const *positional) {
+    const ablate_options *opt = options_given;
     (void)positional_count, (void)positional;
     lt_config *config;
     lt_experiment_register_keys();
-    LT_TRY(load_config(&config));
+    LT_TRY(load_config(opt, &config));
     lt_ablate_options o = {.config = config,
-                           .run = run_folder,
-                           .checkpoint = checkpoint,
-                           .data = data.items,
-                           .data_count = data.count,
-                           .out = out,
-                           .device = lt_global.device,
-                           .precision = lt_global.precision,
-                           .kernels = lt_global.kernels,
-                           .arguments = lt_cli_command(),
-                           .jobs = (int)jobs,
-                           .resume = resume,
-                           .force = force,
+                           .run = opt->run,
+                           .checkpoint = opt->checkpoint,
+                           .data = opt->data.items,
+                           .data_count = opt->data.count,
+                           .out = opt->out,
+                           .device = opt->global.device,
+                           .precision = opt->global.precision,
+                           .kernels = opt->global.kernels,
+                           .arguments = opt->global.line,
+                           .jobs = (int)opt->jobs,
+                           .resume = opt->resume,
+                           .force = opt->force,
                            .report = true};
     lt_status status = lt_ablate(&o);
     lt_config_free(config);
     LT_TRY(status);
-    return show();
+    return show(opt);
 }
 
 const lt_command lt_cmd_ablate = {
@@ -105,4 +116,6 @@ const lt_command lt_cmd_ablate = {
         "\n"
         "`longtake help config` lists the keys of an experiment, `longtake list policies` who can be kept.\n",
     .options = options,
-    .run = run};
+    .defaults = &defaults,
+    .options_size = sizeof defaults,
+    .run = run_ablate};

@@ -9,8 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const lt_option options[] = {{NULL}};
-
 /* `step`: the figure that says when a loss was measured. */
 static const struct {
     const char *name, *step, *title;
@@ -204,14 +202,15 @@ static lt_status read_side(const char *path, side *out) {
     return lt_info_losses(path, &out->loss, &out->val);
 }
 
-static lt_status run(int count, const char *const *runs) {
+static lt_status run_compare(const void *options, int count, const char *const *runs) {
+    const lt_globals *global = options;
     side sides[2] = {{0}};
     (void)count;
     lt_status status = read_side(runs[0], &sides[0]);
     if (status == LT_OK) status = read_side(runs[1], &sides[1]);
     if (status == LT_OK) {
         cJSON *out = compare(sides);
-        if (lt_global.json) lt_json_print(out);
+        if (global->json) lt_json_print(out);
         else {
             lt_json_make_printable(out);
             print_text(out);
@@ -235,8 +234,7 @@ const lt_command lt_cmd_compare = {.name = "compare",
                                               "validation losses where both were measured.\n"
                                               "\n"
                                               "  longtake compare runs/a runs/b\n",
-                                   .options = options,
                                    .positional = "RUN RUN",
                                    .min_positional = 2,
                                    .max_positional = 2,
-                                   .run = run};
+                                   .run = run_compare};

@@ -62,8 +62,8 @@ static cJSON *describe_codes(void) {
     return list;
 }
 
-static void help_codes(void) {
-    if (lt_global.json) {
+static void help_codes(bool json) {
+    if (json) {
         cJSON *list = describe_codes();
         lt_json_print(list);
         cJSON_Delete(list);
@@ -101,8 +101,8 @@ static void add_key(const char *room, const lt_key *key, void *list) {
     cJSON_AddItemToArray(list, one);
 }
 
-static void help_config(void) {
-    if (lt_global.json) {
+static void help_config(bool json) {
+    if (json) {
         cJSON *list = cJSON_CreateArray();
         lt_config_each_key(add_key, list);
         lt_json_print(list);
@@ -113,13 +113,13 @@ static void help_config(void) {
     lt_config_each_key(print_key, NULL);
 }
 
-static void help_man(void) { lt_man_page(stdout, commands, command_count); }
-static void help_bash(void) { lt_bash_completion(stdout, commands, command_count); }
-static void help_zsh(void) { lt_zsh_completion(stdout, commands, command_count); }
+static void help_man(bool json) { (void)json, lt_man_page(stdout, commands, command_count); }
+static void help_bash(bool json) { (void)json, lt_bash_completion(stdout, commands, command_count); }
+static void help_zsh(bool json) { (void)json, lt_zsh_completion(stdout, commands, command_count); }
 
 static const struct {
     const char *name, *help;
-    void (*print)(void);
+    void (*print)(bool json);
     bool text; /* of another language: never JSON */
 } topics[] = {{"config", "the keys of configurations", help_config},
               {"exit-codes", "what the program's exit code means", help_codes},
@@ -155,27 +155,26 @@ void lt_help_commands(void) {
            "running, 5 not available here, 6 interrupted and resumable.\n");
 }
 
-static lt_status help_topic(const char *name) {
+static lt_status help_topic(const char *name, bool json) {
     for (int i = 0; i < TOPICS; i++) {
         if (strcmp(name, topics[i].name) != 0) continue;
-        LT_CHECK(!topics[i].text || !lt_global.json, LT_USAGE, "%s is no JSON; leave --json out", name);
-        topics[i].print();
+        LT_CHECK(!topics[i].text || !json, LT_USAGE, "%s is no JSON; leave --json out", name);
+        topics[i].print(json);
         return LT_OK;
     }
     const lt_command *command = lt_help_find(name);
     if (!command) return LT_USAGE;
-    lt_cli_help(command);
+    lt_cli_help(command, json);
     return LT_OK;
 }
 
-static lt_status run_help(int count, const char *const *names) {
-    if (count > 0) return help_topic(names[0]);
-    if (lt_global.json) describe_all();
+static lt_status run_help(const void *options, int count, const char *const *names) {
+    const bool json = ((const lt_globals *)options)->json;
+    if (count > 0) return help_topic(names[0], json);
+    if (json) describe_all();
     else lt_help_commands();
     return LT_OK;
 }
-
-static const lt_option no_options[] = {{NULL}};
 
 const lt_command lt_cmd_help = {
     .name = "help",
@@ -186,7 +185,6 @@ const lt_command lt_cmd_help = {
                "\n"
                "  longtake help train\n"
                "  . <(longtake help bash-completion)\n",
-    .options = no_options,
     .positional = "[COMMAND|TOPIC]",
     .max_positional = 1,
     .run = run_help};

@@ -7,9 +7,14 @@
 #include <stdio.h>
 #include <string.h>
 
-static bool check;
+typedef struct info_options {
+    lt_globals global;
+    bool check;
+} info_options;
 
-static const lt_option options[] = {{"check", LT_OPT_FLAG, &check, NULL,
+static const info_options defaults = {.global = LT_GLOBALS};
+
+static const lt_option options[] = {{"check", LT_OPT_FLAG, offsetof(info_options, check), NULL,
                                      "read everything and report every fault; exits with 3 if there is one"},
                                     {NULL}};
 
@@ -85,8 +90,7 @@ static void print_results(const cJSON *info) {
 }
 
 static void print_fault(const char *line, void *user) {
-    (void)user;
-    if (!lt_global.json) printf("%s\n", line);
+    if (!((const info_options *)user)->global.json) printf("%s\n", line);
     else fprintf(stderr, "%s\n", line);
 }
 
@@ -97,24 +101,25 @@ static lt_status describe(const char *path, lt_info_kind kind, cJSON **info) {
     return readers[kind](path, info);
 }
 
-static lt_status run(int count, const char *const *paths) {
+static lt_status run_info(const void *options_given, int count, const char *const *paths) {
+    const info_options *opt = options_given;
     void (*const printers[])(const cJSON *) = {print_dataset, print_run, print_results};
     lt_info_kind kind;
     cJSON *info;
     (void)count;
     LT_TRY(lt_info_kind_of(paths[0], &kind));
-    lt_status checked = check ? lt_info_check(paths[0], print_fault, NULL) : LT_OK;
-    if (check && checked != LT_OK && checked != LT_INPUT) return checked;
+    lt_status checked = opt->check ? lt_info_check(paths[0], print_fault, (void *)opt) : LT_OK;
+    if (opt->check && checked != LT_OK && checked != LT_INPUT) return checked;
     char fault[512];
     snprintf(fault, sizeof fault, "%s", checked == LT_OK ? "" : lt_error());
     lt_status status = describe(paths[0], kind, &info);
     if (status == LT_OK) {
-        if (check) cJSON_AddBoolToObject(info, "sound", checked == LT_OK);
-        if (lt_global.json) lt_json_print(info);
+        if (opt->check) cJSON_AddBoolToObject(info, "sound", checked == LT_OK);
+        if (opt->global.json) lt_json_print(info);
         else {
             lt_json_make_printable(info);
             printers[kind](info);
-            if (check && checked == LT_OK) printf("\nchecked: no faults\n");
+            if (opt->check && checked == LT_OK) printf("\nchecked: no faults\n");
         }
         cJSON_Delete(info);
     }
@@ -135,7 +140,9 @@ const lt_command lt_cmd_info = {
         "  longtake info data.h5 --check\n"
         "  longtake info runs/a --json\n",
     .options = options,
+    .defaults = &defaults,
+    .options_size = sizeof defaults,
     .positional = "FILE|RUN|RESULTS",
     .min_positional = 1,
     .max_positional = 1,
-    .run = run};
+    .run = run_info};

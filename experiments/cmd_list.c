@@ -11,8 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const lt_option options[] = {{NULL}};
-
 cJSON *lt_list_add(cJSON *list, const char *name, const char *help) {
     cJSON *item = cJSON_CreateObject();
     cJSON_AddStringToObject(item, "name", name);
@@ -139,7 +137,8 @@ static void print_text(const cJSON *list) {
 
 static const char list_names[] = "policies|policy-keys|ops|metrics|keys|presets|devices";
 
-static lt_status run(int count, const char *const *what) {
+static lt_status run_list(const void *options, int count, const char *const *what) {
+    const lt_globals *global = options;
     static const struct {
         const char *name;
         lt_status (*fill)(cJSON *list);
@@ -156,8 +155,8 @@ static lt_status run(int count, const char *const *what) {
         if (strcmp(what[0], lists[i].name) != 0) continue;
         cJSON *list = cJSON_CreateArray();
         lt_status status = lists[i].fill(list);
-        if (status == LT_OK && lt_global.json) lt_json_print(list);
-        else if (status == LT_OK && lt_global.quiet) print_names(list);
+        if (status == LT_OK && global->json) lt_json_print(list);
+        else if (status == LT_OK && global->quiet) print_names(list);
         else if (status == LT_OK && lists[i].fill == lt_list_policies) lt_print_policies();
         else if (status == LT_OK) print_text(list);
         cJSON_Delete(list);
@@ -179,8 +178,7 @@ const lt_command lt_cmd_list = {
                "\n"
                "  longtake list policies\n"
                "  longtake list presets --json\n",
-    .options = options,
     .positional = list_names,
     .min_positional = 1,
     .max_positional = 1,
-    .run = run};
+    .run = run_list};

@@ -9,10 +9,16 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-static const char *gnuplot;
+typedef struct report_options {
+    lt_globals global;
+    const char *gnuplot;
+} report_options;
 
-static const lt_option options[] = {
-    {"gnuplot", LT_OPT_STRING, &gnuplot, "PROGRAM", "program that draws the plots; default gnuplot"}, {NULL}};
+static const report_options defaults = {.global = LT_GLOBALS};
+
+static const lt_option options[] = {{"gnuplot", LT_OPT_STRING, offsetof(report_options, gnuplot), "PROGRAM",
+                                     "program that draws the plots; default gnuplot"},
+                                    {NULL}};
 
 /* One file, so its size is what a mail or a web page will carry. */
 static void print_size(const char *folder) {
@@ -23,7 +29,8 @@ static void print_size(const char *folder) {
            lt_printable(shown, sizeof shown, path, LT_ONE_LINE), lt_format_bytes(info.st_size, size));
 }
 
-static lt_status run(int count, const char *const *folders) {
+static lt_status run_report(const void *options_given, int count, const char *const *folders) {
+    const report_options *opt = options_given;
     char path[LT_PATH_MAX];
     cJSON *results;
     lt_folder_lock *lock;
@@ -31,11 +38,11 @@ static lt_status run(int count, const char *const *folders) {
     LT_TRY(lt_path_join(path, folders[0], "results.json"));
     LT_CHECK(lt_path_exists(path), LT_INPUT, "%s: no results.json; `longtake ablate` makes it", folders[0]);
     LT_TRY(lt_folder_lock_take(folders[0], "results", &lock));
-    lt_status status = lt_report_write(folders[0], gnuplot);
+    lt_status status = lt_report_write(folders[0], opt->gnuplot);
     lt_folder_lock_release(lock);
     LT_TRY(status);
     LT_TRY(lt_json_load(path, &results));
-    if (lt_global.json) lt_json_print(lt_json_member(results, "rows"));
+    if (opt->global.json) lt_json_print(lt_json_member(results, "rows"));
     else print_size(folders[0]);
     cJSON_Delete(results);
     return LT_OK;
@@ -52,7 +59,9 @@ const lt_command lt_cmd_report = {
         "\n"
         "  longtake report results/a\n",
     .options = options,
+    .defaults = &defaults,
+    .options_size = sizeof defaults,
     .positional = "DIR",
     .min_positional = 1,
     .max_positional = 1,
-    .run = run};
+    .run = run_report};

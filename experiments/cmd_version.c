@@ -16,21 +16,19 @@ static void print_text(const cJSON *info) {
         printf("%-10s %s\n", library->string, cJSON_IsString(library) ? library->valuestring : "no");
 }
 
-static lt_status run(int count, const char *const *names) {
+static lt_status run_version(const void *options, int count, const char *const *names) {
+    const lt_globals *global = options;
     (void)count, (void)names;
     cJSON *info = cJSON_CreateObject();
     lt_build_info(info);
-    if (lt_global.json) lt_json_print(info);
+    if (global->json) lt_json_print(info);
     else print_text(info);
     cJSON_Delete(info);
     return LT_OK;
 }
 
-static const lt_option no_options[] = {{NULL}};
-
 const lt_command lt_cmd_version = {
     .name = "version",
     .summary = "version, commit, compiler and libraries of this program",
     .details = "Also `longtake --version`. A library that this build does without is \"no\", in JSON null.\n",
-    .options = no_options,
-    .run = run};
+    .run = run_version};

@@ -11,27 +11,32 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { POSITIONALS = 256 };
-
 static void log_to_stderr(lt_log_level level, const char *line, void *user) {
     (void)user;
     static const char *const marks[] = {"error: ", "warning: ", "", ""};
     fprintf(stderr, "%s%s\n", marks[level], line);
 }
 
-static lt_status run_command(const lt_command *command, int argc, char **argv) {
-    const char *positional[POSITIONALS];
-    int count;
-    bool done;
-    LT_TRY(lt_cli_parse(command, argc, argv, positional, &count, &done));
-    if (done) return LT_OK;
-    if (lt_global.threads != 1) lt_wait_briefly(argv);
+/* What the process does as its options say, before the command runs. */
+static void set_up_process(const lt_globals *global, char **argv) {
+    if (global->threads != 1) lt_wait_briefly(argv);
     lt_log_init(log_to_stderr, NULL,
-                lt_global.verbose ? LT_LOG_DEBUG
-                : lt_global.quiet ? LT_LOG_WARN
-                                  : LT_LOG_INFO);
-    lt_set_threads((int)lt_global.threads);
-    return command->run(count, positional);
+                global->verbose ? LT_LOG_DEBUG
+                : global->quiet ? LT_LOG_WARN
+                                : LT_LOG_INFO);
+    lt_set_threads((int)global->threads);
+}
+
+static lt_status run_command(const lt_command *command, int argc, char **argv) {
+    const char *positional[LT_CLI_POSITIONALS];
+    void *options;
+    int count;
+    LT_TRY(lt_cli_parse(command, argc, argv, &options, positional, &count));
+    if (!options) return LT_OK; /* help was wanted */
+    set_up_process(options, argv);
+    lt_status status = command->run(options, count, positional);
+    lt_cli_free(options);
+    return status;
 }
 
 static const char *command_name(const char *given) {

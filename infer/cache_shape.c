@@ -1,5 +1,7 @@
 #include "infer/cache_shape.h"
 
+#include <string.h>
+
 /* Tokens of a block: frames, rows, columns. */
 static void grid_of(const lt_model *model, int64_t grid[3]) {
     int64_t latent[4];
@@ -12,6 +14,18 @@ int lt_block_segments(const lt_model *model, lt_granularity granularity) {
     grid_of(model, grid);
     lt_rope rope = {.frames = (int)grid[0], .height = (int)grid[1], .width = (int)grid[2]};
     return lt_segment_count(&rope, lt_dit_segment_box(grid, granularity));
+}
+
+lt_status lt_spec_read(const lt_model *model, const char *policy, const char *budget, int64_t blocks,
+                       lt_cache_spec *out) {
+    const lt_dit_config *c = &model->config;
+    int slots;
+    LT_TRY(lt_cache_spec_parse(policy, 1, out));
+    int64_t entries = blocks * lt_block_segments(model, out->granularity);
+    LT_CHECK(entries > 0 || !strchr(budget, '%'), LT_USAGE, "budget %s: of how many blocks?", budget);
+    LT_TRY(lt_budget_parse(budget, lt_entry_bytes(c->layers, c->heads, c->head_dim),
+                           entries > INT32_MAX ? INT32_MAX : (int)entries, &slots));
+    return lt_cache_spec_parse(policy, slots, out);
 }
 
 static lt_cache_shape common(const lt_model *model, const lt_ctx *ctx, int batch) {

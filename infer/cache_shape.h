@@ -11,6 +11,11 @@ extern "C" {
 /* Entries that one committed block makes per layer. */
 int lt_block_segments(const lt_model *model, lt_granularity granularity);
 
+/* Reads a policy and a budget, whose unit depends on the policy's granularity: "25%" is of the entries of `blocks` blocks. LT_USAGE
+ * names what cannot be read, a share of an unknown number of blocks (0) too. */
+lt_status lt_spec_read(const lt_model *model, const char *policy, const char *budget, int64_t blocks,
+                       lt_cache_spec *out);
+
 /* Streaming: as many slots as the spec needs, and tails. `ctx` is the session's. */
 lt_cache_shape lt_cache_shape_streaming(const lt_model *model, const lt_ctx *ctx, const lt_cache_spec *spec,
                                         int batch);

@@ -22,44 +22,70 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const char *run_folder, *out, *checkpoint, *prompt, *prompts_file, *from, *stats_file, *memory_limit;
-static const char *policy = "sink", *budget = "3", *sampler = "euler";
-static int64_t blocks = 8, history_blocks = 1, steps = 20;
-static double guidance = 1, shift = 1, fps;
-static bool force;
+typedef struct generate_options {
+    lt_globals global;
+    const char *run, *out, *checkpoint, *prompt, *prompts, *from, *stats, *memory_limit;
+    const char *policy, *budget, *sampler;
+    int64_t blocks, history, steps;
+    double guidance, shift, fps;
+    bool force;
+} generate_options;
+
+static const generate_options defaults = {.global = LT_GLOBALS,
+                                          .policy = "sink",
+                                          .budget = "3",
+                                          .sampler = "euler",
+                                          .blocks = 8,
+                                          .history = 1,
+                                          .steps = 20,
+                                          .guidance = 1,
+                                          .shift = 1};
 
 static const lt_option options[] = {
-    {"run", LT_OPT_STRING, &run_folder, "DIR", "a run, or a folder with published weights", .required = true},
-    {"out", LT_OPT_STRING, &out, "FILE", "the mp4 to write; FILE.json beside it says how it was made",
-     .required = true},
-    {"checkpoint", LT_OPT_STRING, &checkpoint, "NAME",
+    {"run", LT_OPT_STRING, offsetof(generate_options, run), "DIR",
+     "a run, or a folder with published weights", .required = true},
+    {"out", LT_OPT_STRING, offsetof(generate_options, out), "FILE",
+     "the mp4 to write; FILE.json beside it says how it was made", .required = true},
+    {"checkpoint", LT_OPT_STRING, offsetof(generate_options, checkpoint), "NAME",
      "best, latest or step-N; default: best if there is one, else latest"},
-    {"blocks", LT_OPT_INT, &blocks, "N", "blocks to generate", .min = 1, .max = 100000000},
-    {"prompt", LT_OPT_STRING, &prompt, "TEXT", "what to show; default: nothing said"},
-    {"prompts", LT_OPT_STRING, &prompts_file, "FILE",
+    {"blocks", LT_OPT_INT, offsetof(generate_options, blocks), "N", "blocks to generate", .min = 1,
+     .max = 100000000},
+    {"prompt", LT_OPT_STRING, offsetof(generate_options, prompt), "TEXT",
+     "what to show; default: nothing said"},
+    {"prompts", LT_OPT_STRING, offsetof(generate_options, prompts), "FILE",
      "a prompt per line, for equal shares of the blocks, or \"BLOCK: PROMPT\""},
-    {"from", LT_OPT_STRING, &from, "CLIP",
+    {"from", LT_OPT_STRING, offsetof(generate_options, from), "CLIP",
      "go on from the first frames of a video file, or of DATASET.h5:INDEX"},
-    {"history", LT_OPT_INT, &history_blocks, "N", "blocks of --from, written in front of the generated ones",
-     .min = 1, .max = 100000},
-    {"steps", LT_OPT_INT, &steps, "N", "sampler steps per block", .min = 1, .max = 10000},
-    {"sampler", LT_OPT_STRING, &sampler, "NAME", "euler, or heun: second order, twice the work",
-     .choices = "euler|heun"},
-    {"guidance", LT_OPT_FLOAT, &guidance, "G", "how far to follow the prompt; 1: no guidance, half the work",
-     .min = 0, .max = 100},
-    {"shift", LT_OPT_FLOAT, &shift, "S", "shift of the time grid; above 1: more steps near noise",
-     .min = 0.01, .max = 100},
-    {"policy", LT_OPT_STRING, &policy, "P", "who stays in the cache; see longtake list policies"},
-    {"budget", LT_OPT_STRING, &budget, "M",
+    {"history", LT_OPT_INT, offsetof(generate_options, history), "N",
+     "blocks of --from, written in front of the generated ones", .min = 1, .max = 100000},
+    {"steps", LT_OPT_INT, offsetof(generate_options, steps), "N", "sampler steps per block", .min = 1,
+     .max = 10000},
+    {"sampler", LT_OPT_STRING, offsetof(generate_options, sampler), "NAME",
+     "euler, or heun: second order, twice the work", .choices = "euler|heun"},
+    {"guidance", LT_OPT_FLOAT, offsetof(generate_options, guidance), "G",
+     "how far to follow the prompt; 1: no guidance, half the work", .min = 0, .max = 100},
+    {"shift", LT_OPT_FLOAT, offsetof(generate_options, shift), "S",
+     "shift of the time grid; above 1: more steps near noise", .min = 0.01, .max = 100},
+    {"policy", LT_OPT_STRING, offsetof(generate_options, policy), "P",
+     "who stays in the cache; see longtake list policies"},
+    {"budget", LT_OPT_STRING, offsetof(generate_options, budget), "M",
      "of the cache: entries, bytes (60MiB) or a share of all entries (25%)"},
-    {"stats", LT_OPT_STRING, &stats_file, "FILE", "JSON with scores, weights and victims of every block"},
-    {"fps", LT_OPT_FLOAT, &fps, "F", "frames per second; default: that of --from, else 16", .min = 0,
-     .max = 240},
-    {"memory-limit", LT_OPT_STRING, &memory_limit, "SIZE", "what it may take of the device, as 16GiB"},
-    {"force", LT_OPT_FLAG, &force, NULL, "replace existing files when the new ones are complete"},
+    {"stats", LT_OPT_STRING, offsetof(generate_options, stats), "FILE",
+     "JSON with scores, weights and victims of every block"},
+    {"fps", LT_OPT_FLOAT, offsetof(generate_options, fps), "F",
+     "frames per second; default: that of --from, else 16", .min = 0, .max = 240},
+    {"memory-limit", LT_OPT_STRING, offsetof(generate_options, memory_limit), "SIZE",
+     "what it may take of the device, as 16GiB"},
+    {"force", LT_OPT_FLAG, offsetof(generate_options, force), NULL,
+     "replace existing files when the new ones are complete"},
     {NULL}};
 
 typedef struct job {
+    const generate_options *opt;
+    /* Where things go: to the last three while the video is not complete. */
+    char summary_file[LT_PATH_MAX], part_file[LT_PATH_MAX], part_summary[LT_PATH_MAX],
+        part_stats[LT_PATH_MAX];
+    bool stale_parts; /* a generate that was stopped has left some */
     lt_device *device;
     lt_model *model;
     char weights[LT_PATH_MAX]; /* the checkpoint folder */
@@ -79,22 +105,17 @@ typedef struct job {
     cJSON *arguments;
 } job;
 
-/* Where things go: to the last two while the video is not complete. */
-static char summary_file[LT_PATH_MAX], part_file[LT_PATH_MAX], part_summary[LT_PATH_MAX],
-    part_stats[LT_PATH_MAX];
-static bool stale_parts; /* a generate that was stopped has left some */
-
-static lt_status name_files(void) {
+static lt_status name_files(job *j) {
     static const char *const endings[] = {".mp4", ".m4v"};
-    const char *dot = strrchr(lt_path_base(out), '.');
+    const char *dot = strrchr(lt_path_base(j->opt->out), '.');
     bool known = false;
     for (int i = 0; i < 2 && dot; i++) known = known || strcasecmp(dot, endings[i]) == 0;
     LT_CHECK(known, LT_USAGE, "--out: %s: the video is an mp4; give it a name that ends with .mp4 or .m4v",
-             out);
-    LT_TRY(lt_part_path(out, part_file));
-    LT_CHECK(strlen(part_file) + 6 < LT_PATH_MAX, LT_USAGE, "%.60s...: path too long", out);
-    snprintf(summary_file, sizeof summary_file, "%s.json", out);
-    snprintf(part_summary, sizeof part_summary, "%.*s.json", LT_PATH_MAX - 6, part_file);
+             j->opt->out);
+    LT_TRY(lt_part_path(j->opt->out, j->part_file));
+    LT_CHECK(strlen(j->part_file) + 6 < LT_PATH_MAX, LT_USAGE, "%.60s...: path too long", j->opt->out);
+    snprintf(j->summary_file, sizeof j->summary_file, "%s.json", j->opt->out);
+    snprintf(j->part_summary, sizeof j->part_summary, "%.*s.json", LT_PATH_MAX - 6, j->part_file);
     return LT_OK;
 }
 
@@ -105,61 +126,56 @@ static void see_own(const char *key, const char *value, void *user) {
 }
 
 /* What a stopped generate left is replaced; anything else of that name is not ours. */
-static lt_status check_part(void) {
+static lt_status check_part(job *j) {
     struct stat info;
-    if (stat(part_file, &info) != 0) return LT_OK;
+    if (stat(j->part_file, &info) != 0) return LT_OK;
     bool own = info.st_size == 0;
-    stale_parts = true;
-    if (force || own) return LT_OK;
-    lt_status status = lt_video_metadata(part_file, see_own, &own);
+    j->stale_parts = true;
+    if (j->opt->force || own) return LT_OK;
+    lt_status status = lt_video_metadata(j->part_file, see_own, &own);
     LT_CHECK(
         own || status == LT_UNAVAILABLE, LT_USAGE,
         "%s, where the video is written until it is complete, exists and was not made by generate; move it, "
         "or replace it with --force",
-        part_file);
-    lt_warn("%s is what a generate that was stopped left; it is replaced", part_file);
+        j->part_file);
+    lt_warn("%s is what a generate that was stopped left; it is replaced", j->part_file);
     return LT_OK;
 }
 
 /* Before any work. */
-static lt_status check_options(void) {
+static lt_status check_options(job *j) {
     char source[LT_PATH_MAX] = "";
-    LT_CHECK(!prompt || !prompts_file, LT_USAGE, "--prompt and --prompts exclude each other");
-    LT_TRY(name_files());
-    if (from) snprintf(source, sizeof source, "%s", from);
-    char *colon = from && !lt_path_exists(from) ? strrchr(source, ':') : NULL; /* DATASET.h5:INDEX */
+    LT_CHECK(!j->opt->prompt || !j->opt->prompts, LT_USAGE, "--prompt and --prompts exclude each other");
+    LT_TRY(name_files(j));
+    if (j->opt->from) snprintf(source, sizeof source, "%s", j->opt->from);
+    char *colon =
+        j->opt->from && !lt_path_exists(j->opt->from) ? strrchr(source, ':') : NULL; /* DATASET.h5:INDEX */
     if (colon) *colon = '\0';
-    if (stats_file) LT_TRY(lt_part_path(stats_file, part_stats));
+    if (j->opt->stats) LT_TRY(lt_part_path(j->opt->stats, j->part_stats));
     const lt_file_use uses[] = {
-        {"--from", from ? source : NULL, .input = true},
-        {"--prompts", prompts_file, .input = true},
-        {"--out", out},
-        {"--out (its FILE.json)", summary_file},
-        {"--out (until it is complete)", part_file, .remains = true},
-        {"--out (until it is complete)", part_summary, .remains = true},
-        {"--stats", stats_file},
-        {"--stats (if it is stopped)", stats_file ? part_stats : NULL, .remains = true}};
-    LT_TRY(lt_check_files(uses, sizeof uses / sizeof *uses, force));
-    return check_part();
+        {"--from", j->opt->from ? source : NULL, .input = true},
+        {"--prompts", j->opt->prompts, .input = true},
+        {"--out", j->opt->out},
+        {"--out (its FILE.json)", j->summary_file},
+        {"--out (until it is complete)", j->part_file, .remains = true},
+        {"--out (until it is complete)", j->part_summary, .remains = true},
+        {"--stats", j->opt->stats},
+        {"--stats (if it is stopped)", j->opt->stats ? j->part_stats : NULL, .remains = true}};
+    LT_TRY(lt_check_files(uses, sizeof uses / sizeof *uses, j->opt->force));
+    return check_part(j);
 }
 
-/* The budget's unit depends on the policy's granularity, so the policy is read twice. */
 static lt_status read_policy(job *j, const lt_model *model) {
-    const lt_dit_config *c = &model->config;
-    int slots;
-    LT_TRY(lt_cache_spec_parse(policy, 1, &j->spec));
-    int64_t entries = j->total * lt_block_segments(model, j->spec.granularity);
-    LT_TRY(lt_budget_parse(budget, lt_entry_bytes(c->layers, c->heads, c->head_dim),
-                           entries > INT32_MAX ? INT32_MAX : (int)entries, &slots));
-    return lt_cache_spec_parse(policy, slots, &j->spec);
+    return lt_spec_read(model, j->opt->policy, j->opt->budget, j->total, &j->spec);
 }
 
 static lt_stream_options stream_options(const job *j, const lt_model *model) {
-    return (lt_stream_options){.steps = (int)steps,
-                               .sampler = strcmp(sampler, "heun") == 0 ? LT_SAMPLER_HEUN : LT_SAMPLER_EULER,
-                               .shift = shift,
-                               .guidance = guidance,
-                               .seed = lt_global.seed < 0 ? 0 : (uint64_t)lt_global.seed,
+    return (lt_stream_options){.steps = (int)j->opt->steps,
+                               .sampler =
+                                   strcmp(j->opt->sampler, "heun") == 0 ? LT_SAMPLER_HEUN : LT_SAMPLER_EULER,
+                               .shift = j->opt->shift,
+                               .guidance = j->opt->guidance,
+                               .seed = j->opt->global.seed < 0 ? 0 : (uint64_t)j->opt->global.seed,
                                .spec = lt_spec_for_blocks(model, &j->spec, j->total)};
 }
 
@@ -183,42 +199,42 @@ static lt_status check_stream(job *j, lt_model *shadow, int64_t limit) {
 static lt_status check_memory(job *j) {
     int64_t limit;
     lt_shadow shadow;
-    if (!memory_limit) return LT_OK;
-    LT_TRY(lt_parse_memory_limit(memory_limit, &limit));
-    LT_TRY(lt_shadow_open_run(run_folder, checkpoint, j->device, &shadow));
+    if (!j->opt->memory_limit) return LT_OK;
+    LT_TRY(lt_parse_memory_limit(j->opt->memory_limit, &limit));
+    LT_TRY(lt_shadow_open_run(j->opt->run, j->opt->checkpoint, j->device, &shadow));
     lt_status status = check_stream(j, shadow.model, limit);
     lt_shadow_close(&shadow);
     return status;
 }
 
 static lt_status open_model(job *j) {
-    j->total = blocks + (from ? history_blocks : 0);
-    LT_TRY(lt_device_open_as(lt_global.device ? lt_global.device : "cpu", lt_global.precision,
-                             lt_global.kernels, &j->device));
+    j->total = j->opt->blocks + (j->opt->from ? j->opt->history : 0);
+    LT_TRY(lt_device_open_as(j->opt->global.device ? j->opt->global.device : "cpu", j->opt->global.precision,
+                             j->opt->global.kernels, &j->device));
     LT_CHECK(!lt_device_is_null(j->device), LT_USAGE,
              "--device %s computes nothing; `longtake plan` says what a model would take there",
-             lt_global.device);
+             j->opt->global.device);
     LT_TRY(check_memory(j));
-    LT_TRY(lt_run_open(run_folder, checkpoint, j->device, &j->model, NULL, j->weights));
+    LT_TRY(lt_run_open(j->opt->run, j->opt->checkpoint, j->device, &j->model, NULL, j->weights));
     if (j->wide_bytes) j->model->dit.wide_bytes = j->wide_bytes;
     return LT_OK;
 }
 
 static lt_status open_inputs(job *j) {
     LT_TRY(read_policy(j, j->model));
-    LT_TRY(prompts_file ? lt_prompts_read(prompts_file, j->total, &j->prompts)
-                        : lt_prompts_one(prompt, &j->prompts));
-    j->fps = fps > 0 ? fps : 16;
-    if (!from) return LT_OK;
-    LT_TRY(lt_history_read(j->model, from, history_blocks, j->fps, &j->history));
-    if (fps <= 0) j->fps = j->history.fps;
+    LT_TRY(j->opt->prompts ? lt_prompts_read(j->opt->prompts, j->total, &j->prompts)
+                           : lt_prompts_one(j->opt->prompt, &j->prompts));
+    j->fps = j->opt->fps > 0 ? j->opt->fps : 16;
+    if (!j->opt->from) return LT_OK;
+    LT_TRY(lt_history_read(j->model, j->opt->from, j->opt->history, j->fps, &j->history));
+    if (j->opt->fps <= 0) j->fps = j->history.fps;
     return LT_OK;
 }
 
 static lt_status open_stream(job *j) {
     int64_t n[4];
     lt_stream_options o = stream_options(j, j->model);
-    if (stats_file) LT_TRY(lt_block_stats_open(stats_file, &j->stats, &o.observer));
+    if (j->opt->stats) LT_TRY(lt_block_stats_open(j->opt->stats, &j->stats, &o.observer));
     LT_TRY(lt_video_stream_open(j->model, &o, &j->stream));
     if (j->stats) LT_TRY(lt_block_stats_begin(j->stats, j->model, &j->spec, j->stream));
     lt_model_block_shape(j->model, n);
@@ -236,13 +252,13 @@ static void add_text(cJSON *to, const char *key, const char *text) {
 }
 
 /* What rounds differently elsewhere. A limit may have the Mix-FFN take fewer frames at once. */
-static void add_machine(cJSON *to, const lt_device *device) {
+static void add_machine(const job *j, cJSON *to, const lt_device *device) {
     char commit[LT_COMMIT_MAX];
     add_text(to, "device", device->ops->name);
     add_text(to, "target", device->target.name);
     add_text(to, "precision", lt_device_precision(device));
     add_text(to, "kernels", lt_device_kernels(device));
-    add_text(to, "memory_limit", memory_limit);
+    add_text(to, "memory_limit", j->opt->memory_limit);
     cJSON_AddNumberToObject(to, "threads", lt_threads());
     add_text(to, "commit", lt_source_commit(commit) ? commit : NULL);
 }
@@ -253,23 +269,23 @@ static lt_status describe(job *j) {
     LT_TRY(lt_weights_hash(j->weights, &weights));
     cJSON *a = j->arguments = cJSON_CreateObject();
     LT_CHECK(a, LT_FAILED, "generate: out of memory");
-    add_text(a, "run", run_folder);
+    add_text(a, "run", j->opt->run);
     add_text(a, "checkpoint", lt_path_base(j->weights));
     add_text(a, "weights_hash", lt_hash_text(weights, hash));
-    add_text(a, "prompt", prompt);
-    add_text(a, "prompts", prompts_file);
-    add_text(a, "from", from);
-    cJSON_AddNumberToObject(a, "history", from ? (double)history_blocks : 0);
-    cJSON_AddNumberToObject(a, "blocks", (double)blocks);
-    cJSON_AddNumberToObject(a, "steps", (double)steps);
-    add_text(a, "sampler", sampler);
-    cJSON_AddNumberToObject(a, "guidance", guidance);
-    cJSON_AddNumberToObject(a, "shift", shift);
-    cJSON_AddNumberToObject(a, "seed", lt_global.seed < 0 ? 0 : (double)lt_global.seed);
+    add_text(a, "prompt", j->opt->prompt);
+    add_text(a, "prompts", j->opt->prompts);
+    add_text(a, "from", j->opt->from);
+    cJSON_AddNumberToObject(a, "history", j->opt->from ? (double)j->opt->history : 0);
+    cJSON_AddNumberToObject(a, "blocks", (double)j->opt->blocks);
+    cJSON_AddNumberToObject(a, "steps", (double)j->opt->steps);
+    add_text(a, "sampler", j->opt->sampler);
+    cJSON_AddNumberToObject(a, "guidance", j->opt->guidance);
+    cJSON_AddNumberToObject(a, "shift", j->opt->shift);
+    cJSON_AddNumberToObject(a, "seed", j->opt->global.seed < 0 ? 0 : (double)j->opt->global.seed);
     add_text(a, "policy", lt_cache_spec_text(&j->spec, text, sizeof text));
     cJSON_AddNumberToObject(a, "budget", j->spec.budget);
     cJSON_AddNumberToObject(a, "fps", j->fps);
-    add_machine(a, j->device);
+    add_machine(j, a, j->device);
     return LT_OK;
 }
 
@@ -293,12 +309,13 @@ static lt_status open_video(job *j) {
                                  .fps = j->fps,
                                  .metadata = (const char *const(*)[2])pairs,
                                  .metadata_count = count};
-    LT_TRY(lt_lock_file(part_file, &j->lock));
-    lt_status status = lt_video_writer_open(out, &spec, &j->video);
-    if (status != LT_OK) remove(part_file);
+    LT_TRY(lt_lock_file(j->part_file, &j->lock));
+    lt_status status = lt_video_writer_open(j->opt->out, &spec, &j->video);
+    if (status != LT_OK) remove(j->part_file);
     LT_TRY(status);
     /* Another generate may have made it since; whoever has the part has the name. */
-    LT_CHECK(force || !lt_path_exists(out), LT_USAGE, "--out: %s exists; --force replaces it", out);
+    LT_CHECK(j->opt->force || !lt_path_exists(j->opt->out), LT_USAGE, "--out: %s exists; --force replaces it",
+             j->opt->out);
     return LT_OK;
 }
 
@@ -318,10 +335,10 @@ static void add_memory(cJSON *root, const job *j) {
 static lt_status write_summary(const job *j, bool complete) {
     char *text = NULL;
     size_t size;
-    int64_t given = from ? history_blocks : 0, made = j->done > given ? j->done - given : 0;
+    int64_t given = j->opt->from ? j->opt->history : 0, made = j->done > given ? j->done - given : 0;
     cJSON *root = cJSON_CreateObject();
-    LT_CHECK(root, LT_FAILED, "%s: out of memory", part_summary);
-    add_text(root, "video", complete ? out : part_file);
+    LT_CHECK(root, LT_FAILED, "%s: out of memory", j->part_summary);
+    add_text(root, "video", complete ? j->opt->out : j->part_file);
     cJSON_AddNumberToObject(root, "frames", (double)(j->done * lt_model_frames_per_block(j->model)));
     cJSON_AddNumberToObject(root, "blocks", (double)j->done);
     cJSON_AddBoolToObject(root, "complete", complete);
@@ -336,9 +353,9 @@ static lt_status write_summary(const job *j, bool complete) {
         fclose(memory);
     }
     cJSON_Delete(root);
-    lt_status status = text ? lt_write_file(part_summary, text, size)
-                            : lt_fail(LT_FAILED, "%s: out of memory", part_summary);
-    if (status == LT_OK && lt_global.json) fputs(text, stdout);
+    lt_status status = text ? lt_write_file(j->part_summary, text, size)
+                            : lt_fail(LT_FAILED, "%s: out of memory", j->part_summary);
+    if (status == LT_OK && j->opt->global.json) fputs(text, stdout);
     free(text);
     return status;
 }
@@ -370,10 +387,10 @@ static lt_status make_block(job *j, bool given) {
 }
 
 static lt_status make_blocks(job *j) {
-    int64_t given = from ? history_blocks : 0;
+    int64_t given = j->opt->from ? j->opt->history : 0;
     while (j->done < j->total) {
         LT_CHECK(!lt_interrupted(), LT_INTERRUPTED, "interrupted; %s holds %" PRId64 " of %" PRId64 " blocks",
-                 part_file, j->done, j->total);
+                 j->part_file, j->done, j->total);
         LT_TRY(make_block(j, j->done < given));
         lt_progress("generate", j->done, j->total, "blocks");
     }
@@ -385,9 +402,9 @@ static lt_status publish(job *j) {
     lt_block_stats *stats = j->stats;
     j->stats = NULL;
     LT_TRY(lt_block_stats_close(stats, true));
-    if (stats_file && stale_parts) remove(part_stats);
-    LT_TRY(lt_rename(part_file, out));
-    return lt_rename(part_summary, summary_file);
+    if (j->opt->stats && j->stale_parts) remove(j->part_stats);
+    LT_TRY(lt_rename(j->part_file, j->opt->out));
+    return lt_rename(j->part_summary, j->summary_file);
 }
 
 /* What was generated is kept, whatever ended it; a file without a block is not. The first failure is the one reported. */
@@ -396,7 +413,7 @@ static lt_status finish(job *j, lt_status status) {
     snprintf(message, sizeof message, "%s", lt_error());
     lt_status closed = lt_video_writer_leave(j->video);
     j->video = NULL;
-    if (j->done == 0) remove(part_file);
+    if (j->done == 0) remove(j->part_file);
     else if (closed == LT_OK) closed = write_summary(j, status == LT_OK);
     if (status == LT_OK && closed == LT_OK) return publish(j);
     if (j->done > 0) {
@@ -411,7 +428,7 @@ static void close_job(job *j) {
     lt_block_stats_close(j->stats, false);
     if (j->video) { /* not a block was made */
         (void)lt_video_writer_leave(j->video);
-        remove(part_file);
+        remove(j->part_file);
     }
     if (j->lock >= 0) close(j->lock);
     lt_video_stream_close(j->stream);
@@ -425,16 +442,17 @@ static void close_job(job *j) {
 }
 
 static void report(const job *j) {
-    if (lt_global.json || lt_global.quiet) return;
-    printf("%s: %" PRId64 " blocks, %" PRId64 " frames at %g fps, %.1f ms per generated block\n", out,
+    if (j->opt->global.json || j->opt->global.quiet) return;
+    printf("%s: %" PRId64 " blocks, %" PRId64 " frames at %g fps, %.1f ms per generated block\n", j->opt->out,
            j->done, j->done * lt_model_frames_per_block(j->model), j->fps,
-           blocks ? 1e3 * j->seconds / (double)blocks : 0);
+           j->opt->blocks ? 1e3 * j->seconds / (double)j->opt->blocks : 0);
 }
 
-static lt_status run(int positional_count, const char *const *positional) {
+static lt_status run_generate(const void *options_given, int positional_count,
+                              const char *const *positional) {
     (void)positional_count, (void)positional;
-    job j = {.lock = -1};
-    LT_TRY(check_options());
+    job j = {.opt = options_given, .lock = -1};
+    LT_TRY(check_options(&j));
     lt_catch_signals();
     lt_status status = open_model(&j);
     if (status == LT_OK) status = open_inputs(&j);
@@ -473,4 +491,6 @@ const lt_command lt_cmd_generate = {
         "  longtake generate --run runs/tiny --out v.mp4 --from data.h5:12 --history 2 --stats v.stats.json\n"
         "  longtake generate --run runs/tiny --out v.mp4 --prompts scenes.txt --guidance 3 --seed 7\n",
     .options = options,
-    .run = run};
+    .defaults = &defaults,
+    .options_size = sizeof defaults,
+    .run = run_generate};

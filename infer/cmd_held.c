@@ -9,27 +9,38 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const char *run_folder, *data, *role = "test", *checkpoint;
-static lt_strings domains, policies, budgets;
-static int64_t clips, blocks = 8;
-static bool losses;
+typedef struct held_options {
+    lt_globals global;
+    const char *run, *data, *role, *checkpoint;
+    lt_strings domains, policies, budgets;
+    int64_t clips, blocks;
+    bool losses;
+} held_options;
 
-static const lt_option options[] = {
-    {"run", LT_OPT_STRING, &run_folder, "DIR", "a run, or a folder with published weights", .required = true},
-    {"data", LT_OPT_STRING, &data, "FILE", "dataset with clips that return to earlier scenes",
-     .required = true},
-    {"domain", LT_OPT_STRINGS, &domains, "NAME", "clips of this domain; repeatable; default: all"},
-    {"role", LT_OPT_STRING, &role, "ROLE", "clips of this role", .choices = "val|test"},
-    {"policy", LT_OPT_STRINGS, &policies, "P", "who stays in the cache; repeatable", .required = true},
-    {"budget", LT_OPT_STRINGS, &budgets, "M",
-     "of the cache: entries, bytes (60MiB) or a share (25%); repeatable", .required = true},
-    {"clips", LT_OPT_INT, &clips, "N", "clips per domain at most; 0: all", .min = 0, .max = 1000000000},
-    {"blocks", LT_OPT_INT, &blocks, "N", "blocks per clip; shorter clips are left out", .min = 2,
-     .max = 100000},
-    {"loss", LT_OPT_FLAG, &losses, NULL, "measure the loss on the returning blocks too, t in [0.6, 1]"},
-    {"checkpoint", LT_OPT_STRING, &checkpoint, "NAME",
-     "best, latest or step-N; default: best if there is one, else latest"},
-    {NULL}};
+static const held_options defaults = {.global = LT_GLOBALS, .role = "test", .blocks = 8};
+
+static const lt_option options[] = {{"run", LT_OPT_STRING, offsetof(held_options, run), "DIR",
+                                     "a run, or a folder with published weights", .required = true},
+                                    {"data", LT_OPT_STRING, offsetof(held_options, data), "FILE",
+                                     "dataset with clips that return to earlier scenes", .required = true},
+                                    {"domain", LT_OPT_STRINGS, offsetof(held_options, domains), "NAME",
+                                     "clips of this domain; repeatable; default: all"},
+                                    {"role", LT_OPT_STRING, offsetof(held_options, role), "ROLE",
+                                     "clips of this role", .choices = "val|test"},
+                                    {"policy", LT_OPT_STRINGS, offsetof(held_options, policies), "P",
+                                     "who stays in the cache; repeatable", .required = true},
+                                    {"budget", LT_OPT_STRINGS, offsetof(held_options, budgets), "M",
+                                     "of the cache: entries, bytes (60MiB) or a share (25%); repeatable",
+                                     .required = true},
+                                    {"clips", LT_OPT_INT, offsetof(held_options, clips), "N",
+                                     "clips per domain at most; 0: all", .min = 0, .max = 1000000000},
+                                    {"blocks", LT_OPT_INT, offsetof(held_options, blocks), "N",
+                                     "blocks per clip; shorter clips are left out", .min = 2, .max = 100000},
+                                    {"loss", LT_OPT_FLAG, offsetof(held_options, losses), NULL,
+                                     "measure the loss on the returning blocks too, t in [0.6, 1]"},
+                                    {"checkpoint", LT_OPT_STRING, offsetof(held_options, checkpoint), "NAME",
+                                     "best, latest or step-N; default: best if there is one, else latest"},
+                                    {NULL}};
 
 /* What is known of one policy. */
 typedef struct row {
@@ -38,6 +49,7 @@ typedef struct row {
 } row;
 
 typedef struct job {
+    const held_options *opt;
     lt_device *device;
     lt_model *model;
     lt_dataset *set;
@@ -47,25 +59,25 @@ typedef struct job {
 } job;
 
 static void show_progress(int64_t done, int64_t total, void *user) {
-    if (!lt_global.quiet) lt_progress(user, done, total, "clips");
+    lt_progress(user, done, total, "clips");
 }
 
 static lt_status open_inputs(job *j) {
     char weights[LT_PATH_MAX];
-    LT_TRY(lt_device_open_as(lt_global.device ? lt_global.device : "cpu", lt_global.precision,
-                             lt_global.kernels, &j->device));
-    LT_CHECK(!lt_device_is_null(j->device), LT_USAGE, "--device %s computes nothing", lt_global.device);
-    LT_TRY(lt_run_open(run_folder, checkpoint, j->device, &j->model, NULL, weights));
-    LT_TRY(lt_dataset_open(data, &j->set));
-    return lt_eval_specs_parse(j->model, policies.items, policies.count, budgets.items, budgets.count,
-                               (int)blocks, &j->specs);
+    LT_TRY(lt_device_open_as(j->opt->global.device ? j->opt->global.device : "cpu", j->opt->global.precision,
+                             j->opt->global.kernels, &j->device));
+    LT_CHECK(!lt_device_is_null(j->device), LT_USAGE, "--device %s computes nothing", j->opt->global.device);
+    LT_TRY(lt_run_open(j->opt->run, j->opt->checkpoint, j->device, &j->model, NULL, weights));
+    LT_TRY(lt_dataset_open(j->opt->data, &j->set));
+    return lt_eval_specs_parse(j->model, j->opt->policies.items, j->opt->policies.count,
+                               j->opt->budgets.items, j->opt->budgets.count, (int)j->opt->blocks, &j->specs);
 }
 
-static void fill_options(lt_eval_options *o) {
+static void fill_options(const job *j, lt_eval_options *o) {
     *o = lt_eval_default();
-    o->role = role, o->domains = domains.items, o->domain_count = domains.count;
-    o->clips = clips, o->blocks = (int)blocks, o->progress = show_progress;
-    o->seed = lt_global.seed < 0 ? 0 : (uint64_t)lt_global.seed;
+    o->role = j->opt->role, o->domains = j->opt->domains.items, o->domain_count = j->opt->domains.count;
+    o->clips = j->opt->clips, o->blocks = (int)j->opt->blocks, o->progress = show_progress;
+    o->seed = j->opt->global.seed < 0 ? 0 : (uint64_t)j->opt->global.seed;
 }
 
 static lt_status measure_held(job *j) {
@@ -143,7 +155,7 @@ static const char *in_brackets(char text[32], double value, int digits) {
 static void print_table(const job *j) {
     char error[32];
     printf("%-32s %4s %6s %8s  %-16s %-16s%s\n", "policy", "M", "clips", "returns", "held, % (s.e.)",
-           "by all layers, %", losses ? "  loss     vs first (s.e.)" : "");
+           "by all layers, %", j->opt->losses ? "  loss     vs first (s.e.)" : "");
     for (int i = 0; i < j->specs.count; i++) {
         const lt_held *h = &j->rows[i].held;
         const lt_eval_figures *f = &j->rows[i].loss;
@@ -153,29 +165,30 @@ static void print_table(const job *j) {
         if (f->clips > 0)
             printf("  %.4f  %+.4f %s", f->loss.mean, f->difference.mean,
                    i ? in_brackets(error, f->difference.standard_error, 4) : "");
-        else if (losses) printf("  -");
+        else if (j->opt->losses) printf("  -");
         printf("\n");
     }
     printf("\nheld: mean share of layers whose cache holds the scene when the video returns to it\n"
            "s.e.: standard error by source groups; not below 8 of them\n");
-    if (losses)
+    if (j->opt->losses)
         printf("loss: first block of the return, t in [0.6, 1]; - where all layers decide together\n");
 }
 
 static lt_status measure(job *j) {
-    fill_options(&j->options);
+    fill_options(j, &j->options);
     j->rows = calloc((size_t)j->specs.count, sizeof *j->rows);
     LT_CHECK(j->rows, LT_FAILED, "held: out of memory");
     LT_TRY(measure_held(j));
-    if (losses) LT_TRY(measure_losses(j));
-    if (lt_global.json) print_json(j);
+    if (j->opt->losses) LT_TRY(measure_losses(j));
+    if (j->opt->global.json) print_json(j);
     else print_table(j);
     return LT_OK;
 }
 
-static lt_status run(int positional_count, const char *const *positional) {
+static lt_status run_held(const void *options_given, int positional_count, const char *const *positional) {
+    const held_options *opt = options_given;
     (void)positional_count, (void)positional;
-    job j = {0};
+    job j = {.opt = opt};
     lt_status status = open_inputs(&j);
     if (status == LT_OK) status = measure(&j);
     free(j.rows);
@@ -199,4 +212,6 @@ const lt_command lt_cmd_held = {
         "  longtake held --run runs/X --data planted.h5 --policy learned --policy random --policy window "
         "--budget 2 --loss\n",
     .options = options,
-    .run = run};
+    .defaults = &defaults,
+    .options_size = sizeof defaults,
+    .run = run_held};

@@ -16,18 +16,11 @@ static bool known(const lt_eval_specs *s, const lt_cache_spec *spec) {
     return false;
 }
 
-/* A budget's unit depends on the policy's granularity, so the policy is read twice. */
 static lt_status add(lt_eval_specs *s, const lt_model *model, const char *policy, const char *budget,
                      int blocks) {
-    const lt_dit_config *c = &model->config;
     lt_cache_spec spec;
     lt_policy_bytes bytes;
-    int slots;
-    LT_TRY(lt_cache_spec_parse(policy, 1, &spec));
-    int64_t entries = (int64_t)blocks * lt_block_segments(model, spec.granularity);
-    LT_TRY(lt_budget_parse(budget, lt_entry_bytes(c->layers, c->heads, c->head_dim),
-                           entries > INT32_MAX ? INT32_MAX : (int)entries, &slots));
-    LT_TRY(lt_cache_spec_parse(policy, slots, &spec));
+    LT_TRY(lt_spec_read(model, policy, budget, blocks, &spec));
     if (known(s, &spec)) return LT_OK;
     LT_TRY(lt_eval_bytes(model, &spec, &bytes));
     s->items[s->count] = spec;

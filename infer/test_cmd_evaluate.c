@@ -34,14 +34,11 @@ static int evaluate(const char *arguments) {
     pid_t child = fork();
     if (child == 0) {
         char text[512], *argv[48] = {"longtake", "evaluate", "-q", "--run", run_path, "--data", data_path};
-        int argc = 7, count = 0;
-        bool done = false;
-        const char *positional[4];
+        int argc = 7;
         snprintf(text, sizeof text, "%s", arguments);
         for (char *word = strtok(text, " "); word && argc < 48; word = strtok(NULL, " ")) argv[argc++] = word;
         if (!freopen(out_path, "w", stdout)) _exit(99);
-        lt_status status = lt_cli_parse(&lt_cmd_evaluate, argc, argv, positional, &count, &done);
-        if (status == LT_OK) status = lt_cmd_evaluate.run(count, positional);
+        lt_status status = lt_cli_run(&lt_cmd_evaluate, argc, argv);
         if (status != LT_OK) printf("%s\n", lt_error());
         fflush(stdout);
         _exit(status);

@@ -58,18 +58,15 @@ static void set_up(void) {
     make_dataset();
 }
 
-/* Options of a command keep what an earlier call set, so every call of the program is a process of its own. */
+/* A process of its own, as the program is: it may be killed, and its output is read. */
 static int longtake(const char *const *arguments) {
     fflush(NULL);
     pid_t child = fork();
     if (child == 0) {
         char *argv[64] = {"longtake", "generate", "--run", run_path, "--out", out_path, "-q"};
-        int argc = 7, count;
-        const char *positional[4];
-        bool done;
+        int argc = 7;
         while (*arguments) argv[argc++] = (char *)*arguments++;
-        lt_status status = lt_cli_parse(&lt_cmd_generate, argc, argv, positional, &count, &done);
-        if (status == LT_OK) status = lt_cmd_generate.run(count, positional);
+        lt_status status = lt_cli_run(&lt_cmd_generate, argc, argv);
         if (status != LT_OK) fprintf(stderr, "%s\n", lt_error());
         fflush(NULL);
         _exit(status);

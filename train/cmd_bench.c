@@ -6,32 +6,48 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *op, *model, *only, *recompute, *memory_limit;
-static int64_t steps = 4, batch = 1;
-static bool profiled, no_graphs;
-static lt_strings settings;
+typedef struct bench_options {
+    lt_globals global;
+    const char *op, *model, *only, *recompute, *memory_limit;
+    int64_t steps, batch;
+    bool profiled, no_graphs;
+    lt_strings settings;
+} bench_options;
+
+static const bench_options defaults = {.global = LT_GLOBALS, .steps = 4, .batch = 1};
 
 static const lt_option options[] = {
-    {"op", LT_OPT_STRING, &op, "NAME", "an op, or all; see `longtake list ops`"},
-    {"model", LT_OPT_STRING, &model, "C.json", "a configuration or preset, such as train/tiny"},
-    {"only", LT_OPT_STRING, &only, "WHAT", "of a model; without it, all four",
+    {"op", LT_OPT_STRING, offsetof(bench_options, op), "NAME", "an op, or all; see `longtake list ops`"},
+    {"model", LT_OPT_STRING, offsetof(bench_options, model), "C.json",
+     "a configuration or preset, such as train/tiny"},
+    {"only", LT_OPT_STRING, offsetof(bench_options, only), "WHAT", "of a model; without it, all four",
      .choices = "forward|step|stream|train"},
-    {"batch", LT_OPT_INT, &batch, "N", "sequences of the forward and of the step alone", .min = 1, .max = 16},
-    {"recompute", LT_OPT_STRING, &recompute, "WHAT",
+    {"batch", LT_OPT_INT, offsetof(bench_options, batch), "N",
+     "sequences of the forward and of the step alone", .min = 1, .max = 16},
+    {"recompute", LT_OPT_STRING, offsetof(bench_options, recompute), "WHAT",
      "of the steps: none, all, auto or JSON; else what train.recompute says"},
-    {"memory-limit", LT_OPT_STRING, &memory_limit, "SIZE",
+    {"memory-limit", LT_OPT_STRING, offsetof(bench_options, memory_limit), "SIZE",
      "refuse work of a model that takes more, as 58GiB; also what --recompute auto fits itself to"},
-    {"profile", LT_OPT_FLAG, &profiled, NULL,
+    {"profile", LT_OPT_FLAG, offsetof(bench_options, profiled), NULL,
      "a line per op of the last piece of work; of a streamed block without graphs"},
-    {"steps", LT_OPT_INT, &steps, "N", "sampler steps of a streamed block", .min = 1, .max = 1000},
-    {"no-graphs", LT_OPT_FLAG, &no_graphs, NULL,
+    {"steps", LT_OPT_INT, offsetof(bench_options, steps), "N", "sampler steps of a streamed block", .min = 1,
+     .max = 1000},
+    {"no-graphs", LT_OPT_FLAG, offsetof(bench_options, no_graphs), NULL,
      "of a streamed block: no CUDA graph repeats its sampler steps"},
-    {"set", LT_OPT_STRINGS, &settings, "KEY=VALUE", "overrides a key of the configuration"},
+    {"set", LT_OPT_STRINGS, offsetof(bench_options, settings), "KEY=VALUE",
+     "overrides a key of the configuration"},
     {NULL}};
 
+/* What is printed of ops, and how many lines of it. */
+typedef struct op_lines {
+    bool json;
+    int count;
+} op_lines;
+
 static void print_op(const lt_bench_row *row, void *user) {
-    int *count = user;
-    if (lt_global.json)
+    op_lines *lines = user;
+    int *count = &lines->count;
+    if (lines->json)
         printf("%s\n  {\"op\": \"%s\", \"tokens\": %" PRId64 ", \"channels\": %" PRId64
                ", \"ms\": %.6g, \"gflops\": %.6g, \"gbytes\": %.6g, \"bound\": \"%s\", \"share\": %.4g}",
                *count ? "," : "[", row->op, row->tokens, row->channels, row->ms, row->gflops, row->gbytes,
@@ -39,7 +55,7 @@ static void print_op(const lt_bench_row *row, void *user) {
     else if (!*count)
         printf("%-26s %8s %8s %10s %10s %8s %8s\n", "op", "tokens", "channels", "ms", "GFLOP/s", "GB/s",
                "limit");
-    if (!lt_global.json)
+    if (!lines->json)
         printf("%-26s %8" PRId64 " %8" PRId64 " %10.4f %10.2f %8.2f %6.0f %%%s\n", row->op, row->tokens,
                row->channels, row->ms, row->gflops, row->gbytes, 100 * row->share,
                row->compute_bound ? " c" : " m");
@@ -47,27 +63,27 @@ static void print_op(const lt_bench_row *row, void *user) {
     ++*count;
 }
 
-static lt_status bench_ops(lt_device *device) {
+static lt_status bench_ops(const bench_options *opt, lt_device *device) {
     lt_bench_limits limits;
-    int count = 0;
-    LT_TRY(lt_bench_ops(device, op, &limits, print_op, &count));
-    if (lt_global.json) printf("\n]\n");
+    op_lines lines = {opt->global.json, 0};
+    LT_TRY(lt_bench_ops(device, opt->op, &limits, print_op, &lines));
+    if (opt->global.json) printf("\n]\n");
     else
         printf("limits measured now: %.1f GFLOP/s (c: a product), %.1f GB/s (m: a copy)\n", limits.gflops,
                limits.gbytes);
     return LT_OK;
 }
 
-static int selected(void) {
+static int selected(const bench_options *opt) {
     static const char *const names[] = {"forward", "step", "stream", "train"};
-    for (int i = 0; only && i < 4; i++)
-        if (strcmp(only, names[i]) == 0) return 1 << i;
+    for (int i = 0; opt->only && i < 4; i++)
+        if (strcmp(opt->only, names[i]) == 0) return 1 << i;
     return LT_BENCH_ALL;
 }
 
-static void print_json(const lt_model_bench *b) {
-    printf("{\"tokens\": %" PRId64 ", \"batch\": %" PRId64 ", \"stream_steps\": %" PRId64, b->tokens, batch,
-           steps);
+static void print_json(const bench_options *opt, const lt_model_bench *b) {
+    printf("{\"tokens\": %" PRId64 ", \"batch\": %" PRId64 ", \"stream_steps\": %" PRId64, b->tokens,
+           opt->batch, opt->steps);
     printf(", \"forward_ms\": %.6g, \"block_step_ms\": %.6g, \"stream_ms\": %.6g, \"train_ms\": %.6g",
            b->forward_ms, b->step_ms, b->stream_ms, b->train_ms);
     printf(", \"forward_bytes\": %" PRId64 ", \"block_step_bytes\": %" PRId64 ", \"stream_bytes\": %" PRId64
@@ -121,12 +137,12 @@ static void print_memory(const lt_model_bench *b) {
     print_choice("training step", b->train_ms, b, &b->train_choice);
 }
 
-static void print_model(const lt_model_bench *b) {
+static void print_model(const bench_options *opt, const lt_model_bench *b) {
     print_row("forward", b->forward_ms, b->forward_bytes, "%" PRId64 " x one block of %" PRId64 " tokens",
-              batch, b->tokens);
+              opt->batch, b->tokens);
     print_row("step alone", b->step_ms, b->step_bytes, "a training step on that, without history");
     print_row("streamed block", b->stream_ms, b->stream_bytes, "%" PRId64 " sampler steps and the commit",
-              steps);
+              opt->steps);
     print_row("training step", b->train_ms, b->train_bytes, "%.0f tokens, %.0f tokens/s", b->train_tokens,
               1e3 * b->train_tokens / b->train_ms);
     print_memory(b);
@@ -147,38 +163,39 @@ static void print_profile(const lt_meter *meters) {
            1e3 * host, 1e3 * waited);
 }
 
-static lt_status bench_model(lt_device *device) {
-    static lt_meter meters[2];
+static lt_status bench_model(const bench_options *opt, lt_device *device) {
+    lt_meter meters[2] = {0};
     lt_config *config;
     lt_model_bench b;
-    lt_model_bench_options wanted = {.what = selected(),
-                                     .batch = (int)batch,
-                                     .stream_steps = (int)steps,
-                                     .no_graphs = no_graphs,
-                                     .recompute = recompute,
-                                     .profile = profiled ? meters : NULL};
-    LT_TRY(lt_parse_memory_limit(memory_limit, &wanted.memory_limit));
-    LT_TRY(lt_config_load(model, settings.items, settings.count, &config));
+    lt_model_bench_options wanted = {.what = selected(opt),
+                                     .batch = (int)opt->batch,
+                                     .stream_steps = (int)opt->steps,
+                                     .no_graphs = opt->no_graphs,
+                                     .recompute = opt->recompute,
+                                     .profile = opt->profiled ? meters : NULL};
+    LT_TRY(lt_parse_memory_limit(opt->memory_limit, &wanted.memory_limit));
+    LT_TRY(lt_config_load(opt->model, opt->settings.items, opt->settings.count, &config));
     lt_status status = lt_bench_model(config, device, &wanted, &b);
     lt_config_free(config);
     LT_TRY(status);
-    if (lt_global.json) print_json(&b);
-    else print_model(&b);
-    if (profiled && !lt_global.json) print_profile(meters);
+    if (opt->global.json) print_json(opt, &b);
+    else print_model(opt, &b);
+    if (opt->profiled && !opt->global.json) print_profile(meters);
     return LT_OK;
 }
 
-static lt_status run(int positional_count, const char *const *positional) {
+static lt_status run_bench(const void *options_given, int positional_count, const char *const *positional) {
+    const bench_options *opt = options_given;
     (void)positional_count, (void)positional;
     lt_device *device;
-    LT_CHECK(op || model, LT_USAGE, "give --op NAME (or all) or --model PRESET");
-    LT_CHECK(!op || !model, LT_USAGE, "--op and --model exclude each other");
-    LT_CHECK(model || (!recompute && !memory_limit), LT_USAGE,
+    LT_CHECK(opt->op || opt->model, LT_USAGE, "give --op NAME (or all) or --model PRESET");
+    LT_CHECK(!opt->op || !opt->model, LT_USAGE, "--op and --model exclude each other");
+    LT_CHECK(opt->model || (!opt->recompute && !opt->memory_limit), LT_USAGE,
              "--recompute and --memory-limit are about --model");
-    LT_CHECK(!profiled || (model && !lt_global.json), LT_USAGE,
+    LT_CHECK(!opt->profiled || (opt->model && !opt->global.json), LT_USAGE,
              "--profile is a table about --model; not with --op or --json");
-    LT_TRY(lt_device_open_as(lt_global.device, lt_global.precision, lt_global.kernels, &device));
-    lt_status status = op ? bench_ops(device) : bench_model(device);
+    LT_TRY(lt_device_open_as(opt->global.device, opt->global.precision, opt->global.kernels, &device));
+    lt_status status = opt->op ? bench_ops(opt, device) : bench_model(opt, device);
     lt_device_close(device);
     return status;
 }
@@ -198,4 +215,6 @@ const lt_command lt_cmd_bench = {
         "  longtake bench --op all\n"
         "  longtake bench --model train/tiny --set train.batch=4\n",
     .options = options,
-    .run = run};
+    .defaults = &defaults,
+    .options_size = sizeof defaults,
+    .run = run_bench};

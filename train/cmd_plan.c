@@ -7,18 +7,26 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const char *config_name, *memory_limit, *target = "null", *policy = "window", *budget = "3";
-static lt_strings settings;
+typedef struct plan_options {
+    lt_globals global;
+    const char *config, *memory_limit, *target, *policy, *budget;
+    lt_strings settings;
+} plan_options;
+
+static const plan_options defaults = {
+    .global = LT_GLOBALS, .target = "null", .policy = "window", .budget = "3"};
 
 static const lt_option options[] = {
-    {"config", LT_OPT_STRING, &config_name, "C.json", "configuration or preset, such as model/small",
-     .required = true},
-    {"memory-limit", LT_OPT_STRING, &memory_limit, "SIZE",
+    {"config", LT_OPT_STRING, offsetof(plan_options, config), "C.json",
+     "configuration or preset, such as model/small", .required = true},
+    {"memory-limit", LT_OPT_STRING, offsetof(plan_options, memory_limit), "SIZE",
      "what must suffice: 16GiB; else the target's memory less a 64th, as for a run without a limit"},
-    {"target", LT_OPT_STRING, &target, "null:NAME", "machine whose memory and rates count; see list devices"},
-    {"policy", LT_OPT_STRING, &policy, "P", "cache policy of the streamed video"},
-    {"budget", LT_OPT_STRING, &budget, "M", "its budget"},
-    {"set", LT_OPT_STRINGS, &settings, "KEY=VALUE", "overrides a key of the configuration"},
+    {"target", LT_OPT_STRING, offsetof(plan_options, target), "null:NAME",
+     "machine whose memory and rates count; see list devices"},
+    {"policy", LT_OPT_STRING, offsetof(plan_options, policy), "P", "cache policy of the streamed video"},
+    {"budget", LT_OPT_STRING, offsetof(plan_options, budget), "M", "its budget"},
+    {"set", LT_OPT_STRINGS, offsetof(plan_options, settings), "KEY=VALUE",
+     "overrides a key of the configuration"},
     {NULL}};
 
 static void print_rows(const lt_plan *p) {
@@ -150,24 +158,25 @@ static void print_json(const lt_plan *p, const lt_plan_fit *fit, int64_t limit) 
     cJSON_Delete(root);
 }
 
-static lt_status run(int positional_count, const char *const *positional) {
+static lt_status run_plan(const void *options_given, int positional_count, const char *const *positional) {
+    const plan_options *opt = options_given;
     (void)positional_count, (void)positional;
     lt_config *config;
     lt_plan plan;
     lt_plan_fit fit;
     int64_t limit = 0;
     char spec[128];
-    LT_TRY(lt_parse_memory_limit(memory_limit, &limit));
-    LT_TRY(lt_config_load(config_name, settings.items, settings.count, &config));
-    lt_status status = lt_plan_make(config, target, policy, budget, limit, &plan);
+    LT_TRY(lt_parse_memory_limit(opt->memory_limit, &limit));
+    LT_TRY(lt_config_load(opt->config, opt->settings.items, opt->settings.count, &config));
+    lt_status status = lt_plan_make(config, opt->target, opt->policy, opt->budget, limit, &plan);
     bool planned = status == LT_OK;
     if (planned) limit = plan.limit;
-    if (planned && limit > 0) status = lt_plan_fit_find(config, target, policy, limit, &fit);
+    if (planned && limit > 0) status = lt_plan_fit_find(config, opt->target, opt->policy, limit, &fit);
     lt_config_free(config);
-    if (status == LT_OK && lt_global.json) {
+    if (status == LT_OK && opt->global.json) {
         print_json(&plan, &fit, limit);
     } else if (status == LT_OK) {
-        snprintf(spec, sizeof spec, "%s, budget %s", policy, budget);
+        snprintf(spec, sizeof spec, "%s, budget %s", opt->policy, opt->budget);
         print_rows(&plan);
         print_bytes(&plan, spec);
         print_recompute(&plan);
@@ -194,4 +203,6 @@ const lt_command lt_cmd_plan = {
         "  longtake plan --config train/tiny\n"
         "  longtake plan --config model/sana-video-2b-480p --target null:h100 --set train.batch=1\n",
     .options = options,
-    .run = run};
+    .defaults = &defaults,
+    .options_size = sizeof defaults,
+    .run = run_plan};

@@ -26,8 +26,27 @@ if(TARGET longtake)
   foreach(file CHANGELOG.md CITATION.cff)
     install(FILES ${file} DESTINATION ${CMAKE_INSTALL_DOCDIR} OPTIONAL)
   endforeach()
-  # The library, once it has a public surface.
-  if(EXISTS ${CMAKE_SOURCE_DIR}/include/longtake.h)
-    install(FILES include/longtake.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
-  endif()
 endif()
+
+# The library, its header, and what pkg-config and find_package need to find them; both know where they lie themselves.
+if(TARGET longtake_library)
+  include(CMakePackageConfigHelpers)
+  set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/longtake)
+  if(TARGET tests_test_install)
+    add_dependencies(tests_test_install longtake_library)
+  endif()
+  install(TARGETS longtake_library EXPORT longtake LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+  install(FILES include/longtake.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+  install(EXPORT longtake NAMESPACE longtake:: FILE longtakeTargets.cmake DESTINATION ${package_dir})
+  file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/longtakeConfig.cmake @ONLY CONTENT
+    "include(\"\${CMAKE_CURRENT_LIST_DIR}/longtakeTargets.cmake\")\n")
+  write_basic_package_version_file(${CMAKE_BINARY_DIR}/longtakeConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+  install(FILES ${CMAKE_BINARY_DIR}/longtakeConfig.cmake ${CMAKE_BINARY_DIR}/longtakeConfigVersion.cmake DESTINATION ${package_dir})
+  file(RELATIVE_PATH to_prefix /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
+  configure_file(cmake/longtake.pc.in longtake.pc @ONLY)
+  install(FILES ${CMAKE_BINARY_DIR}/longtake.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+endif()
+
+# cmake --build build --target uninstall: removes what `cmake --install build` put in place, from its list, install_manifest.txt.
+add_custom_target(uninstall COMMAND ${CMAKE_COMMAND} -DMANIFEST=${CMAKE_BINARY_DIR}/install_manifest.txt
+  -P ${CMAKE_SOURCE_DIR}/cmake/uninstall.cmake VERBATIM)

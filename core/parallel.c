@@ -4,20 +4,46 @@
 
 #include <cblas.h>
 #include <omp.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-static int threads; /* 0: not set yet */
+static _Atomic int threads; /* of the process; 0: not set yet */
+static _Thread_local int own,
+    before; /* of the calling thread; 0: the process's. OpenMP's setting before it had its own */
+static pthread_mutex_t setting = PTHREAD_MUTEX_INITIALIZER;
+
+int lt_cores(void) { return omp_get_num_procs(); } /* it honours the affinity mask */
 
 void lt_set_threads(int count) {
-    threads = count > 0 ? count : omp_get_num_procs(); /* procs honours the affinity mask */
-    omp_set_num_threads(threads);
-    openblas_set_num_threads(threads);
+    const int wanted = count > 0 ? count : lt_cores();
+    threads = wanted;
+    own = 0;
+    omp_set_num_threads(wanted);
+    openblas_set_num_threads(wanted);
 }
 
-void lt_set_own_threads(int count) { omp_set_num_threads(count); }
+void lt_set_threads_once(int count) {
+    pthread_mutex_lock(&setting);
+    if (!threads) {
+        const int mine = omp_get_max_threads();
+        threads = count > 0 ? count : lt_cores();
+        openblas_set_num_threads(threads);
+        omp_set_num_threads(mine); /* BLAS may have changed it */
+    }
+    pthread_mutex_unlock(&setting);
+}
 
-int lt_threads(void) { return threads ? threads : omp_get_max_threads(); }
+void lt_set_own_threads(int count) {
+    if (!own) before = omp_get_max_threads();
+    own = count;
+    omp_set_num_threads(count ? count : before);
+}
+
+int lt_threads(void) {
+    if (own) return own;
+    return threads ? threads : omp_get_max_threads();
+}
 
 void lt_wait_briefly(char **argv) {
     char program[LT_PATH_MAX];

@@ -24,7 +24,8 @@ fi
 declare -A may=(
     [core]="" [kernels]="core" [autograd]="core kernels" [data]="core" [model]="core kernels autograd data"
     [infer]="core kernels autograd data model" [train]="core kernels autograd data model infer"
-    [experiments]="core kernels autograd data model infer train")
+    [experiments]="core kernels autograd data model infer train"
+    [api]="include core kernels autograd data model infer train experiments")
 for f in $sources; do
     room=${f%%/*}
     [ -n "${may[$room]+x}" ] || continue

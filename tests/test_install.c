@@ -1,7 +1,8 @@
-/* An installed program: it can be moved, finds what it is shipped with, and comes with its manual page and completions. */
+/* What is installed. The program: it can be moved, finds what it is shipped with, and comes with its manual page and completions. The
+ * library: programs are compiled against it through pkg-config and CMake, wherever it was moved to. */
 #include "tests/testing.h"
 
-static char build_folder[LT_PATH_MAX];
+static char build_folder[LT_PATH_MAX], tree[LT_PATH_MAX];
 
 static const char *prefix(const char *name) {
     char path[512];
@@ -147,7 +148,79 @@ static void zsh_can_read_its_script(void) {
     run_ok(argv);
 }
 
+/* ---- the library --------------------------------------------------------------------------------------------------- */
+
+/* A shell script with $moved, $tree and $work: the installation, the source tree, a folder of the test's own. */
+static void run_script(const char *script) {
+    static char text[1 << 13];
+    snprintf(text, sizeof text,
+             "set -euo pipefail; moved='%s' tree='%s' work='%s'; "
+             "export PKG_CONFIG_PATH=$(dirname \"$(find \"$moved\" -name longtake.pc)\"); %s",
+             in_folder("moved"), tree, test_folder, script);
+    run_bash(text);
+    if (got.code != 0) printf("exit %d of: %s\n%s%s", got.code, script, got.out, got.err);
+    CHECK(got.code == 0);
+}
+
+static int lines_with(const char *text, const char *what) {
+    int count = 0;
+    for (const char *at = text; (at = strstr(at, what)); at++) count++;
+    return count;
+}
+
+static void a_program_with_its_own_policy_streams_through_pkg_config(void) {
+    run_script(
+        "cd \"$work\"; cc -std=c11 -Wall -Wextra -Werror \"$tree/examples/stream_policy.c\" -o stream_policy "
+        "$(pkg-config --cflags --libs longtake) -Wl,-rpath,\"$(pkg-config --variable=libdir longtake)\"; "
+        "./stream_policy experiments/tiny >a.rgb; stat -c %s a.rgb; "
+        "./stream_policy experiments/tiny 2>/dev/null | cmp - a.rgb");
+    CHECK(lines_with(got.err, "block ") == 8 && lines_with(got.err, ": 3 entries") == 6);
+    CHECK(lines_with(got.err, " 0 evicted") == 3);
+    CHECK(atoi(got.out) > 0 && atoi(got.out) % (8 * 64 * 64 * 3) == 0);
+    run_script("cd \"$work\"; if ./stream_policy nowhere; then false; else test $? = 3; fi");
+    CHECK(strstr(got.err, "stream_policy: nowhere: there is no such run"));
+}
+
+static void a_project_finds_the_package_of_cmake(void) {
+    CHECK_OK(lt_make_dirs(in_folder("project")));
+    write_text(
+        in_folder("project/CMakeLists.txt"),
+        "cmake_minimum_required(VERSION 3.22)\nproject(example C)\nfind_package(longtake 0.1 REQUIRED)\n"
+        "add_executable(stream_policy ${TREE}/examples/stream_policy.c)\n"
+        "target_link_libraries(stream_policy PRIVATE longtake::longtake)\n");
+    run_script("cd \"$work/project\"; cmake -S . -B build -DTREE=\"$tree\" -DCMAKE_PREFIX_PATH=\"$moved\"; "
+               "cmake --build build; build/stream_policy experiments/tiny | cmp - ../a.rgb");
+}
+
+static void the_library_shows_nothing_but_its_own_names(void) {
+    run_script("nm -D --defined-only \"$(pkg-config --variable=libdir longtake)/liblongtake.so\" | awk "
+               "'{print $3}' | "
+               "grep -vE '^(longtake_[a-z_]+@@)?LONGTAKE_0$' || true");
+    CHECK(*got.out == '\0');
+    run_script("sed -nE 's/.*LONGTAKE_API[^(]*(longtake_[a-z_]+)\\(.*/\\1/p' \"$tree/include/longtake.h\" | "
+               "sort >\"$work/declared\"; "
+               "test $(wc -l <\"$work/declared\") -ge 20; nm -D --defined-only \"$(pkg-config "
+               "--variable=libdir longtake)/liblongtake.so\" | "
+               "sed -nE 's/.* (longtake_[a-z_]+)@@.*/\\1/p' | sort | diff \"$work/declared\" -");
+}
+
+/* What a package is made of: below $DESTDIR, from where it goes again whole. */
+static void an_installation_below_destdir_is_removed_by_its_list(void) {
+    static char script[4 * LT_PATH_MAX];
+    snprintf(script, sizeof script,
+             "export DESTDIR=\"$work/stage\"; cmake --install '%s' --prefix /opt/lt >/dev/null; "
+             "test -x \"$DESTDIR/opt/lt/bin/longtake\"; test ! -e /opt/lt; echo mine "
+             ">\"$DESTDIR/opt/lt/share/mine\"; "
+             "cmake --build '%s' --target uninstall >/dev/null; cd \"$DESTDIR\"; find . -type f -o -type l; "
+             "find . -name 'longtake*'",
+             build_folder, build_folder);
+    run_script(script);
+    CHECK(strcmp(got.out, "./opt/lt/share/mine\n") == 0);
+    if (strcmp(got.out, "./opt/lt/share/mine\n") != 0) printf("%s", got.out);
+}
+
 int main(int argc, char **argv) {
+    CHECK(getcwd(tree, sizeof tree));
     test_begin("0");
     snprintf(build_folder, sizeof build_folder, "%s", test_program);
     *strrchr(build_folder, '/') = '\0';
@@ -158,5 +231,11 @@ int main(int argc, char **argv) {
     RUN(the_manual_page_has_every_command);
     RUN(bash_completes_commands_options_and_values);
     RUN(zsh_can_read_its_script);
+#ifndef __SANITIZE_ADDRESS__ /* its runtime would have to come first in a program that knows nothing of it */
+    RUN(a_program_with_its_own_policy_streams_through_pkg_config);
+    RUN(a_project_finds_the_package_of_cmake);
+#endif
+    RUN(the_library_shows_nothing_but_its_own_names);
+    RUN(an_installation_below_destdir_is_removed_by_its_list);
     return test_finish();
 }

@@ -1,0 +1,112 @@
+/* Policies that a program adds: the one place where the public view is made of the cache's (model/cache/policy.h). */
+#include "api/api_impl.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The public number of a feature never changes; the cache's may. */
+static const lt_entry_feature features[LONGTAKE_FEATURES] = {[LONGTAKE_AGE] = LT_FEATURE_AGE,
+                                                             [LONGTAKE_ORDER] = LT_FEATURE_ORDER,
+                                                             [LONGTAKE_MERGES] = LT_FEATURE_MERGES,
+                                                             [LONGTAKE_TOKENS] = LT_FEATURE_TOKENS,
+                                                             [LONGTAKE_Z_NORM] = LT_FEATURE_Z_NORM,
+                                                             [LONGTAKE_S_NORM] = LT_FEATURE_S_NORM,
+                                                             [LONGTAKE_READ_MASS] = LT_FEATURE_READ_MASS,
+                                                             [LONGTAKE_NOVELTY] = LT_FEATURE_NOVELTY,
+                                                             [LONGTAKE_RECENCY] = LT_FEATURE_RECENCY,
+                                                             [LONGTAKE_MOTION] = LT_FEATURE_MOTION};
+
+/* Fills `column` and what it points to, [LONGTAKE_FEATURES, entries]. */
+static void transpose_features(const lt_policy_input *input, float *values, const float **column) {
+    for (int f = 0; f < LONGTAKE_FEATURES; f++) {
+        float *to = values + (size_t)f * (size_t)input->entries;
+        for (int i = 0; i < input->entries; i++) to[i] = input->features[i][features[f]];
+        column[f] = to;
+    }
+}
+
+static lt_status score_with_callback(const lt_policy_input *input, float *score) {
+    const lt_api_policy *policy = (const lt_api_policy *)input->policy;
+    const float *column[LONGTAKE_FEATURES];
+    float *values = malloc((size_t)LONGTAKE_FEATURES * (size_t)input->entries * sizeof *values);
+    LT_CHECK(values, LT_FAILED, "policy %s: out of memory", policy->name);
+    transpose_features(input, values, column);
+    const longtake_view view = {.size = sizeof view,
+                                .entries = input->entries,
+                                .layer = input->layer,
+                                .commit = input->commit,
+                                .seed = input->key.seed,
+                                .sequence = input->key.clip,
+                                .ids = input->ids,
+                                .feature = column};
+    int failed = policy->score(&view, score, policy->user);
+    free(values);
+    LT_CHECK(failed == 0, LT_FAILED, "policy %s: its score function returned %d", policy->name, failed);
+    return LT_OK;
+}
+
+/* ---- adding one ---------------------------------------------------------------------------------------------------- */
+
+static lt_status check_name(const longtake *c, const char *name) {
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789-";
+    LT_CHECK(name && *name && strlen(name) < sizeof((lt_api_policy *)0)->name, LT_USAGE,
+             "a policy needs a name of at most 63 letters");
+    LT_CHECK(name[strspn(name, letters)] == '\0', LT_USAGE,
+             "policy \"%s\": expected small letters, digits and dashes", name);
+    for (int i = 0; lt_policy_at(i); i++)
+        LT_CHECK(strcmp(name, lt_policy_at(i)->name) != 0, LT_USAGE,
+                 "policy \"%s\" is one of the library's own; choose another name", name);
+    for (int i = 0; i < c->policy_count; i++)
+        LT_CHECK(strcmp(name, c->policies[i]->name) != 0, LT_USAGE, "policy \"%s\" was added before", name);
+    return LT_OK;
+}
+
+static lt_status check_policy(const longtake *c, const longtake_policy *p) {
+    const unsigned known = LONGTAKE_NEEDS_VALUES | LONGTAKE_NEEDS_READ_MASS;
+    bool rule = !p->consolidate;
+    LT_TRY(check_name(c, p->name));
+    LT_CHECK(p->score, LT_USAGE, "policy \"%s\" has no score function", p->name);
+    LT_CHECK((p->needs & ~known) == 0, LT_USAGE, "policy \"%s\": needs is %#x; this library knows %#x",
+             p->name, p->needs, known);
+    for (int i = 0; i < LT_CONSOLIDATE_COUNT && !rule; i++)
+        rule = strcmp(p->consolidate, lt_consolidate_names[i]) == 0;
+    LT_CHECK(rule, LT_USAGE, "policy \"%s\": consolidate=%s; expected drop, sum, ema, nearest or decay",
+             p->name, p->consolidate);
+    return LT_OK;
+}
+
+static lt_api_policy *new_policy(const longtake_policy *p) {
+    lt_api_policy *policy = calloc(1, sizeof *policy);
+    if (!policy) return NULL;
+    snprintf(policy->name, sizeof policy->name, "%s", p->name);
+    snprintf(policy->help, sizeof policy->help, "%s", p->help ? p->help : "");
+    snprintf(policy->consolidate, sizeof policy->consolidate, "%s", p->consolidate ? p->consolidate : "drop");
+    policy->score = p->score;
+    policy->user = p->user;
+    policy->row =
+        (lt_policy){.name = policy->name,
+                    .help = policy->help,
+                    .score = score_with_callback,
+                    .positional = (p->needs & (LONGTAKE_NEEDS_VALUES | LONGTAKE_NEEDS_READ_MASS)) == 0,
+                    .reads = (p->needs & LONGTAKE_NEEDS_READ_MASS) != 0,
+                    .fixed_budget = -1,
+                    .consolidate = policy->consolidate};
+    return policy;
+}
+
+static lt_status add_policy(longtake *c, const longtake_policy *given) {
+    longtake_policy p;
+    LT_TRY(lt_api_read("policy", given, &p, sizeof p));
+    LT_TRY(check_policy(c, &p));
+    lt_policy **rows = realloc(c->policies, (size_t)(c->policy_count + 1) * sizeof(lt_policy *));
+    if (rows) c->policies = rows;
+    lt_api_policy *policy = rows ? new_policy(&p) : NULL;
+    LT_CHECK(policy, LT_FAILED, "policy \"%s\": out of memory", p.name);
+    c->policies[c->policy_count++] = &policy->row;
+    return LT_OK;
+}
+
+longtake_status longtake_policy_add(longtake *context, const longtake_policy *policy) {
+    return (longtake_status)add_policy(context, policy);
+}

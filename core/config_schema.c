@@ -11,7 +11,7 @@ enum { MAX_TABLES = 64, MAX_KEYS = 1024 };
 static struct {
     const char *room;
     const lt_key *rows;
-} tables[MAX_TABLES];
+} key_tables[MAX_TABLES];
 static int table_count, key_count;
 
 /* The table is taken whole or, when it is wrong, not at all: the first load then names its keys as unknown.
@@ -30,23 +30,23 @@ static bool table_fits(const char *room, const lt_key *rows) {
 
 void lt_config_register(const char *room, const lt_key *rows) {
     for (int i = 0; i < table_count; i++)
-        if (tables[i].rows == rows) return;
+        if (key_tables[i].rows == rows) return;
     if (!table_fits(room, rows)) return;
-    tables[table_count].room = room;
-    tables[table_count++].rows = rows;
+    key_tables[table_count].room = room;
+    key_tables[table_count++].rows = rows;
     while ((rows++)->name) key_count++;
 }
 
 void lt_config_each_key(void (*visit)(const char *room, const lt_key *key, void *user), void *user) {
     for (int i = 0; i < table_count; i++)
-        for (const lt_key *key = tables[i].rows; key->name; key++) visit(tables[i].room, key, user);
+        for (const lt_key *key = key_tables[i].rows; key->name; key++) visit(key_tables[i].room, key, user);
 }
 
 int lt_schema_count(void) { return key_count; }
 
 const lt_key *lt_schema_at(int index) {
     for (int i = 0; i < table_count; i++)
-        for (const lt_key *key = tables[i].rows; key->name; key++)
+        for (const lt_key *key = key_tables[i].rows; key->name; key++)
             if (index-- == 0) return key;
     return NULL;
 }
@@ -54,7 +54,7 @@ const lt_key *lt_schema_at(int index) {
 int lt_schema_find(const char *name) {
     int index = 0;
     for (int i = 0; i < table_count; i++)
-        for (const lt_key *key = tables[i].rows; key->name; key++, index++)
+        for (const lt_key *key = key_tables[i].rows; key->name; key++, index++)
             if (!strcmp(key->name, name)) return index;
     return -1;
 }
@@ -62,7 +62,7 @@ int lt_schema_find(const char *name) {
 bool lt_schema_is_group(const char *name) {
     const size_t length = strlen(name);
     for (int i = 0; i < table_count; i++)
-        for (const lt_key *key = tables[i].rows; key->name; key++)
+        for (const lt_key *key = key_tables[i].rows; key->name; key++)
             if (!strncmp(key->name, name, length) && key->name[length] == '.') return true;
     return false;
 }

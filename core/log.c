@@ -12,28 +12,28 @@ typedef struct log_output {
     void *user;
 } log_output;
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static log_output outputs[2]; /* the program's, and a run's log file */
-static lt_log_level highest = LT_LOG_INFO;
+static pthread_mutex_t log_lock = PTHREAD_MUTEX_INITIALIZER;
+static log_output log_outputs[2]; /* the program's, and a run's log file */
+static lt_log_level log_highest = LT_LOG_INFO;
 
 void lt_log_init(lt_log_sink sink, void *user, lt_log_level level) {
-    pthread_mutex_lock(&lock);
-    outputs[0] = (log_output){sink, user};
-    highest = level;
-    pthread_mutex_unlock(&lock);
+    pthread_mutex_lock(&log_lock);
+    log_outputs[0] = (log_output){sink, user};
+    log_highest = level;
+    pthread_mutex_unlock(&log_lock);
 }
 
 bool lt_log_shows(lt_log_level level) {
-    pthread_mutex_lock(&lock);
-    const bool shows = outputs[0].sink && level <= highest;
-    pthread_mutex_unlock(&lock);
+    pthread_mutex_lock(&log_lock);
+    const bool shows = log_outputs[0].sink && level <= log_highest;
+    pthread_mutex_unlock(&log_lock);
     return shows;
 }
 
 void lt_log_tee(lt_log_sink sink, void *user) {
-    pthread_mutex_lock(&lock);
-    outputs[1] = (log_output){sink, user};
-    pthread_mutex_unlock(&lock);
+    pthread_mutex_lock(&log_lock);
+    log_outputs[1] = (log_output){sink, user};
+    pthread_mutex_unlock(&log_lock);
 }
 
 /* Sinks receive single lines, so a message with line breaks becomes several. */
@@ -44,13 +44,13 @@ static void emit_lines(lt_log_level level, char *text) {
         if (end) *end = '\0';
         if (*line || !end)
             for (int i = 0; i < 2; i++)
-                if (outputs[i].sink) outputs[i].sink(level, line, outputs[i].user);
+                if (log_outputs[i].sink) log_outputs[i].sink(level, line, log_outputs[i].user);
         line = end && end[1] ? end + 1 : NULL;
     }
 }
 
 void lt_log(lt_log_level level, const char *fmt, ...) {
-    if (level > highest || (!outputs[0].sink && !outputs[1].sink)) return;
+    if (level > log_highest || (!log_outputs[0].sink && !log_outputs[1].sink)) return;
     char small[1024], *large = NULL;
     va_list args;
     va_start(args, fmt);
@@ -67,9 +67,9 @@ void lt_log(lt_log_level level, const char *fmt, ...) {
     const lt_layout layout = strchr(fmt, '\n') ? LT_LINES : LT_ONE_LINE;
     char shown[1024], *copy = lt_printable_copy(large ? large : small, layout);
     if (!copy) lt_printable(shown, sizeof shown, small, layout);
-    pthread_mutex_lock(&lock);
+    pthread_mutex_lock(&log_lock);
     emit_lines(level, copy ? copy : shown);
-    pthread_mutex_unlock(&lock);
+    pthread_mutex_unlock(&log_lock);
     free(copy);
     free(large);
 }

@@ -8,30 +8,30 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static _Atomic int threads; /* of the process; 0: not set yet */
+static _Atomic int process_threads; /* of the process; 0: not set yet */
 static _Thread_local int own,
     before; /* of the calling thread; 0: the process's. OpenMP's setting before it had its own */
-static pthread_mutex_t setting = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t threads_lock = PTHREAD_MUTEX_INITIALIZER;
 
 int lt_cores(void) { return omp_get_num_procs(); } /* it honours the affinity mask */
 
 void lt_set_threads(int count) {
     const int wanted = count > 0 ? count : lt_cores();
-    threads = wanted;
+    process_threads = wanted;
     own = 0;
     omp_set_num_threads(wanted);
     openblas_set_num_threads(wanted);
 }
 
 void lt_set_threads_once(int count) {
-    pthread_mutex_lock(&setting);
-    if (!threads) {
+    pthread_mutex_lock(&threads_lock);
+    if (!process_threads) {
         const int mine = omp_get_max_threads();
-        threads = count > 0 ? count : lt_cores();
-        openblas_set_num_threads(threads);
+        process_threads = count > 0 ? count : lt_cores();
+        openblas_set_num_threads(process_threads);
         omp_set_num_threads(mine); /* BLAS may have changed it */
     }
-    pthread_mutex_unlock(&setting);
+    pthread_mutex_unlock(&threads_lock);
 }
 
 void lt_set_own_threads(int count) {
@@ -42,7 +42,7 @@ void lt_set_own_threads(int count) {
 
 int lt_threads(void) {
     if (own) return own;
-    return threads ? threads : omp_get_max_threads();
+    return process_threads ? process_threads : omp_get_max_threads();
 }
 
 void lt_wait_briefly(char **argv) {

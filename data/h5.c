@@ -6,16 +6,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-static pthread_mutex_t library = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t h5_lock = PTHREAD_MUTEX_INITIALIZER;
 
 void lt_h5_enter(void) {
-    pthread_mutex_lock(&library);
+    pthread_mutex_lock(&h5_lock);
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL); /* per thread in some builds */
     H5Eclear2(H5E_DEFAULT);
 }
 
 lt_status lt_h5_leave(lt_status status) {
-    pthread_mutex_unlock(&library);
+    pthread_mutex_unlock(&h5_lock);
     return status;
 }
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool poisoned;
+static _Thread_local bool poisoned;
 
 void lt_session_poison(bool on) { poisoned = on; }
 

@@ -204,6 +204,26 @@ static void the_library_shows_nothing_but_its_own_names(void) {
                "sed -nE 's/.* (longtake_[a-z_]+)@@.*/\\1/p' | sort | diff \"$work/declared\" -");
 }
 
+/* docs/library.md lists what contexts of a process share; gcov, sanitizers and CUDA's runtime bring variables of their own. */
+static void contexts_share_only_what_the_manual_lists(void) {
+    char *manual = NULL, path[LT_PATH_MAX];
+    CHECK_OK(lt_path_join(path, tree, "docs/library.md"));
+    CHECK_OK(lt_read_file(path, &manual, NULL));
+    run_script("objdump -t \"$(dirname \"$PKG_CONFIG_PATH\")/liblongtake.so\" >\"$work/symbols\" && ! grep "
+               "-qiE 'gcov|asan|cudart' \"$work/symbols\" || "
+               "exit 0; awk 'NF > 3 && $(NF-2) ~ /^[.](data|bss)$/ && $(NF-1) !~ /^0+$/ {print $NF}' "
+               "\"$work/symbols\" | sed 's/[.][0-9]*$//' | sort -u");
+    for (char *name = strtok(got.out, "\n"); name && manual; name = strtok(NULL, "\n")) {
+        char quoted[128];
+        snprintf(quoted, sizeof quoted, "`%s`", name);
+        if (strcmp(name, "completed") == 0 || strstr(manual, quoted))
+            continue; /* of the C compiler's start-up code */
+        printf("%s is writable, and docs/library.md does not list it among what contexts share\n", name);
+        CHECK(false);
+    }
+    free(manual);
+}
+
 /* What a package is made of: below $DESTDIR, from where it goes again whole. */
 static void an_installation_below_destdir_is_removed_by_its_list(void) {
     static char script[4 * LT_PATH_MAX];
@@ -236,6 +256,7 @@ int main(int argc, char **argv) {
     RUN(a_project_finds_the_package_of_cmake);
 #endif
     RUN(the_library_shows_nothing_but_its_own_names);
+    RUN(contexts_share_only_what_the_manual_lists);
     RUN(an_installation_below_destdir_is_removed_by_its_list);
     return test_finish();
 }

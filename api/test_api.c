@@ -2,6 +2,7 @@
 #include "include/longtake.h"
 
 #include "core/io.h"
+#include "core/parallel.h"
 #include "infer/testing_data.h"
 
 #include <pthread.h>
@@ -114,6 +115,53 @@ static void two_contexts_in_two_threads_give_the_results_of_one(void) {
         pthread_barrier_destroy(&start);
         CHECK(same(&alone[0], &together[0]) && same(&alone[1], &together[1]));
     }
+}
+
+/* Opening looks policies up by name and plans memory for a number of threads: each must be the context's own. */
+typedef struct opener {
+    pthread_barrier_t *start;
+    int threads, called;
+} opener;
+
+static int count_calls(const longtake_view *view, float *score, void *user) {
+    memset(score, 0, (size_t)view->entries * sizeof *score);
+    opener *o = user;
+    o->called += lt_threads() == o->threads ? 1 : 1000000;
+    return 0;
+}
+
+static void *open_again_and_again(void *user) {
+    opener *o = user;
+    const longtake_options options = {sizeof options, .threads = o->threads};
+    const longtake_policy mine = {sizeof mine, .name = "mine", .score = count_calls, .user = o};
+    const longtake_stream_options how = {sizeof how, .policy = "mine", .budget = "2", .steps = 1};
+    longtake *context;
+    longtake_run *run;
+    longtake_stream *stream;
+    OK(longtake_open(&options, &context));
+    OK(longtake_policy_add(context, &mine));
+    OK(longtake_run_open(context, run_path, NULL, &run));
+    pthread_barrier_wait(o->start);
+    for (int i = 0; i < 600; i++) {
+        const int before = o->called;
+        OK(longtake_stream_open(run, &how, &stream));
+        CHECK(o->called > before && o->called < 1000000);
+        longtake_stream_close(stream);
+    }
+    close_all(context, run, NULL);
+    return NULL;
+}
+
+static void what_a_context_was_given_stays_its_own(void) {
+    pthread_barrier_t start;
+    pthread_t thread[2];
+    opener openers[2] = {{&start, 1, 0}, {&start, 3, 0}};
+    CHECK(pthread_barrier_init(&start, NULL, 2) == 0);
+    for (int i = 0; i < 2; i++)
+        CHECK(pthread_create(&thread[i], NULL, open_again_and_again, &openers[i]) == 0);
+    for (int i = 0; i < 2; i++) CHECK(pthread_join(thread[i], NULL) == 0);
+    pthread_barrier_destroy(&start);
+    CHECK(openers[0].called == openers[1].called);
 }
 
 /* "sink", written as a policy of the program's. */
@@ -384,6 +432,7 @@ static void closing_nothing_does_nothing(void) {
 int main(int argc, char **argv) {
     set_up();
     RUN(two_contexts_in_two_threads_give_the_results_of_one);
+    RUN(what_a_context_was_given_stays_its_own);
     RUN(a_policy_of_the_program_decides_as_the_same_one_of_the_library);
     RUN(only_what_a_policy_needs_is_computed);
     RUN(what_is_wrong_with_a_policy_is_said);

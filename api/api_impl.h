@@ -9,6 +9,7 @@
 typedef struct lt_api_policy {
     lt_policy row;
     char name[64], help[256], consolidate[16];
+    uint64_t needs;
     longtake_score score;
     void *user;
 } lt_api_policy;

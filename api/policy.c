@@ -1,6 +1,7 @@
 /* Policies that a program adds: the one place where the public view is made of the cache's (model/cache/policy.h). */
 #include "api/api_impl.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,11 +18,18 @@ static const lt_entry_feature features[LONGTAKE_FEATURES] = {[LONGTAKE_AGE] = LT
                                                              [LONGTAKE_RECENCY] = LT_FEATURE_RECENCY,
                                                              [LONGTAKE_MOTION] = LT_FEATURE_MOTION};
 
-/* Fills `column` and what it points to, [LONGTAKE_FEATURES, entries]. */
-static void transpose_features(const lt_policy_input *input, float *values, const float **column) {
+/* Those that look at what was read or drawn, not at ages alone. */
+static const uint64_t valued = LONGTAKE_NEED(LONGTAKE_Z_NORM) | LONGTAKE_NEED(LONGTAKE_S_NORM) |
+                               LONGTAKE_NEED(LONGTAKE_READ_MASS) | LONGTAKE_NEED(LONGTAKE_NOVELTY) |
+                               LONGTAKE_NEED(LONGTAKE_RECENCY) | LONGTAKE_NEED(LONGTAKE_MOTION);
+
+/* Fills `column` and what it points to, [LONGTAKE_FEATURES, entries], which was 0. */
+static void transpose_features(const lt_policy_input *input, uint64_t needs, float *values,
+                               const float **column) {
     for (int f = 0; f < LONGTAKE_FEATURES; f++) {
         float *to = values + (size_t)f * (size_t)input->entries;
-        for (int i = 0; i < input->entries; i++) to[i] = input->features[i][features[f]];
+        for (int i = 0; needs & LONGTAKE_NEED(f) && i < input->entries; i++)
+            to[i] = input->features[i][features[f]];
         column[f] = to;
     }
 }
@@ -29,9 +37,9 @@ static void transpose_features(const lt_policy_input *input, float *values, cons
 static lt_status score_with_callback(const lt_policy_input *input, float *score) {
     const lt_api_policy *policy = (const lt_api_policy *)input->policy;
     const float *column[LONGTAKE_FEATURES];
-    float *values = malloc((size_t)LONGTAKE_FEATURES * (size_t)input->entries * sizeof *values);
+    float *values = calloc((size_t)LONGTAKE_FEATURES * (size_t)input->entries, sizeof *values);
     LT_CHECK(values, LT_FAILED, "policy %s: out of memory", policy->name);
-    transpose_features(input, values, column);
+    transpose_features(input, policy->needs, values, column);
     const longtake_view view = {.size = sizeof view,
                                 .entries = input->entries,
                                 .layer = input->layer,
@@ -63,12 +71,12 @@ static lt_status check_name(const longtake *c, const char *name) {
 }
 
 static lt_status check_policy(const longtake *c, const longtake_policy *p) {
-    const unsigned known = LONGTAKE_NEEDS_VALUES | LONGTAKE_NEEDS_READ_MASS;
+    const uint64_t known = LONGTAKE_NEED(LONGTAKE_FEATURES) - 1;
     bool rule = !p->consolidate;
     LT_TRY(check_name(c, p->name));
     LT_CHECK(p->score, LT_USAGE, "policy \"%s\" has no score function", p->name);
-    LT_CHECK((p->needs & ~known) == 0, LT_USAGE, "policy \"%s\": needs is %#x; this library knows %#x",
-             p->name, p->needs, known);
+    LT_CHECK((p->needs & ~known) == 0, LT_USAGE,
+             "policy \"%s\": needs is %#" PRIx64 "; this library knows %#" PRIx64, p->name, p->needs, known);
     for (int i = 0; i < LT_CONSOLIDATE_COUNT && !rule; i++)
         rule = strcmp(p->consolidate, lt_consolidate_names[i]) == 0;
     LT_CHECK(rule, LT_USAGE, "policy \"%s\": consolidate=%s; expected drop, sum, ema, nearest or decay",
@@ -83,15 +91,15 @@ static lt_api_policy *new_policy(const longtake_policy *p) {
     snprintf(policy->help, sizeof policy->help, "%s", p->help ? p->help : "");
     snprintf(policy->consolidate, sizeof policy->consolidate, "%s", p->consolidate ? p->consolidate : "drop");
     policy->score = p->score;
+    policy->needs = p->needs;
     policy->user = p->user;
-    policy->row =
-        (lt_policy){.name = policy->name,
-                    .help = policy->help,
-                    .score = score_with_callback,
-                    .positional = (p->needs & (LONGTAKE_NEEDS_VALUES | LONGTAKE_NEEDS_READ_MASS)) == 0,
-                    .reads = (p->needs & LONGTAKE_NEEDS_READ_MASS) != 0,
-                    .fixed_budget = -1,
-                    .consolidate = policy->consolidate};
+    policy->row = (lt_policy){.name = policy->name,
+                              .help = policy->help,
+                              .score = score_with_callback,
+                              .positional = (p->needs & valued) == 0,
+                              .reads = (p->needs & LONGTAKE_NEED(LONGTAKE_READ_MASS)) != 0,
+                              .fixed_budget = -1,
+                              .consolidate = policy->consolidate};
     return policy;
 }
 

@@ -2,7 +2,6 @@
  * another one shows goes. Writes the frames as raw RGB to stdout and one line per block to stderr.
  *
  *     cc stream_policy.c $(pkg-config --cflags --libs longtake) -o stream_policy
- *     ./stream_policy experiments/tiny | ffplay -f rawvideo -pixel_format rgb24 -video_size 64x64 -framerate 16 -
  */
 #include <longtake.h>
 
@@ -43,7 +42,8 @@ int main(int argc, char **argv) {
                                     .name = "novel-and-read",
                                     .score = novel_and_read,
                                     .user = &weight,
-                                    .needs = LONGTAKE_NEEDS_VALUES | LONGTAKE_NEEDS_READ_MASS};
+                                    .needs =
+                                        LONGTAKE_NEED(LONGTAKE_READ_MASS) | LONGTAKE_NEED(LONGTAKE_NOVELTY)};
     const longtake_stream_options how = {
         .size = sizeof how, .policy = "novel-and-read:consolidate=sum", .budget = "3", .steps = 4, .seed = 7};
     longtake_status status = longtake_open(NULL, &context);

@@ -98,20 +98,17 @@ typedef enum longtake_feature {
     LONGTAKE_ORDER,  /* how many were committed before it (its oldest part): 0 for the first of the video */
     LONGTAKE_MERGES, /* entries folded into it */
     LONGTAKE_TOKENS, /* tokens it stands for, relative to one block */
-    LONGTAKE_Z_NORM, /* |z| per token; needs LONGTAKE_NEEDS_VALUES */
-    LONGTAKE_S_NORM, /* |S| per token; needs LONGTAKE_NEEDS_VALUES */
-    LONGTAKE_READ_MASS, /* mean share of attention that commit passes gave it; needs LONGTAKE_NEEDS_READ_MASS */
-    LONGTAKE_NOVELTY, /* 1 - largest cosine of its z with another entry present; needs LONGTAKE_NEEDS_VALUES */
-    LONGTAKE_RECENCY, /* cosine of its z with the newest entry's; needs LONGTAKE_NEEDS_VALUES */
-    LONGTAKE_MOTION,  /* RMS difference of its latent frames */
+    LONGTAKE_Z_NORM, /* |z| per token */
+    LONGTAKE_S_NORM, /* |S| per token */
+    LONGTAKE_READ_MASS, /* mean share of attention that commit passes gave it */
+    LONGTAKE_NOVELTY,   /* 1 - largest cosine of its z with another entry present */
+    LONGTAKE_RECENCY,   /* cosine of its z with the newest entry's */
+    LONGTAKE_MOTION,    /* RMS difference of its latent frames */
     LONGTAKE_FEATURES
 } longtake_feature;
 
-/* What a policy looks at; only that is computed, the rest is 0. */
-typedef enum longtake_needs {
-    LONGTAKE_NEEDS_VALUES = 1,    /* the norms, novelty and recency, which look at S and z */
-    LONGTAKE_NEEDS_READ_MASS = 2, /* how much of the attention went to an entry */
-} longtake_needs;
+/* What a policy looks at: a set of LONGTAKE_NEED(LONGTAKE_AGE) and the like. Only that is computed; other features are 0. */
+#define LONGTAKE_NEED(feature) (UINT64_C(1) << (feature))
 
 /* The entries present in one layer, the newest included, in time order. All of it is valid during the call only. */
 typedef struct longtake_view {
@@ -135,7 +132,7 @@ typedef struct longtake_policy {
     const char *
         name; /* small letters, digits and dashes; no policy's of the context or of `longtake list policies` */
     const char *help; /* one sentence, or NULL */
-    unsigned needs;   /* of longtake_needs */
+    uint64_t needs;   /* LONGTAKE_NEED(...) | ...; 0: ids, numbers and seed alone */
     const char *
         consolidate; /* what becomes of a victim where nothing is said: NULL for "drop", "sum", "ema", "nearest", "decay" */
     longtake_score score;

@@ -35,12 +35,13 @@ struct longtake_stream {
     double seconds; /* of the latest one */
 };
 
-/* Between the two the calling thread computes with the context's threads and knows its policies. leave passes the status on. */
+/* Between the two the calling thread computes with the context's threads and knows its policies. leave
+ * passes the status on. */
 void lt_api_enter(const longtake *context);
 longtake_status lt_api_leave(lt_status status);
 
-/* Copies a struct of the caller's, whose size may be that of an older or newer header, into ours or back: what one of them lacks is 0
- * or not written. LT_USAGE when the size cannot be one. */
+/* Copies a struct of the caller's, whose size may be that of an older or newer header, into ours or back:
+ * what one of them lacks is 0 or not written. LT_USAGE when the size cannot be one. */
 lt_status lt_api_read(const char *name, const void *given, void *ours, size_t size);
 lt_status lt_api_write(const char *name, const void *ours, size_t size, void *given);
 

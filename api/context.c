@@ -14,7 +14,7 @@
 const char *longtake_error(void) { return lt_error(); }
 const char *longtake_version(void) { return lt_version(); }
 
-/* ---- structs of the caller ----------------------------------------------------------------------------------------- */
+/* ---- structs of the caller ----------------------------------------------------------------------------- */
 
 enum { LARGEST = 4096 };
 
@@ -43,7 +43,7 @@ lt_status lt_api_write(const char *name, const void *ours, size_t size, void *gi
     return LT_OK;
 }
 
-/* ---- the log ------------------------------------------------------------------------------------------------------- */
+/* ---- the log ------------------------------------------------------------------------------------------- */
 
 /* lt_log holds its lock while a sink runs, so the two agree. */
 static longtake_log_function log_function;
@@ -58,7 +58,7 @@ void longtake_log(longtake_log_function function, void *user) {
     if (function) lt_log_init(pass_line, user, LT_LOG_INFO);
 }
 
-/* ---- contexts ------------------------------------------------------------------------------------------------------ */
+/* ---- contexts ------------------------------------------------------------------------------------------ */
 
 static void register_keys(void) {
     lt_model_register_keys();

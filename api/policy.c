@@ -1,4 +1,5 @@
-/* Policies that a program adds: the one place where the public view is made of the cache's (model/cache/policy.h). */
+/* Policies that a program adds: the one place where the public view is made of the cache's
+ * (model/cache/policy.h). */
 #include "api/api_impl.h"
 
 #include <inttypes.h>
@@ -54,7 +55,7 @@ static lt_status score_with_callback(const lt_policy_input *input, float *score)
     return LT_OK;
 }
 
-/* ---- adding one ---------------------------------------------------------------------------------------------------- */
+/* ---- adding one ---------------------------------------------------------------------------------------- */
 
 static lt_status check_name(const longtake *c, const char *name) {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789-";

@@ -54,7 +54,7 @@ longtake_status longtake_run_describe(const longtake_run *run, longtake_run_info
     return (longtake_status)describe(run, info);
 }
 
-/* ---- the plan ------------------------------------------------------------------------------------------------------ */
+/* ---- the plan ------------------------------------------------------------------------------------------ */
 
 /* Of a block that is generated when the cache is full, or holds as many blocks as it takes to know. */
 static lt_status count_flops(lt_model *shadow, const lt_stream_options *options, double *flops) {

@@ -71,7 +71,7 @@ longtake_status longtake_stream_prompt(longtake_stream *s, const char *prompt) {
     return (longtake_status)lt_video_stream_prompt(s->stream, prompt);
 }
 
-/* ---- blocks -------------------------------------------------------------------------------------------------------- */
+/* ---- blocks -------------------------------------------------------------------------------------------- */
 
 static lt_status tell(const longtake_stream *s, longtake_block *block) {
     lt_cache *cache = lt_video_stream_cache(s->stream);

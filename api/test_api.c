@@ -34,7 +34,7 @@ static void tear_down(void) {
     CHECK(system(command) == 0);
 }
 
-/* ---- one job, of which several may run at once --------------------------------------------------------------------- */
+/* ---- one job, of which several may run at once --------------------------------------------------------- */
 
 typedef struct job {
     const char *policy;
@@ -93,7 +93,8 @@ static int keep_one(const longtake_view *view, float *score, void *user) {
     return 0;
 }
 
-/* Policies of the same name, seeds and numbers of threads differ between the two, so whatever they shared would show. */
+/* Policies of the same name, seeds and numbers of threads differ between the two, so whatever they shared
+ * would show. */
 static void two_contexts_in_two_threads_give_the_results_of_one(void) {
     static int64_t first = 0, second = 1;
     static job alone[2], together[2];
@@ -118,7 +119,8 @@ static void two_contexts_in_two_threads_give_the_results_of_one(void) {
     }
 }
 
-/* Opening looks policies up by name and plans memory for a number of threads: each must be the context's own. */
+/* Opening looks policies up by name and plans memory for a number of threads: each must be the context's
+ * own. */
 typedef struct opener {
     pthread_barrier_t *start;
     int threads, called;
@@ -250,7 +252,7 @@ static void what_is_wrong_with_a_policy_is_said(void) {
     close_all(context, run, stream);
 }
 
-/* ---- streams ------------------------------------------------------------------------------------------------------- */
+/* ---- streams ------------------------------------------------------------------------------------------- */
 
 static void a_saved_stream_goes_on_with_the_same_bits(void) {
     static job whole;
@@ -324,7 +326,7 @@ static void what_is_wrong_with_a_stream_is_said(void) {
     close_all(context, run, NULL);
 }
 
-/* ---- runs and plans ------------------------------------------------------------------------------------------------ */
+/* ---- runs and plans ------------------------------------------------------------------------------------ */
 
 static void a_plan_says_what_a_stream_takes(void) {
     longtake *context, *null;
@@ -356,7 +358,7 @@ static void a_plan_says_what_a_stream_takes(void) {
     longtake_close(null);
 }
 
-/* ---- evaluation ---------------------------------------------------------------------------------------------------- */
+/* ---- evaluation ---------------------------------------------------------------------------------------- */
 
 typedef struct rows {
     int count;

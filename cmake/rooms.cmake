@@ -40,7 +40,8 @@ set(CMAKE_C_VISIBILITY_PRESET hidden)
 set(CMAKE_CUDA_VISIBILITY_PRESET hidden)
 file(RELATIVE_PATH share_dir ${CMAKE_INSTALL_FULL_BINDIR} ${CMAKE_INSTALL_FULL_DATADIR}/longtake) # wherever both are moved to
 file(RELATIVE_PATH library_share_dir ${CMAKE_INSTALL_FULL_LIBDIR} ${CMAKE_INSTALL_FULL_DATADIR}/longtake)
-set_property(SOURCE core/share.c APPEND PROPERTY COMPILE_DEFINITIONS LT_SHARE_DIR="${share_dir}" LT_LIBRARY_SHARE_DIR="${library_share_dir}")
+set_property(SOURCE core/share.c APPEND PROPERTY COMPILE_DEFINITIONS
+  LT_SHARE_DIR="${share_dir}" LT_LIBRARY_SHARE_DIR="${library_share_dir}")
 set_source_files_properties(core/version.c PROPERTIES COMPILE_DEFINITIONS LT_VERSION="${PROJECT_VERSION}")
 
 enable_testing()
@@ -160,15 +161,15 @@ if(TARGET lt_experiments AND EXISTS ${CMAKE_SOURCE_DIR}/main.c)
   target_link_libraries(longtake PRIVATE lt_experiments)
 endif()
 
-# The library: the rooms as one shared object, of which only what include/longtake.h declares can be seen (api/longtake.map).
+# The library: the rooms as one shared object, which shows what include/longtake.h declares (api/longtake.map).
 if(TARGET longtake AND TARGET lt_api AND NOT LT_FUZZ)
   add_library(longtake_library SHARED $<TARGET_OBJECTS:lt_api> ${CMAKE_BINARY_DIR}/commit.c)
   add_dependencies(longtake_library commit)
   target_link_libraries(longtake_library PRIVATE lt_experiments)
   target_link_options(longtake_library PRIVATE -Wl,--version-script=${CMAKE_SOURCE_DIR}/api/longtake.map
     -Wl,--exclude-libs,ALL $<$<NOT:$<BOOL:${LT_SANITIZE}>>:-Wl,--no-undefined>)
-  set_target_properties(longtake_library PROPERTIES OUTPUT_NAME longtake EXPORT_NAME longtake VERSION ${PROJECT_VERSION} SOVERSION 0
-    LINK_DEPENDS ${CMAKE_SOURCE_DIR}/api/longtake.map)
+  set_target_properties(longtake_library PROPERTIES OUTPUT_NAME longtake EXPORT_NAME longtake
+    VERSION ${PROJECT_VERSION} SOVERSION 0 LINK_DEPENDS ${CMAKE_SOURCE_DIR}/api/longtake.map)
   target_include_directories(longtake_library INTERFACE $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
 endif()
 
@@ -182,7 +183,8 @@ endif()
 if(TARGET longtake AND NOT LT_SANITIZE AND NOT LT_FUZZ)
   add_library(fault MODULE tests/fault/inject.c)
   target_compile_definitions(fault PRIVATE _GNU_SOURCE)
-  set_target_properties(fault PROPERTIES PREFIX "" C_VISIBILITY_PRESET default) # it stands in for the C library's calls
+  # It stands in for calls of the C library.
+  set_target_properties(fault PROPERTIES PREFIX "" C_VISIBILITY_PRESET default)
   lt_test(${CMAKE_SOURCE_DIR}/tests/fault/test_fault.c lt_experiments)
   add_dependencies(tests_fault_test_fault longtake fault)
 endif()

@@ -1,5 +1,6 @@
-# cmake -DMANIFEST=FILE -P uninstall.cmake: removes the files that an installation listed in FILE, below $DESTDIR where that is set, and
-# the folders of ours that this leaves empty. A file that is gone already is none of our business.
+# cmake -DMANIFEST=FILE -P uninstall.cmake: removes the files that an installation listed in FILE, below $DESTDIR
+# where that is set, and the folders of ours that this leaves empty. A file that is gone already is none of our
+# business.
 if(NOT EXISTS ${MANIFEST})
   message(FATAL_ERROR "${MANIFEST}: there is no such list; it is written by `cmake --install`")
 endif()
@@ -8,7 +9,8 @@ set(folders "")
 foreach(file ${files})
   file(REMOVE "$ENV{DESTDIR}${file}")
   get_filename_component(folder "$ENV{DESTDIR}${file}" DIRECTORY)
-  while(folder MATCHES "/(share|share/doc|cmake)/longtake(/|$)") # what is not named after us may hold the files of others
+  # What is not named after us may hold the files of others.
+  while(folder MATCHES "/(share|share/doc|cmake)/longtake(/|$)")
     list(APPEND folders "${folder}")
     get_filename_component(folder "${folder}" DIRECTORY)
   endwhile()

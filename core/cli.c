@@ -18,8 +18,8 @@ const lt_option lt_global_options[] = {
     {"seed", LT_OPT_INT, AT(seed), "N", "seed of all randomness; -1: from the config, or 0", .min = -1,
      .max = INFINITY},
     {"precision", LT_OPT_STRING, AT(precision), "P",
-     "numbers that products read; auto: f32 on the cpu, bf16 on a GPU; fp8: to generate and evaluate, on "
-     "GPUs that have it",
+     "precision of GEMM operands; auto: f32 on the CPU, bf16 on a GPU; "
+     "fp8: to generate and evaluate, on GPUs that have it",
      .choices = "auto|f32|bf16|fp8"},
     {"kernels", LT_OPT_STRING, AT(kernels), "K",
      "of a GPU; generic: those without tensor cores, to compare with", .choices = "auto|generic"},

@@ -1,6 +1,7 @@
-/* Command-line options as table rows, so that parsing and help cannot disagree. A row names a member of the command's own struct of
- * options, which begins with those that all commands share. Each call gets a struct of its own, a copy of the defaults: a command can be
- * parsed and run any number of times, in several threads at once.
+/* Command-line options as table rows, so that parsing and help cannot disagree. A row names a member of
+ * the command's own struct of options, which begins with those that all commands share. Each call gets a
+ * struct of its own, a copy of the defaults: a command can be parsed and run any number of times, in
+ * several threads at once.
  *
  *     typedef struct make_options {
  *         lt_globals global;
@@ -18,10 +19,10 @@
  *     const lt_command lt_cmd_make = {.name = "make", ..., .options = options, .defaults = &defaults,
  *                                     .options_size = sizeof defaults, .run = run_make};
  *
- * "--name value" and "--name=value" are both accepted; a value that starts with a dash and is no number needs the
- * second form. Only LT_OPT_STRINGS may be repeated. A number without an upper end has max = INFINITY. What follows a
- * bare "--" is positional. Unknown options are LT_USAGE with the nearest known one.
- */
+ * "--name value" and "--name=value" are both accepted; a value that starts with a dash and is no number
+ * needs the second form. Only LT_OPT_STRINGS may be repeated. A number without an upper end has max =
+ * INFINITY. What follows a bare "--" is positional. Unknown options are LT_USAGE with the nearest known
+ * one. */
 #ifndef LT_CORE_CLI_H
 #define LT_CORE_CLI_H
 
@@ -56,7 +57,8 @@ typedef struct lt_option {
     const char *choices; /* "a|b|c" for strings; NULL: any */
 } lt_option;
 
-/* What all commands share: --device --threads --seed --precision --kernels --json -v -q -h. First member of every struct of options. */
+/* What all commands share: --device --threads --seed --precision --kernels --json -v -q -h. First member
+ * of every struct of options. */
 typedef struct lt_globals {
     const char *device;    /* "cpu" */
     int64_t threads;       /* 0: all cores */
@@ -90,8 +92,9 @@ typedef struct lt_command {
     lt_status (*run)(const void *options, int positional_count, const char *const *positional);
 } lt_command;
 
-/* Parses argv[2..] for `command` into a struct of options that lt_cli_free frees, checks ranges, choices and required options.
- * `positional` has room for max_positional. With `-h` it prints the help to stdout, and *options is NULL. */
+/* Parses argv[2..] for `command` into a struct of options that lt_cli_free frees, checks ranges, choices
+ * and required options. `positional` has room for max_positional. With `-h` it prints the help to stdout,
+ * and *options is NULL. */
 lt_status lt_cli_parse(const lt_command *command, int argc, char **argv, void **options,
                        const char **positional, int *count);
 void lt_cli_free(void *options); /* NULL is fine */
@@ -99,20 +102,22 @@ void lt_cli_free(void *options); /* NULL is fine */
 lt_status lt_cli_run(const lt_command *command, int argc, char **argv);
 /* The help of one command, to stdout: text, or as JSON what lt_cli_describe says. */
 void lt_cli_help(const lt_command *command, bool json);
-/* Words of `text` from `column` on, in lines of at most LT_HELP_WIDTH that continue at `indent`, to stdout; ends the line. */
+/* Words of `text` from `column` on, in lines of at most LT_HELP_WIDTH that continue at `indent`, to
+ * stdout; ends the line. */
 enum { LT_HELP_WIDTH = 80 };
 void lt_print_wrapped(const char *text, int column, int indent);
-/* {name, summary, usage, positional, options: [{name, type, hint, help, default, choices, min, max, required, repeatable}]}, and such
- * a list of the options of every command. Free with cJSON_Delete. */
+/* {name, summary, usage, positional, options: [{name, type, hint, help, default, choices, min, max,
+ * required, repeatable}]}, and such a list of the options of every command. Free with cJSON_Delete. */
 struct cJSON *lt_cli_describe(const lt_command *command);
 struct cJSON *lt_cli_describe_globals(void);
 
-/* A progress line on stderr: rewritten in place on a terminal, one plain line every 10 s otherwise; silent where the log shows no
- * information (core/log.h): with -q, and in a library that nobody listens to.
+/* A progress line on stderr: rewritten in place on a terminal, one plain line every 10 s otherwise; silent
+ * where the log shows no information (core/log.h): with -q, and in a library that nobody listens to.
  * `done` of `total` units; shows rate and time left. Call with done == total to end it. */
 void lt_progress(const char *what, int64_t done, int64_t total, const char *unit);
 
-/* "16GiB", "60MiB", "1024B" -> bytes. LT_USAGE otherwise, also without a unit: 16 is as likely to mean GiB. */
+/* "16GiB", "60MiB", "1024B" -> bytes. LT_USAGE otherwise, also without a unit: 16 is as likely to mean
+ * GiB. */
 lt_status lt_parse_bytes(const char *text, int64_t *out);
 /* The value of --memory-limit: more than nothing. 0 where `text` is NULL, which limits nothing. */
 lt_status lt_parse_memory_limit(const char *text, int64_t *out);

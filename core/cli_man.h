@@ -17,8 +17,8 @@ void lt_roff_globals(FILE *to);
 void lt_roff_paragraphs(FILE *to, const char *text);
 void lt_roff_text(FILE *to, const char *text, int length);
 
-/* Scripts that complete commands, options and their values in a shell. What a value may be is asked of the program when it is needed
- * (`longtake list NAMES --quiet`), so presets of $LONGTAKE_CONFIGS are among it. */
+/* Scripts that complete commands, options and their values in a shell. What a value may be is asked of the
+ * program when it is needed (`longtake list NAMES --quiet`), so presets of $LONGTAKE_CONFIGS are among it. */
 void lt_bash_completion(FILE *to, const lt_command *const *commands, int count);
 void lt_zsh_completion(FILE *to, const lt_command *const *commands, int count);
 

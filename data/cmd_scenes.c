@@ -283,27 +283,21 @@ const lt_command lt_cmd_scenes = {
     .summary = "generate clips with known motion, cuts and returns",
     .usage = "--out FILE --domain NAME --clips N [--speed S] [--append]",
     .details =
-        "Draws clips of textured sprites over textured grounds under a moving camera, and stores them with "
-        "captions,\n"
-        "cuts and the true optical flow. Shots cut to other scenes and return to earlier ones, which go on "
-        "where they\n"
-        "were left. A clip depends on --seed, its number and the options only: at another --speed the same "
-        "scenes move\n"
-        "faster, and keep their group and so their role.\n"
+        "Draws clips of textured sprites over textured grounds under a moving camera, and stores them\n"
+        "with captions, cuts and the true optical flow. Shots cut to other scenes and return to\n"
+        "earlier ones, which go on where they were left. A clip depends on --seed, its number and the\n"
+        "options only: at another --speed the same scenes move faster, and keep their group and so\n"
+        "their role.\n"
         "\n"
-        "Kind planted tests memory: of the dark grey shots one, in a white frame, is bright and coloured, "
-        "and the last "
-        "shot "
-        "goes on\n"
-        "with it; two other shots lie between at least.\n"
+        "Kind planted tests memory: of the dark grey shots one, in a white frame, is bright and\n"
+        "coloured, and the last shot goes on with it; two other shots lie between at least.\n"
         "\n"
         "  longtake scenes --out data.h5 --domain calm --clips 256\n"
         "  longtake scenes --out data.h5 --domain dynamic --clips 64 --speed 6 --append\n"
         "  longtake scenes --out long.h5 --domain calm --clips 64 --frames 256 --cut-every 32 --return-gap "
         "3\n"
         "  longtake scenes --out planted.h5 --domain planted --kind planted --clips 512 --frames 64 "
-        "--cut-every "
-        "8 --size 32x32\n",
+        "--cut-every 8 --size 32x32\n",
     .options = options,
     .defaults = &defaults,
     .options_size = sizeof defaults,

@@ -1,8 +1,8 @@
-/* Streams 8 blocks out of a trained run with a cache policy of our own: an entry that was read much stays, one that shows what
- * another one shows goes. Writes the frames as raw RGB to stdout and one line per block to stderr.
+/* Streams 8 blocks out of a trained run with a cache policy of our own: an entry that was read much stays,
+ * one that shows what another one shows goes. Writes the frames as raw RGB to stdout and one line per
+ * block to stderr.
  *
- *     cc stream_policy.c $(pkg-config --cflags --libs longtake) -o stream_policy
- */
+ *     cc stream_policy.c $(pkg-config --cflags --libs longtake) -o stream_policy */
 #include <longtake.h>
 
 #include <inttypes.h>

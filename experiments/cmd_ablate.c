@@ -95,18 +95,13 @@ const lt_command lt_cmd_ablate = {
     .usage =
         "--config experiments/E.json --run RUN --data D.h5 --out results/X [--resume | --force] [--jobs N]",
     .details =
-        "Evaluates every policy x budget x read weight of the experiment on every domain of the datasets, "
-        "all "
-        "on the same\n"
-        "clips, noise and times, and compares each with the best hand-made policy of equal bytes, which is "
-        "chosen on calm\n"
-        "validation clips. Intervals resample source groups; where the data cannot tell, the table says "
-        "`not\n"
-        "distinguishable` or `insufficient data`. The folder gets results.csv, results.h5, results.json and "
-        "report.html.\n"
-        "A finished cell is on disk: after a kill, --resume goes on with the rest; more policies or domains "
-        "may be added\n"
-        "the same way.\n"
+        "Evaluates every policy x budget x read weight of the experiment on every domain of the\n"
+        "datasets, all on the same clips, noise and times, and compares each with the best hand-made\n"
+        "policy of equal bytes, which is chosen on calm validation clips. Intervals resample source\n"
+        "groups; where the data cannot tell, the table says `not distinguishable` or `insufficient\n"
+        "data`. The folder gets results.csv, results.h5, results.json and report.html. A finished\n"
+        "cell is on disk: after a kill, --resume goes on with the rest; more policies or domains may\n"
+        "be added the same way.\n"
         "\n"
         "  longtake ablate --config experiments/demo.json --run runs/a --data data.h5 --out results/a\n"
         "  longtake ablate --config experiments/factorial.json --run runs/a --data a.h5 --data b.h5 --out "
@@ -114,7 +109,8 @@ const lt_command lt_cmd_ablate = {
         "  longtake ablate --config experiments/demo.json --set experiment.budgets=1,2,4 --run runs/a --data "
         "a.h5 --out results/b\n"
         "\n"
-        "`longtake help config` lists the keys of an experiment, `longtake list policies` who can be kept.\n",
+        "`longtake help config` lists the keys of an experiment, `longtake list policies` who can be\n"
+        "kept.\n",
     .options = options,
     .defaults = &defaults,
     .options_size = sizeof defaults,

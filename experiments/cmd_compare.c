@@ -225,16 +225,15 @@ static lt_status run_compare(const void *options, int count, const char *const *
     return status;
 }
 
-const lt_command lt_cmd_compare = {.name = "compare",
-                                   .summary = "two runs: which keys differ, and their losses",
-                                   .details = "Prints the configuration keys that differ, figures of both "
-                                              "runs, each loss with the step that it was\n"
-                                              "measured at, and losses at steps that both have taken: "
-                                              "training losses as means since the row above,\n"
-                                              "validation losses where both were measured.\n"
-                                              "\n"
-                                              "  longtake compare runs/a runs/b\n",
-                                   .positional = "RUN RUN",
-                                   .min_positional = 2,
-                                   .max_positional = 2,
-                                   .run = run_compare};
+const lt_command lt_cmd_compare = {
+    .name = "compare",
+    .summary = "two runs: which keys differ, and their losses",
+    .details = "Prints the configuration keys that differ, figures of both runs, each loss with the step\n"
+               "that it was measured at, and losses at steps that both have taken: training losses as means\n"
+               "since the row above, validation losses where both were measured.\n"
+               "\n"
+               "  longtake compare runs/a runs/b\n",
+    .positional = "RUN RUN",
+    .min_positional = 2,
+    .max_positional = 2,
+    .run = run_compare};

@@ -179,9 +179,9 @@ static lt_status run_help(const void *options, int count, const char *const *nam
 const lt_command lt_cmd_help = {
     .name = "help",
     .summary = "commands, the manual of one, and topics",
-    .details = "Topics are config (the keys of configurations), exit-codes, man (the manual page), "
-               "bash-completion and\n"
-               "zsh-completion. With --json, commands, their options and the keys come as JSON.\n"
+    .details = "Topics are config (the keys of configurations), exit-codes, man (the manual page),\n"
+               "bash-completion and zsh-completion. With --json, commands, their options and the keys come\n"
+               "as JSON.\n"
                "\n"
                "  longtake help train\n"
                "  . <(longtake help bash-completion)\n",

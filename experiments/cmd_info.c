@@ -130,15 +130,13 @@ const lt_command lt_cmd_info = {
     .name = "info",
     .summary = "what a dataset, a run or a results folder holds; --check verifies it",
     .usage = "[--check]",
-    .details =
-        "A dataset: groups, clips, frames and motion per domain and role. A run: configuration, losses, "
-        "checkpoints.\n"
-        "Results: the table. --check reads everything: checksums, roles of groups, finite weights that "
-        "fit the model,\n"
-        "finished cells; every fault is one line, and the exit code 3.\n"
-        "\n"
-        "  longtake info data.h5 --check\n"
-        "  longtake info runs/a --json\n",
+    .details = "A dataset: groups, clips, frames and motion per domain and role. A run: configuration,\n"
+               "losses, checkpoints. Results: the table. --check reads everything: checksums, roles of\n"
+               "groups, finite weights that fit the model, finished cells; every fault is one line, and the\n"
+               "exit code 3.\n"
+               "\n"
+               "  longtake info data.h5 --check\n"
+               "  longtake info runs/a --json\n",
     .options = options,
     .defaults = &defaults,
     .options_size = sizeof defaults,

@@ -172,9 +172,9 @@ static lt_status run_list(const void *options, int count, const char *const *wha
 const lt_command lt_cmd_list = {
     .name = "list",
     .summary = "names that this build knows: policies, ops, metrics, configuration keys, presets, devices",
-    .details = "Prints one line per name; with --json, an array of objects with name and help. `policies` "
-               "explains the whole\n"
-               "language in which a policy is written; policy-keys are the keys that every policy takes.\n"
+    .details = "Prints one line per name; with --json, an array of objects with name and help. `policies`\n"
+               "explains the whole language in which a policy is written; policy-keys are the keys that\n"
+               "every policy takes.\n"
                "\n"
                "  longtake list policies\n"
                "  longtake list presets --json\n",

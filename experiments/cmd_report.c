@@ -52,12 +52,11 @@ const lt_command lt_cmd_report = {
     .name = "report",
     .summary = "render the report of a results folder again",
     .usage = "[--gnuplot PROGRAM]",
-    .details =
-        "Writes results/X/report.html from what `longtake ablate` left in the folder: one file without "
-        "external\n"
-        "resources. Plots need gnuplot; without it the report says so and keeps its tables.\n"
-        "\n"
-        "  longtake report results/a\n",
+    .details = "Writes results/X/report.html from what `longtake ablate` left in the folder: one file\n"
+               "without external resources. Plots need gnuplot; without it the report says so and keeps its\n"
+               "tables.\n"
+               "\n"
+               "  longtake report results/a\n",
     .options = options,
     .defaults = &defaults,
     .options_size = sizeof defaults,

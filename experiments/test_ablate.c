@@ -1,5 +1,6 @@
 /* A whole ablation on a small model with random weights and generated clips. */
 #include "core/io.h"
+#include "core/log.h"
 #include "core/parallel.h"
 #include "data/h5.h"
 #include "data/scenes.h"
@@ -190,14 +191,20 @@ static void a_damaged_cell_is_found_and_evaluated_again(void) {
     free(after);
 }
 
-/* What an ablation says on stderr; the caller frees it. */
+static void ignore_line(lt_log_level level, const char *line, void *user) {
+    (void)level, (void)line, (void)user;
+}
+
+/* What an ablation says on stderr beside the log; the caller frees it. */
 static char *heard_of(int jobs, bool resume) {
     char path[LT_PATH_MAX], *text = NULL;
     size_t size;
     CHECK_OK(lt_path_join(path, folder, "stderr"));
     int keep = dup(STDERR_FILENO), file = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
     CHECK(keep >= 0 && file >= 0 && dup2(file, STDERR_FILENO) >= 0);
+    lt_log_init(ignore_line, NULL, LT_LOG_INFO);
     lt_status status = ablate(experiment, jobs, resume, !resume);
+    lt_log_init(NULL, NULL, LT_LOG_INFO);
     CHECK(dup2(keep, STDERR_FILENO) >= 0);
     close(keep), close(file);
     CHECK_OK(status);

@@ -1,4 +1,5 @@
-/* longtake as a library: open a trained run, plan, stream blocks of video, evaluate cache policies, add a policy of one's own.
+/* longtake as a library: open a trained run, plan, stream blocks of video, evaluate cache policies, add a
+ * policy of one's own.
  *
  *     longtake *context;
  *     longtake_run *run;
@@ -16,24 +17,27 @@
  *         if (longtake_next(stream, rgb, info.block_bytes, NULL)) ...
  *     longtake_stream_close(stream), longtake_run_close(run), longtake_close(context);
  *
- * Compile with `cc program.c $(pkg-config --cflags --libs longtake)`, or in CMake find_package(longtake) and
- * target_link_libraries(program longtake::longtake). docs/library.md is the tutorial; examples/stream_policy.c a whole program.
+ * Compile with `cc program.c $(pkg-config --cflags --libs longtake)`, or in CMake find_package(longtake)
+ * and target_link_libraries(program longtake::longtake). docs/library.md is the tutorial;
+ * examples/stream_policy.c a whole program.
  *
- * Status. Every function that can fail returns a longtake_status and leaves a message for the calling thread, which says what was
- * found, what was expected and what to do (longtake_error). The library never exits, prints, aborts or takes signals; what it
- * has to say goes to the log function of the process (longtake_log), if there is one.
+ * Status. Every function that can fail returns a longtake_status and leaves a message for the calling
+ * thread, which says what was found, what was expected and what to do (longtake_error). The library never
+ * exits, prints, aborts or takes signals; what it has to say goes to the log function of the process
+ * (longtake_log), if there is one.
  *
- * Ownership. What a function opens, the caller closes, streams before their run, runs before their context; closing NULL does
- * nothing. Strings and arrays that are passed in need to last for the call only, unless a comment says otherwise.
+ * Ownership. What a function opens, the caller closes, streams before their run, runs before their
+ * context; closing NULL does nothing. Strings and arrays that are passed in need to last for the call
+ * only, unless a comment says otherwise.
  *
- * Threads. A context and all that was opened from it belong to one thread at a time. Different contexts may be used by different
- * threads at once, and each gives the bits that it would give alone. On the CPU a call computes with the context's number of
- * threads, of which the calling one is the first; docs/library.md lists the little that all contexts of a process share.
+ * Threads. A context and all that was opened from it belong to one thread at a time. Different contexts
+ * may be used by different threads at once, and each gives the bits that it would give alone. On the CPU a
+ * call computes with the context's number of threads, of which the calling one is the first;
+ * docs/library.md lists the little that all contexts of a process share.
  *
- * Structs. The first member of every struct that the caller fills in or has filled in is its `size`: write `{.size = sizeof it}`. Members
- * are only ever added at the end, and a member that is 0 means the default, so a program compiled against an older header goes on
- * working. Enumerators keep their values.
- */
+ * Structs. The first member of every struct that the caller fills in or has filled in is its `size`: write
+ * `{.size = sizeof it}`. Members are only ever added at the end, and a member that is 0 means the default,
+ * so a program compiled against an older header goes on working. Enumerators keep their values. */
 #ifndef LONGTAKE_H
 #define LONGTAKE_H
 
@@ -50,7 +54,7 @@ extern "C" {
 #    define LONGTAKE_API
 #endif
 
-/* ---- status ------------------------------------------------------------------------------------------------------ */
+/* ---- status -------------------------------------------------------------------------------------------- */
 
 /* Also the exit codes of the program. */
 typedef enum longtake_status {
@@ -62,17 +66,19 @@ typedef enum longtake_status {
     LONGTAKE_INTERRUPTED = 6  /* stopped by a signal, where the program has the library's handler */
 } longtake_status;
 
-/* Message of the calling thread's last failure, "" before the first. Valid until the thread's next failure. */
+/* Message of the calling thread's last failure, "" before the first. Valid until the thread's next
+ * failure. */
 LONGTAKE_API const char *longtake_error(void);
 /* "0.1.0" */
 LONGTAKE_API const char *longtake_version(void);
 
-/* Receives complete lines without a newline, one at a time, on the thread that has something to say; level 0: error, 1: warning, 2: information. NULL, the default: silence.
- * One for the process: call it before contexts are opened. */
+/* Receives complete lines without a newline, one at a time, on the thread that has something to say; level
+ * 0: error, 1: warning, 2: information. NULL, the default: silence. One for the process: call it before
+ * contexts are opened. */
 typedef void (*longtake_log_function)(int level, const char *line, void *user);
 LONGTAKE_API void longtake_log(longtake_log_function function, void *user);
 
-/* ---- contexts ---------------------------------------------------------------------------------------------------- */
+/* ---- contexts ------------------------------------------------------------------------------------------ */
 
 typedef struct longtake longtake;
 
@@ -80,17 +86,19 @@ typedef struct longtake_options {
     size_t size;
     const char *device; /* "cpu" (default), "cuda", "cuda:1"; "null" or "null:h100" to plan only */
     const char *
-        precision; /* of GEMM operands: "auto" (default: f32 on the CPU, bf16 on a GPU), "f32", "bf16", "fp8" */
+        /* of GEMM operands: "auto" (default: f32 on the CPU, bf16 on a GPU), "f32", "bf16", "fp8" */
+        precision;
     const char *kernels; /* of a GPU: "auto" (default), or "generic": those without tensor cores */
     int threads;         /* of the processor; 0: all cores */
     uint64_t seed;       /* of streams and evaluations that name none */
 } longtake_options;
 
-/* A device, with the policies that were added. `options` may be NULL. LONGTAKE_USAGE for a device that does not exist, LONGTAKE_UNAVAILABLE for one that this build or machine lacks. */
+/* A device, with the policies that were added. `options` may be NULL. LONGTAKE_USAGE for a device that
+ * does not exist, LONGTAKE_UNAVAILABLE for one that this build or machine lacks. */
 LONGTAKE_API longtake_status longtake_open(const longtake_options *options, longtake **out);
 LONGTAKE_API void longtake_close(longtake *context);
 
-/* ---- policies: who stays in the cache ---------------------------------------------------------------------------- */
+/* ---- policies: who stays in the cache ------------------------------------------------------------------ */
 
 /* What is known of an entry when it is scored. Ages and positions are counted in commits. */
 typedef enum longtake_feature {
@@ -107,10 +115,12 @@ typedef enum longtake_feature {
     LONGTAKE_FEATURES
 } longtake_feature;
 
-/* What a policy looks at: a set of LONGTAKE_NEED(LONGTAKE_AGE) and the like. Only that is computed; other features are 0. */
+/* What a policy looks at: a set of LONGTAKE_NEED(LONGTAKE_AGE) and the like. Only that is computed; other
+ * features are 0. */
 #define LONGTAKE_NEED(feature) (UINT64_C(1) << (feature))
 
-/* The entries present in one layer, the newest included, in time order. All of it is valid during the call only. */
+/* The entries present in one layer, the newest included, in time order. All of it is valid during the call
+ * only. */
 typedef struct longtake_view {
     size_t size;
     int entries;
@@ -121,35 +131,39 @@ typedef struct longtake_view {
     const float *const *feature; /* feature[LONGTAKE_AGE][entry]; the entries of feature are [entries] */
 } longtake_view;
 
-/* Writes one number per entry into `score` [entries]: the lowest goes, the oldest of equals first; a NaN is the lowest. Protected
- * entries (protect=1: the newest) are scored but stay. Anything but 0 fails the block with LONGTAKE_FAILED. It is a pure
- * function of the view that calls no function of the library: evaluation scores clips in any order, and planning memory scores views
- * whose values are all 0. */
+/* Writes one number per entry into `score` [entries]: the lowest goes, the oldest of equals first; a NaN
+ * is the lowest. Protected entries (protect=1: the newest) are scored but stay. Anything but 0 fails the
+ * block with LONGTAKE_FAILED. It is a pure function of the view that calls no function of the library:
+ * evaluation scores clips in any order, and planning memory scores views whose values are all 0. */
 typedef int (*longtake_score)(const longtake_view *view, float *score, void *user);
 
 typedef struct longtake_policy {
     size_t size;
     const char *
-        name; /* small letters, digits and dashes; no policy's of the context or of `longtake list policies` */
+        /* small letters, digits and dashes; no policy's of the context or of `longtake list policies` */
+        name;
     const char *help; /* one sentence, or NULL */
     uint64_t needs;   /* LONGTAKE_NEED(...) | ...; 0: ids, numbers and seed alone */
     const char *
-        consolidate; /* what becomes of a victim where nothing is said: NULL for "drop", "sum", "ema", "nearest", "decay" */
+        /* what becomes of a victim where nothing is said: NULL for "drop", "sum", "ema", "nearest",
+         * "decay" */
+        consolidate;
     longtake_score score;
     void *user; /* what `score` is called with; lasts as long as the context */
 } longtake_policy;
 
-/* From now on the context's streams and evaluations know the policy by its name, with the keys that every policy takes
- * ("mine:consolidate=sum,scope=layer"). Names belong to a context: two contexts may have different policies of one name. */
+/* From now on the context's streams and evaluations know the policy by its name, with the keys that every
+ * policy takes ("mine:consolidate=sum,scope=layer"). Names belong to a context: two contexts may have
+ * different policies of one name. */
 LONGTAKE_API longtake_status longtake_policy_add(longtake *context, const longtake_policy *policy);
 
-/* ---- runs: trained models ---------------------------------------------------------------------------------------- */
+/* ---- runs: trained models ------------------------------------------------------------------------------ */
 
 typedef struct longtake_run longtake_run;
 
-/* Opens a run folder for inference, with its EMA weights: a folder that `longtake train` wrote, a checkpoint in it, or a published
- * one ("experiments/tiny" is shipped). `checkpoint`: "best", "latest", "step-N", or NULL for the best if there is one, else the
- * latest. */
+/* Opens a run folder for inference, with its EMA weights: a folder that `longtake train` wrote, a
+ * checkpoint in it, or a published one ("experiments/tiny" is shipped). `checkpoint`: "best", "latest",
+ * "step-N", or NULL for the best if there is one, else the latest. */
 LONGTAKE_API longtake_status longtake_run_open(longtake *context, const char *folder, const char *checkpoint,
                                                longtake_run **out);
 LONGTAKE_API void longtake_run_close(longtake_run *run);
@@ -166,16 +180,19 @@ typedef struct longtake_run_info {
 } longtake_run_info;
 LONGTAKE_API longtake_status longtake_run_describe(const longtake_run *run, longtake_run_info *info);
 
-/* ---- streams: video of any length ---------------------------------------------------------------------------------- */
+/* ---- streams: video of any length ---------------------------------------------------------------------- */
 
 typedef struct longtake_stream longtake_stream;
 
 typedef struct longtake_stream_options {
     size_t size;
     const char *
-        policy; /* "sink" by default; `longtake list policies` explains how one is written, parameters included */
+        /* "sink" by default; `longtake list policies` explains how one is written, parameters included */
+        policy;
     const char *
-        budget; /* entries ("3", the default), bytes ("60MiB"), or a share of the entries of `blocks` blocks ("25%") */
+        /* entries ("3", the default), bytes ("60MiB"), or a share of the entries of `blocks` blocks
+         * ("25%") */
+        budget;
     const char *prompt;  /* of the first blocks; NULL: the null prompt */
     int steps;           /* of the sampler per block; 20 by default */
     const char *sampler; /* "euler" (default), or "heun": second order, twice the work */
@@ -193,7 +210,8 @@ typedef struct longtake_plan {
     int64_t peak_bytes; /* of the device: the sum of those below */
     int64_t weight_bytes, slot_bytes, tail_bytes, activation_bytes, workspace_bytes, other_bytes;
     double
-        block_flops; /* one generated block, all sampler steps and the commit, the cache full (or with 32 blocks) */
+        /* one generated block, all sampler steps and the commit, the cache full (or with 32 blocks) */
+        block_flops;
 } longtake_plan;
 LONGTAKE_API longtake_status longtake_plan_stream(longtake *context, const char *folder,
                                                   const char *checkpoint,
@@ -218,10 +236,11 @@ typedef struct longtake_block {
     double seconds;     /* of this block: sampling and commit, without decoding */
 } longtake_block;
 
-/* Generates and commits the next block: frames_per_block frames of RGB bytes, [frame][row][column][3], into `rgb`, which has room
- * for `bytes`, at least block_bytes. `block` (may be NULL) tells of the cache. The block is a pure function of weights, options,
- * prompts, what was pushed and its number: the same bits on the same machine with the same number of threads. After a failure
- * only restart, load and close may follow. */
+/* Generates and commits the next block: frames_per_block frames of RGB bytes, [frame][row][column][3],
+ * into `rgb`, which has room for `bytes`, at least block_bytes. `block` (may be NULL) tells of the cache.
+ * The block is a pure function of weights, options, prompts, what was pushed and its number: the same bits
+ * on the same machine with the same number of threads. After a failure only restart, load and close may
+ * follow. */
 LONGTAKE_API longtake_status longtake_next(longtake_stream *stream, uint8_t *rgb, size_t bytes,
                                            longtake_block *block);
 /* Commits a block of footage in place of a generated one: history that what follows goes on from. */
@@ -242,13 +261,14 @@ typedef struct longtake_entry {
 LONGTAKE_API longtake_status longtake_entry_at(const longtake_stream *stream, int layer, int index,
                                                longtake_entry *entry);
 
-/* Saves cache and position into a folder, which is made if need be; a save that is interrupted leaves the one before. Loading goes
- * into a stream of the same run, seed, policy, budget and guidance (else LONGTAKE_INPUT): what follows has the same bits as if
- * nothing had been interrupted. The prompt is not saved. */
+/* Saves cache and position into a folder, which is made if need be; a save that is interrupted leaves the
+ * one before. Loading goes into a stream of the same run, seed, policy, budget and guidance (else
+ * LONGTAKE_INPUT): what follows has the same bits as if nothing had been interrupted. The prompt is not
+ * saved. */
 LONGTAKE_API longtake_status longtake_stream_save(longtake_stream *stream, const char *folder);
 LONGTAKE_API longtake_status longtake_stream_load(longtake_stream *stream, const char *folder);
 
-/* ---- evaluation: paired comparison of policies ----------------------------------------------------------------------- */
+/* ---- evaluation: paired comparison of policies --------------------------------------------------------- */
 
 typedef struct longtake_evaluation {
     size_t size;
@@ -265,12 +285,14 @@ typedef struct longtake_evaluation {
     int draws;     /* of noise in each of the 5 bins of t; 4 by default, the least */
     uint64_t seed; /* 0: the context's */
     int allow_train;
-    /* Hears what is being done ("evaluate", "choosing references") and how many of its passes are; may be NULL. */
+    /* Hears what is being done ("evaluate", "choosing references") and how many of its passes are; may be
+     * NULL. */
     void (*progress)(const char *what, int64_t done, int64_t total, void *user);
     void *user;
 } longtake_evaluation;
 
-/* One policy on the clips of one domain: figures as `longtake evaluate` prints them. What there are no data for is NaN. */
+/* One policy on the clips of one domain: figures as `longtake evaluate` prints them. What there are no
+ * data for is NaN. */
 typedef struct longtake_row {
     size_t size;
     const char *policy; /* resolved, every parameter written out */

@@ -188,25 +188,19 @@ const lt_command lt_cmd_evaluate = {
     .usage =
         "--run DIR... --data FILE [--domain D] [--role test] [--policy P]... [--budget M]... [--rollout N]",
     .details =
-        "Every policy at every budget sees the same clips, noise and times. The figure is the loss at t in "
-        "[0.5, "
-        "0.95] on\n"
-        "blocks read with an eviction in force, against the best hand-made policy of equal bytes, which is "
-        "chosen on calm\n"
-        "validation clips. Intervals are over source groups and are corrected for all rows of the table "
-        "(Holm): the verdict\n"
-        "says whether one leaves 0 out. Below 8 groups there is none, and the verdict is \"insufficient "
-        "data\".\n"
-        "Several --run (of one model, trained with other seeds) are pooled: seeds are crossed with groups.\n"
-        "With --rollout the model also goes on from the first two blocks of each clip, and the videos are "
-        "measured; see\n"
-        "longtake list metrics.\n"
+        "Every policy at every budget sees the same clips, noise and times. The figure is the loss at\n"
+        "t in [0.5, 0.95] on blocks read with an eviction in force, against the best hand-made policy\n"
+        "of equal bytes, which is chosen on calm validation clips. Intervals are over source groups\n"
+        "and are corrected for all rows of the table (Holm): the verdict says whether one leaves 0\n"
+        "out. Below 8 groups there is none, and the verdict is \"insufficient data\". Several --run\n"
+        "(of one model, trained with other seeds) are pooled: seeds are crossed with groups. With\n"
+        "--rollout the model also goes on from the first two blocks of each clip, and the videos are\n"
+        "measured; see longtake list metrics.\n"
         "\n"
         "  longtake evaluate --run runs/tiny --data data.h5 --policy window --policy sink --policy learned "
         "--budget 3\n"
         "  longtake evaluate --run runs/tiny --data data.h5 --domain dynamic --policy sink:read=content "
-        "--budget "
-        "25% --json\n",
+        "--budget 25% --json\n",
     .options = options,
     .defaults = &defaults,
     .options_size = sizeof defaults,

@@ -245,7 +245,7 @@ static lt_status open_stream(job *j) {
     return LT_OK;
 }
 
-/* ---- what is told about the video ---------------------------------------------------------------------------------- */
+/* ---- what is told about the video ---------------------------------------------------------------------- */
 
 static void add_text(cJSON *to, const char *key, const char *text) {
     cJSON_AddItemToObject(to, key, text ? cJSON_CreateString(text) : cJSON_CreateNull());
@@ -360,7 +360,7 @@ static lt_status write_summary(const job *j, bool complete) {
     return status;
 }
 
-/* ---- the blocks ------------------------------------------------------------------------------------------------ */
+/* ---- the blocks ---------------------------------------------------------------------------------------- */
 
 static int64_t device_bytes(const job *j) { return j->device->allocated_bytes; }
 
@@ -407,7 +407,8 @@ static lt_status publish(job *j) {
     return lt_rename(j->part_summary, j->summary_file);
 }
 
-/* What was generated is kept, whatever ended it; a file without a block is not. The first failure is the one reported. */
+/* What was generated is kept, whatever ended it; a file without a block is not. The first failure is the
+ * one reported. */
 static lt_status finish(job *j, lt_status status) {
     char message[1024];
     snprintf(message, sizeof message, "%s", lt_error());
@@ -471,21 +472,17 @@ const lt_command lt_cmd_generate = {
     .usage = "--run DIR --out V.mp4 [--blocks N] [--prompt T | --prompts FILE] [--from CLIP] [--policy P] "
              "[--budget M]",
     .details =
-        "Generates block after block with a cache of fixed memory and writes each to the mp4 as soon as it "
-        "is\n"
-        "there. Until it is complete the file is V.part.mp4, which plays while it grows, and after a kill "
-        "or\n"
-        "^C (exit 6, with V.part.mp4.json); the next generate of the same name replaces it, so move it to "
-        "keep\n"
-        "it. What is there under the names of --out and --stats is refused, or with --force replaced when "
-        "the\n"
-        "new video is complete.\n"
+        "Generates block after block with a cache of fixed memory and writes each to the mp4 as soon\n"
+        "as it is there. Until it is complete the file is V.part.mp4, which plays while it grows, and\n"
+        "after a kill or ^C (exit 6, with V.part.mp4.json); the next generate of the same name\n"
+        "replaces it, so move it to keep it. What is there under the names of --out and --stats is\n"
+        "refused, or with --force replaced when the new video is complete.\n"
         "\n"
-        "All arguments, the seed, the policy with its parameters, the hash of the weights, the device and\n"
-        "its precision are in the mp4's metadata and in FILE.json beside it. The same arguments give the\n"
-        "same latents, to the bit, on the same machine with the same number of threads. On a GPU, large\n"
-        "products that algorithms.json of the run does not list are timed anew in each process, and may\n"
-        "round differently.\n"
+        "All arguments, the seed, the policy with its parameters, the hash of the weights, the device\n"
+        "and its precision are in the mp4's metadata and in FILE.json beside it. The same arguments\n"
+        "give the same latents, to the bit, on the same machine with the same number of threads. On a\n"
+        "GPU, large GEMMs that algorithms.json of the run does not list are timed anew in each\n"
+        "process, and may round differently.\n"
         "\n"
         "  longtake generate --run runs/tiny --out v.mp4 --blocks 32 --policy sink:n=1 --budget 3\n"
         "  longtake generate --run runs/tiny --out v.mp4 --from data.h5:12 --history 2 --stats v.stats.json\n"

@@ -203,14 +203,11 @@ const lt_command lt_cmd_held = {
     .name = "held",
     .summary = "how often the cache still holds what a video returns to",
     .usage = "--run DIR --data FILE --policy P... --budget M... [--loss] [--domain D] [--role test]",
-    .details =
-        "Streams held-out clips through the cache. Wherever a shot returns to an earlier scene, it counts "
-        "the "
-        "layers whose\n"
-        "cache still holds an entry of that scene.\n"
-        "\n"
-        "  longtake held --run runs/X --data planted.h5 --policy learned --policy random --policy window "
-        "--budget 2 --loss\n",
+    .details = "Streams held-out clips through the cache. Wherever a shot returns to an earlier scene, it\n"
+               "counts the layers whose cache still holds an entry of that scene.\n"
+               "\n"
+               "  longtake held --run runs/X --data planted.h5 --policy learned --policy random --policy "
+               "window --budget 2 --loss\n",
     .options = options,
     .defaults = &defaults,
     .options_size = sizeof defaults,

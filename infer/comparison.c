@@ -52,9 +52,10 @@ void lt_comparison_close(lt_comparison *c) {
     free(c);
 }
 
-/* ---- runs ---------------------------------------------------------------------------------------------------------- */
+/* ---- runs ---------------------------------------------------------------------------------------------- */
 
-/* Runs that are pooled differ in their training alone: the same policies mean the same bytes on the same blocks. */
+/* Runs that are pooled differ in their training alone: the same policies mean the same bytes on the same
+ * blocks. */
 static lt_status check_alike(const lt_comparison *c, const lt_model *model, const char *name) {
     lt_eval_specs specs;
     LT_TRY(read_specs(&c->spec, model, &specs));
@@ -99,7 +100,7 @@ lt_status lt_comparison_run(lt_comparison *c, lt_model *model, lt_dataset *set, 
     return LT_OK;
 }
 
-/* ---- rows ---------------------------------------------------------------------------------------------------------- */
+/* ---- rows ---------------------------------------------------------------------------------------------- */
 
 static lt_status rows_of(lt_comparison *c, const lt_model *model, const char *domain) {
     const lt_eval_measured measured = {c->tables, c->spec.rollout ? c->rollouts : NULL, c->done};
@@ -123,7 +124,7 @@ lt_status lt_comparison_rows(lt_comparison *c, const lt_model *model, const lt_e
     return lt_eval_rows_correct(c->rows, c->row_count);
 }
 
-/* ---- memory -------------------------------------------------------------------------------------------------------- */
+/* ---- memory -------------------------------------------------------------------------------------------- */
 
 static lt_status measure(const lt_comparison_spec *s, lt_model *shadow, const lt_eval_specs *specs,
                          lt_memory *out) {

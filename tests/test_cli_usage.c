@@ -1,4 +1,5 @@
-/* The command line as an interface: what the manual pages say, what mistakes answer, and that a mistake writes nothing. */
+/* The command line as an interface: what the manual pages say, what mistakes answer, and that a mistake
+ * writes nothing. */
 #include "tests/testing.h"
 
 /* Commands and options that the design promises. */
@@ -63,7 +64,8 @@ static bool is_listed(const char *name, char names[NAMES][NAME], int count) {
     return false;
 }
 
-/* Every "--name" that the page mentions is an option of it. Examples of other programs aside: they have no "--". */
+/* Every "--name" that the page mentions is an option of it. Examples of other programs aside: they have no
+ * "--". */
 static void check_mentions(const char *command, const char *page, char names[NAMES][NAME], int count) {
     char name[NAME];
     for (const char *at = page; (at = strstr(at, "--")); at += 2) {
@@ -134,7 +136,8 @@ static const char *good_value(const cJSON *option, char text[256]) {
     return text;
 }
 
-/* With every option that its help lists, each with a value that the help allows: the first that is unknown is the one nobody has. */
+/* With every option that its help lists, each with a value that the help allows: the first that is unknown
+ * is the one nobody has. */
 static void check_all_options(const cJSON *command, const cJSON *globals) {
     static char texts[NAMES][256];
     const char *arguments[NAMES + 2] = {cJSON_GetObjectItem(command, "name")->valuestring};
@@ -212,7 +215,7 @@ static void help_lists_the_keys_of_configurations(void) {
     CHECK(strstr(got.out, "sink") && strstr(got.out, "granularity=") && strstr(got.out, "60MiB"));
 }
 
-/* ---- mistakes -------------------------------------------------------------------------------------------------- */
+/* ---- mistakes ------------------------------------------------------------------------------------------ */
 
 static void a_misspelt_command_or_option_gets_the_nearest_name(void) {
     static char names[NAMES][NAME];

@@ -1,8 +1,16 @@
-/* What is installed. The program: it can be moved, finds what it is shipped with, and comes with its manual page and completions. The
- * library: programs are compiled against it through pkg-config and CMake, wherever it was moved to. */
+/* What is installed. The program: it can be moved, finds what it is shipped with, and comes with its
+ * manual page and completions. The library: programs are compiled against it through pkg-config and CMake,
+ * wherever it was moved to. */
 #include "tests/testing.h"
 
 static char build_folder[LT_PATH_MAX], tree[LT_PATH_MAX];
+
+/* A sanitizer's runtime would have to come first in a program that knows nothing of it. */
+#ifdef __SANITIZE_ADDRESS__
+static const bool sanitized = true;
+#else
+static const bool sanitized = false;
+#endif
 
 static const char *prefix(const char *name) {
     char path[512];
@@ -148,9 +156,10 @@ static void zsh_can_read_its_script(void) {
     run_ok(argv);
 }
 
-/* ---- the library --------------------------------------------------------------------------------------------------- */
+/* ---- the library --------------------------------------------------------------------------------------- */
 
-/* A shell script with $moved, $tree and $work: the installation, the source tree, a folder of the test's own. */
+/* A shell script with $moved, $tree and $work: the installation, the source tree, a folder of the test's
+ * own. */
 static void run_script(const char *script) {
     static char text[1 << 13];
     snprintf(text, sizeof text,
@@ -204,7 +213,8 @@ static void the_library_shows_nothing_but_its_own_names(void) {
                "sed -nE 's/.* (longtake_[a-z_]+)@@.*/\\1/p' | sort | diff \"$work/declared\" -");
 }
 
-/* docs/library.md lists what contexts of a process share; gcov, sanitizers and CUDA's runtime bring variables of their own. */
+/* docs/library.md lists what contexts of a process share; gcov, sanitizers and CUDA's runtime bring
+ * variables of their own. */
 static void contexts_share_only_what_the_manual_lists(void) {
     char *manual = NULL, path[LT_PATH_MAX];
     CHECK_OK(lt_path_join(path, tree, "docs/library.md"));
@@ -251,10 +261,8 @@ int main(int argc, char **argv) {
     RUN(the_manual_page_has_every_command);
     RUN(bash_completes_commands_options_and_values);
     RUN(zsh_can_read_its_script);
-#ifndef __SANITIZE_ADDRESS__ /* its runtime would have to come first in a program that knows nothing of it */
-    RUN(a_program_with_its_own_policy_streams_through_pkg_config);
-    RUN(a_project_finds_the_package_of_cmake);
-#endif
+    if (!sanitized) RUN(a_program_with_its_own_policy_streams_through_pkg_config);
+    if (!sanitized) RUN(a_project_finds_the_package_of_cmake);
     RUN(the_library_shows_nothing_but_its_own_names);
     RUN(contexts_share_only_what_the_manual_lists);
     RUN(an_installation_below_destdir_is_removed_by_its_list);

@@ -69,7 +69,7 @@ static lt_status bench_ops(const bench_options *opt, lt_device *device) {
     LT_TRY(lt_bench_ops(device, opt->op, &limits, print_op, &lines));
     if (opt->global.json) printf("\n]\n");
     else
-        printf("limits measured now: %.1f GFLOP/s (c: a product), %.1f GB/s (m: a copy)\n", limits.gflops,
+        printf("limits measured now: %.1f GFLOP/s (c: a GEMM), %.1f GB/s (m: a copy)\n", limits.gflops,
                limits.gbytes);
     return LT_OK;
 }
@@ -205,12 +205,10 @@ const lt_command lt_cmd_bench = {
     .summary = "time ops against the machine's limits, or a model's steps",
     .usage = "--op NAME | --model PRESET [--only WHAT] [--recompute WHAT] [--memory-limit M] [--set k=v]",
     .details =
-        "Ops: milliseconds, GFLOP/s, GB/s, and the share of the limit that is nearer, measured in the same "
-        "run.\n"
-        "Model: one forward and one plain training step of a block alone, one streamed block with a full\n"
-        "cache (window of 3), one training step of the configuration (each policy of the mix in turn); and "
-        "the\n"
-        "most memory each held on the device.\n"
+        "Ops: milliseconds, GFLOP/s, GB/s, and the share of the limit that is nearer, measured in the\n"
+        "same run. Model: one forward and one plain training step of a block alone, one streamed\n"
+        "block with a full cache (window of 3), one training step of the configuration (each policy\n"
+        "of the mix in turn); and the most memory each held on the device.\n"
         "\n"
         "  longtake bench --op all\n"
         "  longtake bench --model train/tiny --set train.batch=4\n",

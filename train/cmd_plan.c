@@ -192,13 +192,11 @@ const lt_command lt_cmd_plan = {
     .usage =
         "--config C.json [--memory-limit 16GiB] [--target null:NAME] [--policy P] [--budget M] [--set k=v]",
     .details =
-        "Runs one forward, a streamed video and a training step on a device without memory, which "
-        "counts what they\n"
-        "would take, and prints a row per layer and the bytes of each role. Training counts the "
-        "largest pass: every clip\n"
-        "under the policy of train.policy_mix that takes most. Under a limit it says what would fit: the "
-        "largest budget, batch\n"
-        "and clip, each with the rest as configured, or what to change.\n"
+        "Runs one forward, a streamed video and a training step on a device without memory, which\n"
+        "counts what they would take, and prints a row per layer and the bytes of each role. Training\n"
+        "counts the largest pass: every clip under the policy of train.policy_mix that takes most.\n"
+        "Under a limit it says what would fit: the largest budget, batch and clip, each with the rest\n"
+        "as configured, or what to change.\n"
         "\n"
         "  longtake plan --config train/tiny\n"
         "  longtake plan --config model/sana-video-2b-480p --target null:h100 --set train.batch=1\n",

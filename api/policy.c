@@ -19,36 +19,40 @@ static const lt_entry_feature features[LONGTAKE_FEATURES] = {[LONGTAKE_AGE] = LT
                                                              [LONGTAKE_RECENCY] = LT_FEATURE_RECENCY,
                                                              [LONGTAKE_MOTION] = LT_FEATURE_MOTION};
 
-/* Those that look at what was read or drawn, not at ages alone. */
-static const uint64_t valued = LONGTAKE_NEED(LONGTAKE_Z_NORM) | LONGTAKE_NEED(LONGTAKE_S_NORM) |
-                               LONGTAKE_NEED(LONGTAKE_READ_MASS) | LONGTAKE_NEED(LONGTAKE_NOVELTY) |
-                               LONGTAKE_NEED(LONGTAKE_RECENCY) | LONGTAKE_NEED(LONGTAKE_MOTION);
+/* What the cache must compute for it. */
+static uint64_t cache_needs(uint64_t needs) {
+    uint64_t out = needs & LONGTAKE_NEED_SIMILARITY ? LT_NEED_SIMILARITY : 0;
+    for (int f = 0; f < LONGTAKE_FEATURES; f++)
+        if (needs & LONGTAKE_NEED(f)) out |= LT_NEED(features[f]);
+    return out;
+}
 
 /* Fills `column` and what it points to, [LONGTAKE_FEATURES, entries], which was 0. */
-static void transpose_features(const lt_policy_input *input, uint64_t needs, float *values,
+static void transpose_features(const lt_policy_view *seen, uint64_t needs, float *values,
                                const float **column) {
     for (int f = 0; f < LONGTAKE_FEATURES; f++) {
-        float *to = values + (size_t)f * (size_t)input->entries;
-        for (int i = 0; needs & LONGTAKE_NEED(f) && i < input->entries; i++)
-            to[i] = input->features[i][features[f]];
+        float *to = values + (size_t)f * (size_t)seen->entries;
+        for (int i = 0; needs & LONGTAKE_NEED(f) && i < seen->entries; i++)
+            to[i] = seen->features[i][features[f]];
         column[f] = to;
     }
 }
 
-static lt_status score_with_callback(const lt_policy_input *input, float *score) {
-    const lt_api_policy *policy = (const lt_api_policy *)input->policy;
+static lt_status score_with_callback(const lt_policy_view *seen, float *score) {
+    const lt_api_policy *policy = (const lt_api_policy *)seen->policy;
     const float *column[LONGTAKE_FEATURES];
-    float *values = calloc((size_t)LONGTAKE_FEATURES * (size_t)input->entries, sizeof *values);
+    float *values = calloc((size_t)LONGTAKE_FEATURES * (size_t)seen->entries, sizeof *values);
     LT_CHECK(values, LT_FAILED, "policy %s: out of memory", policy->name);
-    transpose_features(input, policy->needs, values, column);
+    transpose_features(seen, policy->needs, values, column);
     const longtake_view view = {.size = sizeof view,
-                                .entries = input->entries,
-                                .layer = input->layer,
-                                .commit = input->commit,
-                                .seed = input->key.seed,
-                                .sequence = input->key.clip,
-                                .ids = input->ids,
-                                .feature = column};
+                                .entries = seen->entries,
+                                .layer = seen->layer,
+                                .commit = seen->commit,
+                                .seed = seen->key.seed,
+                                .sequence = seen->key.clip,
+                                .ids = seen->ids,
+                                .feature = column,
+                                .similarity = seen->similarity};
     int failed = policy->score(&view, score, policy->user);
     free(values);
     LT_CHECK(failed == 0, LT_FAILED, "policy %s: its score function returned %d", policy->name, failed);
@@ -72,7 +76,7 @@ static lt_status check_name(const longtake *c, const char *name) {
 }
 
 static lt_status check_policy(const longtake *c, const longtake_policy *p) {
-    const uint64_t known = LONGTAKE_NEED(LONGTAKE_FEATURES) - 1;
+    const uint64_t known = (LONGTAKE_NEED(LONGTAKE_FEATURES) - 1) | LONGTAKE_NEED_SIMILARITY;
     bool rule = !p->consolidate;
     LT_TRY(check_name(c, p->name));
     LT_CHECK(p->score, LT_USAGE, "policy \"%s\" has no score function", p->name);
@@ -97,8 +101,7 @@ static lt_api_policy *new_policy(const longtake_policy *p) {
     policy->row = (lt_policy){.name = policy->name,
                               .help = policy->help,
                               .score = score_with_callback,
-                              .positional = (p->needs & valued) == 0,
-                              .reads = (p->needs & LONGTAKE_NEED(LONGTAKE_READ_MASS)) != 0,
+                              .needs = cache_needs(p->needs),
                               .fixed_budget = -1,
                               .consolidate = policy->consolidate};
     return policy;

@@ -117,7 +117,8 @@ typedef enum longtake_feature {
 
 /* What a policy looks at: a set of LONGTAKE_NEED(LONGTAKE_AGE) and the like. Only that is computed; other
  * features are 0. */
-#define LONGTAKE_NEED(feature) (UINT64_C(1) << (feature))
+#define LONGTAKE_NEED(feature)   (UINT64_C(1) << (feature))
+#define LONGTAKE_NEED_SIMILARITY (UINT64_C(1) << 62)
 
 /* The entries present in one layer, the newest included, in time order. All of it is valid during the call
  * only. */
@@ -129,6 +130,7 @@ typedef struct longtake_view {
     uint64_t seed, sequence; /* of the video, for policies that draw: the same view, the same decision */
     const int64_t *ids;      /* [entries] number of the commit that wrote each; the newest one after merges */
     const float *const *feature; /* feature[LONGTAKE_AGE][entry]; the entries of feature are [entries] */
+    const float *similarity; /* [entries, entries] cosine of their z, mean over heads; NULL unless needed */
 } longtake_view;
 
 /* Writes one number per entry into `score` [entries]: the lowest goes, the oldest of equals first; a NaN
@@ -139,15 +141,12 @@ typedef int (*longtake_score)(const longtake_view *view, float *score, void *use
 
 typedef struct longtake_policy {
     size_t size;
-    const char *
-        /* small letters, digits and dashes; no policy's of the context or of `longtake list policies` */
-        name;
+    /* small letters, digits and dashes; no policy's of the context or of `longtake list policies` */
+    const char *name;
     const char *help; /* one sentence, or NULL */
     uint64_t needs;   /* LONGTAKE_NEED(...) | ...; 0: ids, numbers and seed alone */
-    const char *
-        /* what becomes of a victim where nothing is said: NULL for "drop", "sum", "ema", "nearest",
-         * "decay" */
-        consolidate;
+    /* what becomes of a victim where nothing is said: NULL for "drop", "sum", "ema", "nearest", "decay" */
+    const char *consolidate;
     longtake_score score;
     void *user; /* what `score` is called with; lasts as long as the context */
 } longtake_policy;

@@ -11,6 +11,7 @@ typedef struct lt_api_policy {
     char name[64], help[256], consolidate[16];
     uint64_t needs;
     longtake_score score;
+    int (*update)(const longtake_view *view, void *user);
     void *user;
 } lt_api_policy;
 

@@ -19,45 +19,43 @@ static const lt_entry_feature features[LONGTAKE_FEATURES] = {[LONGTAKE_AGE] = LT
                                                              [LONGTAKE_RECENCY] = LT_FEATURE_RECENCY,
                                                              [LONGTAKE_MOTION] = LT_FEATURE_MOTION};
 
-/* What the cache must compute for it. */
-static uint64_t cache_needs(uint64_t needs) {
-    uint64_t out = needs & LONGTAKE_NEED_SIMILARITY ? LT_NEED_SIMILARITY : 0;
-    for (int f = 0; f < LONGTAKE_FEATURES; f++)
-        if (needs & LONGTAKE_NEED(f)) out |= LT_NEED(features[f]);
-    return out;
-}
-
 /* Fills `column` and what it points to, [LONGTAKE_FEATURES, entries], which was 0. */
-static void transpose_features(const lt_policy_view *seen, uint64_t needs, float *values,
+static void transpose_features(const lt_policy_view *from, uint64_t needs, float *values,
                                const float **column) {
     for (int f = 0; f < LONGTAKE_FEATURES; f++) {
-        float *to = values + (size_t)f * (size_t)seen->entries;
-        for (int i = 0; needs & LONGTAKE_NEED(f) && i < seen->entries; i++)
-            to[i] = seen->features[i][features[f]];
+        float *to = values + (size_t)f * (size_t)from->entries;
+        for (int i = 0; needs & LONGTAKE_NEED(f) && i < from->entries; i++)
+            to[i] = from->features[i][features[f]];
         column[f] = to;
     }
 }
 
-static lt_status score_with_callback(const lt_policy_view *seen, float *score) {
-    const lt_api_policy *policy = (const lt_api_policy *)seen->policy;
+/* Calls `score`, or, where that is NULL, `update`. */
+static lt_status call(const lt_policy_view *from, float *score) {
+    const lt_api_policy *policy = (const lt_api_policy *)from->policy;
     const float *column[LONGTAKE_FEATURES];
-    float *values = calloc((size_t)LONGTAKE_FEATURES * (size_t)seen->entries, sizeof *values);
+    float *values = calloc((size_t)LONGTAKE_FEATURES * (size_t)from->entries, sizeof *values);
     LT_CHECK(values, LT_FAILED, "policy %s: out of memory", policy->name);
-    transpose_features(seen, policy->needs, values, column);
+    transpose_features(from, policy->needs, values, column);
     const longtake_view view = {.size = sizeof view,
-                                .entries = seen->entries,
-                                .layer = seen->layer,
-                                .commit = seen->commit,
-                                .seed = seen->key.seed,
-                                .sequence = seen->key.clip,
-                                .ids = seen->ids,
+                                .entries = from->entries,
+                                .layer = from->layer,
+                                .commit = from->commit,
+                                .seed = from->key.seed,
+                                .sequence = from->key.clip,
+                                .ids = from->ids,
                                 .feature = column,
-                                .similarity = seen->similarity};
-    int failed = policy->score(&view, score, policy->user);
+                                .similarity = from->similarity,
+                                .state = from->state};
+    int failed = score ? policy->score(&view, score, policy->user) : policy->update(&view, policy->user);
     free(values);
-    LT_CHECK(failed == 0, LT_FAILED, "policy %s: its score function returned %d", policy->name, failed);
+    LT_CHECK(failed == 0, LT_FAILED, "policy %s: its %s function returned %d", policy->name,
+             score ? "score" : "update", failed);
     return LT_OK;
 }
+
+static lt_status score_with_callback(const lt_policy_view *from, float *score) { return call(from, score); }
+static lt_status update_with_callback(const lt_policy_view *from) { return call(from, NULL); }
 
 /* ---- adding one ---------------------------------------------------------------------------------------- */
 
@@ -82,11 +80,22 @@ static lt_status check_policy(const longtake *c, const longtake_policy *p) {
     LT_CHECK(p->score, LT_USAGE, "policy \"%s\" has no score function", p->name);
     LT_CHECK((p->needs & ~known) == 0, LT_USAGE,
              "policy \"%s\": needs is %#" PRIx64 "; this library knows %#" PRIx64, p->name, p->needs, known);
+    LT_CHECK(p->state >= 0 && p->state <= LT_POLICY_STATE, LT_USAGE,
+             "policy \"%s\": state is %d; expected 0 to %d", p->name, p->state, LT_POLICY_STATE);
+    LT_CHECK(!p->update || p->state > 0, LT_USAGE, "policy \"%s\" has an update function and no state",
+             p->name);
     for (int i = 0; i < LT_CONSOLIDATE_COUNT && !rule; i++)
         rule = strcmp(p->consolidate, lt_consolidate_names[i]) == 0;
     LT_CHECK(rule, LT_USAGE, "policy \"%s\": consolidate=%s; expected drop, sum, ema, nearest or decay",
              p->name, p->consolidate);
     return LT_OK;
+}
+
+static uint64_t cache_needs(uint64_t needs) {
+    uint64_t of_cache = needs & LONGTAKE_NEED_SIMILARITY ? LT_NEED_SIMILARITY : 0;
+    for (int f = 0; f < LONGTAKE_FEATURES; f++)
+        if (needs & LONGTAKE_NEED(f)) of_cache |= LT_NEED(features[f]);
+    return of_cache;
 }
 
 static lt_api_policy *new_policy(const longtake_policy *p) {
@@ -97,11 +106,14 @@ static lt_api_policy *new_policy(const longtake_policy *p) {
     snprintf(policy->consolidate, sizeof policy->consolidate, "%s", p->consolidate ? p->consolidate : "drop");
     policy->score = p->score;
     policy->needs = p->needs;
+    policy->update = p->update;
     policy->user = p->user;
     policy->row = (lt_policy){.name = policy->name,
                               .help = policy->help,
                               .score = score_with_callback,
                               .needs = cache_needs(p->needs),
+                              .state = p->state,
+                              .update = p->update ? update_with_callback : NULL,
                               .fixed_budget = -1,
                               .consolidate = policy->consolidate};
     return policy;

@@ -187,41 +187,6 @@ static void a_policy_of_the_program_decides_as_the_same_one_of_the_library(void)
     CHECK(own.ids[3] == 0);
 }
 
-/* The entry most like the one behind it goes; what similarity is, is checked on the way. */
-static int unlike(const longtake_view *view, float *score, void *user) {
-    int n = view->entries;
-    for (int i = 0; i < n && view->similarity; i++) {
-        score[i] = i + 1 < n ? -view->similarity[i * n + i + 1] : 1;
-        for (int j = 0; j < n; j++) {
-            float s = view->similarity[i * n + j];
-            *(bool *)user = *(bool *)user && fabsf(s) <= 1.0001f && s == view->similarity[j * n + i];
-        }
-    }
-    return view->similarity ? 0 : 1;
-}
-
-static void similarity_is_shown_to_who_asks_for_it(void) {
-    for (int asks = 0; asks < 2; asks++) {
-        bool right = true;
-        uint8_t rgb[BLOCK_BYTES];
-        longtake *context;
-        longtake_run *run;
-        longtake_stream *stream = NULL;
-        const uint64_t needs = asks ? LONGTAKE_NEED_SIMILARITY : LONGTAKE_NEED(LONGTAKE_AGE);
-        const longtake_policy mine = {sizeof mine, .name = "mine", .score = unlike, .user = &right,
-                                      .needs = needs};
-        const longtake_stream_options how = {sizeof how, .policy = "mine", .budget = "2", .steps = 1};
-        OK(longtake_open(NULL, &context));
-        OK(longtake_policy_add(context, &mine));
-        OK(longtake_run_open(context, run_path, NULL, &run));
-        longtake_status status = longtake_stream_open(run, &how, &stream);
-        for (int i = 0; i < 5 && status == LONGTAKE_OK; i++)
-            status = longtake_next(stream, rgb, sizeof rgb, NULL);
-        CHECK(status == (asks ? LONGTAKE_OK : LONGTAKE_FAILED) && right);
-        close_all(context, run, stream);
-    }
-}
-
 static int refuse(const longtake_view *view, float *score, void *user) {
     (void)score, (void)user;
     return view->entries > 2 && view->feature[LONGTAKE_MOTION][0] > 0 ? 7 : 0;
@@ -256,6 +221,57 @@ static void only_what_a_policy_needs_is_computed(void) {
             CHECK((sums[f] > 0) == (f == feature && f != LONGTAKE_MERGES));
         close_all(context, run, stream);
     }
+}
+
+/* State counts the commits that an entry has seen: its age, kept by the policy. */
+static int count_commits(const longtake_view *view, void *user) {
+    (void)user;
+    for (int i = 0; i < view->entries; i++) view->state[i] += 1;
+    return 0;
+}
+
+static int check_pairs_and_state(const longtake_view *view, float *score, void *user) {
+    int *seen = user;
+    for (int i = 0; i < view->entries; i++) {
+        score[i] = -view->state[i];
+        CHECK_NEAR(view->state[i], view->feature[LONGTAKE_AGE][i] + 1, 0);
+        float novelty = 1;
+        for (int k = 0; k < view->entries; k++) {
+            const float s = view->similarity[i * view->entries + k];
+            CHECK_NEAR(s, view->similarity[k * view->entries + i], 1e-6);
+            if (k != i) novelty = fminf(novelty, 1 - s);
+        }
+        if (view->feature[LONGTAKE_NOVELTY][i] == 0) continue; /* planned */
+        CHECK_NEAR(view->feature[LONGTAKE_NOVELTY][i], novelty, 1e-5);
+        ++*seen;
+    }
+    return 0;
+}
+
+static void a_policy_of_the_program_sees_pairs_and_has_state(void) {
+    longtake *context;
+    longtake_run *run;
+    longtake_stream *stream;
+    int seen = 0;
+    uint8_t rgb[BLOCK_BYTES];
+    const longtake_policy mine = {.size = sizeof mine,
+                                  .name = "mine",
+                                  .score = check_pairs_and_state,
+                                  .user = &seen,
+                                  .state = 1,
+                                  .update = count_commits,
+                                  .needs = LONGTAKE_NEED_SIMILARITY | LONGTAKE_NEED(LONGTAKE_NOVELTY) |
+                                           LONGTAKE_NEED(LONGTAKE_AGE)};
+    const longtake_stream_options how = {sizeof how, .policy = "mine", .budget = "2", .steps = 1};
+    longtake_entry oldest = {sizeof oldest};
+    OK(longtake_open(NULL, &context));
+    OK(longtake_policy_add(context, &mine));
+    OK(longtake_run_open(context, run_path, NULL, &run));
+    OK(longtake_stream_open(run, &how, &stream));
+    for (int i = 0; i < 5; i++) OK(longtake_next(stream, rgb, sizeof rgb, NULL));
+    OK(longtake_entry_at(stream, 0, 0, &oldest));
+    CHECK(seen >= 2 * 3 * 3 && oldest.id == 3); /* window */
+    close_all(context, run, stream);
 }
 
 static void what_is_wrong_with_a_policy_is_said(void) {
@@ -474,8 +490,8 @@ int main(int argc, char **argv) {
     RUN(two_contexts_in_two_threads_give_the_results_of_one);
     RUN(what_a_context_was_given_stays_its_own);
     RUN(a_policy_of_the_program_decides_as_the_same_one_of_the_library);
-    RUN(similarity_is_shown_to_who_asks_for_it);
     RUN(only_what_a_policy_needs_is_computed);
+    RUN(a_policy_of_the_program_sees_pairs_and_has_state);
     RUN(what_is_wrong_with_a_policy_is_said);
     RUN(a_saved_stream_goes_on_with_the_same_bits);
     RUN(pushed_footage_is_history);

@@ -118,7 +118,7 @@ typedef enum longtake_feature {
 /* What a policy looks at: a set of LONGTAKE_NEED(LONGTAKE_AGE) and the like. Only that is computed; other
  * features are 0. */
 #define LONGTAKE_NEED(feature)   (UINT64_C(1) << (feature))
-#define LONGTAKE_NEED_SIMILARITY (UINT64_C(1) << 62)
+#define LONGTAKE_NEED_SIMILARITY LONGTAKE_NEED(62) /* of each pair of entries */
 
 /* The entries present in one layer, the newest included, in time order. All of it is valid during the call
  * only. */
@@ -130,7 +130,10 @@ typedef struct longtake_view {
     uint64_t seed, sequence; /* of the video, for policies that draw: the same view, the same decision */
     const int64_t *ids;      /* [entries] number of the commit that wrote each; the newest one after merges */
     const float *const *feature; /* feature[LONGTAKE_AGE][entry]; the entries of feature are [entries] */
-    const float *similarity; /* [entries, entries] cosine of their z, mean over heads; NULL unless needed */
+    /* [entries, entries] cosine of their z, mean over heads; NULL without LONGTAKE_NEED_SIMILARITY */
+    const float *similarity;
+    /* [entries, policy.state] of the policy's own; NULL without, and only `update` may write it */
+    float *state;
 } longtake_view;
 
 /* Writes one number per entry into `score` [entries]: the lowest goes, the oldest of equals first; a NaN
@@ -149,6 +152,11 @@ typedef struct longtake_policy {
     const char *consolidate;
     longtake_score score;
     void *user; /* what `score` is called with; lasts as long as the context */
+    /* So many floats belong to each entry, at most 16: 0 for a new one, they move, are saved and go with it, and where one is folded into
+     * another they become the mean of both by tokens. `update` (or NULL) writes view->state once per commit and layer, before any
+     * score; what it returns is as in `score`. */
+    int state;
+    int (*update)(const longtake_view *view, void *user);
 } longtake_policy;
 
 /* From now on the context's streams and evaluations know the policy by its name, with the keys that every

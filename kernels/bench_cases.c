@@ -5,6 +5,7 @@
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/embedding/embedding.h"
 #include "kernels/glu_depthwise/glu_depthwise.h"
+#include "kernels/haar3d/haar3d.h"
 #include "kernels/linear/linear.h"
 #include "kernels/loss/loss.h"
 #include "kernels/norm/norm.h"
@@ -316,6 +317,18 @@ static void mse_backward(lt_bench *b) {
          .dprediction = NEW(G, T * C));
 }
 
+/* Encoding; a cell of the video for each token. */
+static void haar3d(lt_bench *b) {
+    int64_t F = b->blocks * b->rope.frames, h = b->rope.height, w = b->rope.width;
+    lt_tensor rgb = {0}, latents = {0};
+    if (b->status == LT_OK) b->status = LT_NEW(&b->arena, LT_U8, &rgb, 2 * F, 4 * h, 4 * w, 3);
+    if (b->status == LT_OK)
+        b->status = LT_NEW(&b->arena, lt_ctx_sum_dtype(&b->ctx), &latents, F, h, w, LT_HAAR3D_KEPT);
+    if (b->status == LT_OK)
+        b->status = lt_device_fill(b->ctx.device, b->ctx.stream, rgb.data, 77, lt_nbytes(&rgb));
+    CALL(b, lt_haar3d_args, .rgb = rgb, .latents = latents);
+}
+
 static const lt_bench_setup setups[LT_OP_COUNT] = {
     [LT_OP_LINEAR] = linear,
     [LT_OP_LINEAR_BACKWARD] = linear_backward,
@@ -355,6 +368,7 @@ static const lt_bench_setup setups[LT_OP_COUNT] = {
     [LT_OP_EMBEDDING_BACKWARD] = embedding_backward,
     [LT_OP_MSE] = mse,
     [LT_OP_MSE_BACKWARD] = mse_backward,
+    [LT_OP_HAAR3D] = haar3d,
 };
 
 lt_bench_setup lt_bench_setup_of(lt_op_id id) { return (int)id >= 0 && id < LT_OP_COUNT ? setups[id] : NULL; }

@@ -32,8 +32,7 @@ typedef struct showcase {
     lt_ablation *a;
     int set;
     int64_t clip;
-    int blocks, history, made,
-        frames; /* blocks of the clip; of it before the generated ones; frames per block */
+    int blocks, history, made; /* blocks of the clip; of it before the generated ones; those */
     int64_t block_floats, frame_bytes;
     float *latents;   /* [blocks, ...] of the clip */
     float *generated; /* [history + made, ...] */
@@ -58,7 +57,7 @@ static lt_status choose_clip(showcase *s) {
     bool found = false;
     for (int64_t i = 0; i < count && !found; i++)
         for (int block = 2; block < s->blocks && !found; block++) {
-            lt_eval_place place = lt_eval_place_of(lt_dataset_clip(data, clips[i]), block, s->frames);
+            lt_eval_place place = lt_eval_place_of(lt_dataset_clip(data, clips[i]), s->a->model, block);
             found = place.after_return == 1;
             if (found) s->clip = clips[i];
         }
@@ -71,7 +70,6 @@ static lt_status open_showcase(showcase *s) {
     const lt_model *model = s->a->model;
     int64_t n[4];
     lt_model_block_shape(model, n);
-    s->frames = lt_model_frames_per_block(model);
     s->block_floats = n[0] * n[1] * n[2] * n[3];
     s->frame_bytes = (int64_t)model->frame_height * model->frame_width * 3;
     s->blocks = set_of(s)->options.blocks;
@@ -81,10 +79,10 @@ static lt_status open_showcase(showcase *s) {
     int most = s->blocks > s->history + s->made ? s->blocks : s->history + s->made;
     s->latents = malloc((size_t)(s->blocks * s->block_floats) * sizeof(float));
     s->generated = malloc((size_t)(most * s->block_floats) * sizeof(float));
-    s->rgb = malloc((size_t)(most * s->frames * s->frame_bytes));
+    s->rgb = malloc((size_t)(lt_model_frames(model, most) * s->frame_bytes));
     LT_CHECK(s->latents && s->generated && s->rgb, LT_FAILED, "out of memory for a clip of %d blocks", most);
     LT_TRY(choose_clip(s));
-    int64_t frames = (int64_t)s->blocks * s->frames;
+    int64_t frames = lt_model_frames(model, s->blocks);
     LT_TRY(lt_dataset_read_frames(s->a->data[set_of(s)->data], s->clip, 0, frames, s->rgb));
     return lt_model_encode(model, frames, s->rgb, s->latents);
 }
@@ -157,7 +155,8 @@ static film_spec film_of(const showcase *s, int blocks, int given, const char *p
 /* Bar and picture of one frame, [height, width, 3]. */
 static void mark_frame(const showcase *s, const film_spec *f, int64_t frame, uint8_t *out) {
     size_t bar = (size_t)lt_time_bar_height(f->width) * (size_t)f->width * 3;
-    lt_time_bar_draw(out, f->width, frame, (int64_t)f->given * s->frames, (int64_t)f->blocks * s->frames);
+    lt_time_bar_draw(out, f->width, frame, lt_model_frames(s->a->model, f->given),
+                     lt_model_frames(s->a->model, f->blocks));
     memcpy(out + bar, s->rgb + frame * s->frame_bytes, (size_t)s->frame_bytes);
 }
 
@@ -167,7 +166,8 @@ static lt_status write_strip(const showcase *s, const film_spec *f) {
     uint8_t *marked = malloc(row * (size_t)f->height), *strip = malloc(all * (size_t)f->height);
     lt_status status = marked && strip ? LT_OK : lt_fail(LT_FAILED, "%s: out of memory", f->path);
     for (int block = 0; block < f->blocks && status == LT_OK; block++) {
-        mark_frame(s, f, (int64_t)block * s->frames + s->frames / 2, marked);
+        int64_t first = lt_model_frames(s->a->model, block), end = lt_model_frames(s->a->model, block + 1);
+        mark_frame(s, f, first + (end - first) / 2, marked);
         for (int y = 0; y < f->height; y++)
             memcpy(strip + (size_t)y * all + (size_t)block * row, marked + (size_t)y * row, row);
     }
@@ -185,7 +185,7 @@ static lt_status write_mp4(const showcase *s, const film_spec *f) {
     LT_CHECK(marked, LT_FAILED, "%s: out of memory", f->path);
     lt_status status = lt_video_writer_open(f->path, &spec, &video);
     if (status == LT_OK) {
-        for (int64_t frame = 0; frame < (int64_t)f->blocks * s->frames && status == LT_OK; frame++) {
+        for (int64_t frame = 0; frame < lt_model_frames(s->a->model, f->blocks) && status == LT_OK; frame++) {
             mark_frame(s, f, frame, marked);
             status = lt_video_writer_append(video, marked, 1);
         }

@@ -22,7 +22,6 @@ static lt_status table_of(const lt_ablation *a, int set, lt_eval_table **out) {
 static lt_status add_cell(const lt_ablation *a, int set, int variant, const lt_cell *cell,
                           lt_eval_table *table) {
     lt_dataset *data = a->data[a->grid.sets[set].data];
-    int per_block = lt_model_frames_per_block(a->model);
     for (int64_t i = 0; i < cell->count; i++) {
         const lt_cell_sample *c = &cell->samples[i];
         lt_eval_sample s = {.spec = variant,
@@ -36,7 +35,7 @@ static lt_status add_cell(const lt_ablation *a, int set, int variant, const lt_c
                             .loss = (double)c->loss,
                             .gaussian = (double)c->gaussian,
                             .evicting = c->evicting != 0};
-        s.place = lt_eval_place_of(s.row, s.block, per_block);
+        s.place = lt_eval_place_of(s.row, a->model, s.block);
         LT_TRY(lt_eval_table_add(&s, table));
     }
     return LT_OK;

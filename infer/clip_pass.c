@@ -23,6 +23,7 @@ static lt_status reserve_tensors(lt_clip_pass *pass) {
     LT_TRY(LT_NEW(&s->run, dtype, &pass->target, noisy, size));
     LT_TRY(LT_NEW(&s->run, dtype, &pass->alpha, noisy));
     LT_TRY(LT_NEW(&s->run, dtype, &pass->one, noisy));
+    LT_TRY(lt_text_embedding_new(&s->model->text, &s->ctx, &s->run, pass->max_clips, &pass->text));
     if (lt_device_is_null(s->ctx.device)) return LT_OK;
     int64_t staged = (int64_t)pass->max_clips * size;
     pass->host = malloc((size_t)staged * sizeof *pass->host);
@@ -48,6 +49,14 @@ void lt_clip_pass_free(lt_clip_pass *pass) {
     lt_cache_free(&pass->cache);
     free(pass->host);
     *pass = (lt_clip_pass){0};
+}
+
+lt_status lt_clip_pass_prompts(lt_clip_pass *pass, int clips, const char *const *prompts) {
+    lt_session *s = pass->session;
+    LT_CHECK(clips > 0 && clips <= pass->max_clips, LT_FAILED,
+             "clip pass: prompts of %d clips, reserved for %d", clips, pass->max_clips);
+    lt_tape_reset(&s->tape);
+    return lt_text_embed(&s->model->text, &s->tape, clips, prompts, &pass->text);
 }
 
 static lt_status check_batch(const lt_clip_pass *pass, const lt_clip_batch *b) {
@@ -189,7 +198,8 @@ static lt_status forward(lt_clip_pass *pass, const lt_clip_batch *b, const lt_di
     for (int i = 0; i < b->blocks; i++) LT_TRY(mix_block(pass, b, i));
     lt_tensor latent = LT_RESHAPE(lt_slice(pass->input, 0, 0, groups), groups, n[0], n[1], n[2], n[3]);
     LT_TRY(lt_tape_var(&s->tape, latent, false, &in.latent));
-    LT_TRY(lt_text_encode(&s->model->text, &s->tape, b->clips, b->prompts, &in.text, &in.mask));
+    if (b->encoded) LT_TRY(lt_text_embedding_var(&pass->text, &s->tape, b->clips, &in.text, &in.mask));
+    else LT_TRY(lt_text_encode(&s->model->text, &s->tape, b->clips, b->prompts, &in.text, &in.mask));
     return lt_dit_forward(&s->model->dit, &s->tape, &in, velocity);
 }
 

@@ -16,8 +16,9 @@ typedef struct lt_clip_batch {
     const float *latents;     /* host [clips, blocks, F, H, W, C], normalised; may be NULL on a null device */
     const float *context;     /* the same shape: what commits instead (rollouts); NULL: the latents */
     const char *const *prompts; /* [clips], entries may be NULL; NULL: no prompts */
-    const uint64_t *ids;        /* [clips]: the Philox clip number of noise; pairing survives any policy */
-    const double *t;            /* [blocks, draws, clips], in [0, 1] */
+    bool encoded;        /* prompts are those of the last lt_clip_pass_prompts, which are not encoded again */
+    const uint64_t *ids; /* [clips]: the Philox clip number of noise; pairing survives any policy */
+    const double *t;     /* [blocks, draws, clips], in [0, 1] */
     uint64_t seed;
     lt_purpose purpose; /* LT_RNG_NOISE */
     uint32_t step;      /* training step or evaluation round; draw d of it uses step * draws + d. Noise of the
@@ -31,16 +32,21 @@ typedef struct lt_clip_batch {
 typedef struct lt_clip_pass {
     lt_session *session;
     int max_clips, max_blocks, max_draws;
-    lt_cache cache;       /* without slots */
-    lt_tensor input;      /* [max G, N]: what the transformer sees, N = F * H * W * C */
-    lt_tensor target;     /* [max noisy groups, N] */
-    lt_tensor alpha, one; /* [max noisy groups] */
-    float *host;          /* staging of one block; NULL on a null device */
+    lt_cache cache;         /* without slots */
+    lt_tensor input;        /* [max G, N]: what the transformer sees, N = F * H * W * C */
+    lt_tensor target;       /* [max noisy groups, N] */
+    lt_tensor alpha, one;   /* [max noisy groups] */
+    lt_text_embedding text; /* of lt_clip_pass_prompts */
+    float *host;            /* staging of one block; NULL on a null device */
 } lt_clip_pass;
 
 /* Reserves for at most these sizes, from session->run; free what an earlier call reserved first. */
 lt_status lt_clip_pass_init(lt_clip_pass *pass, lt_session *session, int clips, int blocks, int draws);
 void lt_clip_pass_free(lt_clip_pass *pass);
+
+/* Encodes the prompts of `clips` clips (NULL: none) with the weights as they are now, without recording, for any number of batches
+ * with `encoded`. A training step instead has its prompts encoded within its graph. */
+lt_status lt_clip_pass_prompts(lt_clip_pass *pass, int clips, const char *const *prompts);
 
 /* Runs the forward on the session's tape (recording or not is the tape's state, set by the caller after
  * lt_tape_reset). loss: var [blocks * draws * clips], mean squared velocity error of each noisy block, in the order of

@@ -94,6 +94,7 @@ typedef struct job {
     lt_prompts prompts;
     lt_history history;
     lt_video_stream *stream;
+    lt_frame_stream *encoder, *decoder; /* of the history; of what is shown */
     lt_block_stats *stats;
     lt_video_writer *video;
     int lock; /* on the part of the video */
@@ -239,6 +240,8 @@ static lt_status open_stream(job *j) {
     if (j->stats) LT_TRY(lt_block_stats_begin(j->stats, j->model, &j->spec, j->stream));
     lt_model_block_shape(j->model, n);
     size_t pixels = (size_t)j->model->frame_height * (size_t)j->model->frame_width;
+    if (from) LT_TRY(lt_frame_stream_open(j->model, LT_CODEC_ENCODE, n[0], &j->encoder));
+    LT_TRY(lt_frame_stream_open(j->model, LT_CODEC_DECODE, n[0], &j->decoder));
     j->latents = malloc((size_t)(n[0] * n[1] * n[2] * n[3]) * sizeof *j->latents);
     j->rgb = malloc((size_t)lt_model_frames_per_block(j->model) * pixels * 3);
     LT_CHECK(j->latents && j->rgb, LT_FAILED, "generate: out of memory for a block");
@@ -339,7 +342,7 @@ static lt_status write_summary(const job *j, bool complete) {
     cJSON *root = cJSON_CreateObject();
     LT_CHECK(root, LT_FAILED, "%s: out of memory", j->part_summary);
     add_text(root, "video", complete ? j->opt->out : j->part_file);
-    cJSON_AddNumberToObject(root, "frames", (double)(j->done * lt_model_frames_per_block(j->model)));
+    cJSON_AddNumberToObject(root, "frames", (double)lt_model_frames(j->model, j->done));
     cJSON_AddNumberToObject(root, "blocks", (double)j->done);
     cJSON_AddBoolToObject(root, "complete", complete);
     cJSON_AddNumberToObject(root, "seconds", j->seconds);
@@ -366,21 +369,21 @@ static int64_t device_bytes(const job *j) { return j->device->allocated_bytes; }
 
 /* A given block enters as the codec sees it, and is shown so. */
 static lt_status make_block(job *j, bool given) {
-    int64_t frames = lt_model_frames_per_block(j->model);
+    int64_t first = lt_model_frames(j->model, j->done), latents = j->model->config.block_frames;
     size_t frame_bytes = (size_t)j->model->frame_height * (size_t)j->model->frame_width * 3;
     const char *text = lt_prompts_at(&j->prompts, j->done);
     if (j->done == 0 || text != lt_prompts_at(&j->prompts, j->done - 1))
         LT_TRY(lt_video_stream_prompt(j->stream, text));
     double start = lt_seconds();
     if (given) {
-        const uint8_t *rgb = j->history.rgb + (size_t)(j->done * frames) * frame_bytes;
-        LT_TRY(lt_model_encode(j->model, frames, rgb, j->latents));
+        const uint8_t *rgb = j->history.rgb + (size_t)first * frame_bytes;
+        LT_TRY(lt_frame_stream_encode(j->encoder, latents, rgb, j->latents));
         LT_TRY(lt_video_stream_push(j->stream, j->latents));
     } else LT_TRY(lt_video_stream_next(j->stream, j->latents));
     double took = lt_seconds() - start;
     if (!given) j->seconds += took;
-    LT_TRY(lt_model_decode(j->model, j->model->config.block_frames, j->latents, j->rgb));
-    LT_TRY(lt_video_writer_append(j->video, j->rgb, frames));
+    LT_TRY(lt_frame_stream_decode(j->decoder, latents, j->latents, j->rgb));
+    LT_TRY(lt_video_writer_append(j->video, j->rgb, lt_model_frames(j->model, j->done + 1) - first));
     if (j->stats) LT_TRY(lt_block_stats_block(j->stats, given, took, device_bytes(j)));
     j->done++;
     return LT_OK;
@@ -433,6 +436,8 @@ static void close_job(job *j) {
     }
     if (j->lock >= 0) close(j->lock);
     lt_video_stream_close(j->stream);
+    lt_frame_stream_close(j->encoder);
+    lt_frame_stream_close(j->decoder);
     lt_history_free(&j->history);
     lt_prompts_free(&j->prompts);
     lt_model_close(j->model);
@@ -445,7 +450,7 @@ static void close_job(job *j) {
 static void report(const job *j) {
     if (j->opt->global.json || j->opt->global.quiet) return;
     printf("%s: %" PRId64 " blocks, %" PRId64 " frames at %g fps, %.1f ms per generated block\n", j->opt->out,
-           j->done, j->done * lt_model_frames_per_block(j->model), j->fps,
+           j->done, lt_model_frames(j->model, j->done), j->fps,
            j->opt->blocks ? 1e3 * j->seconds / (double)j->opt->blocks : 0);
 }
 

@@ -24,7 +24,8 @@ typedef struct evaluation {
     lt_eval_sink sink;
     void *user;
 
-    int batch, frames; /* clips per pass; video frames per clip */
+    int batch;      /* clips per pass */
+    int64_t frames; /* of video, per clip */
     int64_t latent_size;
     lt_session *session;
     lt_clip_pass pass;
@@ -101,7 +102,7 @@ lt_status lt_eval_clips(const lt_model *model, const lt_dataset *set, const lt_e
     lt_clip_filter filter = {.role = o->role,
                              .domains = o->domains,
                              .domain_count = o->domain_count,
-                             .min_frames = (int64_t)o->blocks * lt_model_frames_per_block(model)};
+                             .min_frames = lt_model_frames(model, o->blocks)};
     LT_TRY(lt_select_clips(set, &filter, clips, count));
     if (o->clips > 0) *count = thin(set, *clips, *count, o->clips);
     if (*count >= 0) return LT_OK;
@@ -175,6 +176,7 @@ static lt_status run_pass(evaluation *e, const lt_cache_spec *spec, int clips, i
                            .blocks = o->blocks,
                            .draws = o->draws,
                            .latents = latents,
+                           .encoded = true,
                            .ids = e->ids,
                            .t = e->t,
                            .seed = o->seed,
@@ -191,7 +193,7 @@ static lt_status run_pass(evaluation *e, const lt_cache_spec *spec, int clips, i
 
 static lt_status hand_out(evaluation *e, int spec, int64_t first, int clips, int bin) {
     const lt_eval_options *o = e->options;
-    int channels = e->model->config.in_channels, per_block = lt_model_frames_per_block(e->model);
+    int channels = e->model->config.in_channels;
     int64_t at = 0;
     for (int block = 0; block < o->blocks; block++)
         for (int draw = 0; draw < o->draws; draw++)
@@ -204,7 +206,7 @@ static lt_status hand_out(evaluation *e, int spec, int64_t first, int clips, int
                 s.loss = e->losses[at];
                 s.gaussian = lt_gaussian_denoiser_loss(s.t, moments_of(e, s.row->domain)->square, channels);
                 s.evicting = lt_eval_evicting(e->model, &e->specs[spec], block);
-                s.place = lt_eval_place_of(s.row, block, per_block);
+                s.place = lt_eval_place_of(s.row, e->model, block);
                 LT_TRY(e->sink(&s, e->user));
             }
     return LT_OK;
@@ -216,6 +218,7 @@ static lt_status evaluate_batch(evaluation *e, int64_t first, int clips) {
         e->ids[i] = (uint64_t)e->clips[first + i];
         LT_TRY(load_clip(e, first + i, e->latents + i * e->latent_size));
     }
+    LT_TRY(lt_clip_pass_prompts(&e->pass, clips, NULL));
     for (int spec = 0; spec < e->spec_count; spec++)
         for (int bin = 0; bin < LT_EVAL_BINS; bin++) {
             LT_TRY(run_pass(e, &e->specs[spec], clips, bin, e->latents));
@@ -236,6 +239,7 @@ static lt_status setup(lt_session *session, void *user) {
 static lt_status rehearse(lt_session *session, void *user) {
     evaluation *e = user;
     (void)session;
+    LT_TRY(lt_clip_pass_prompts(&e->pass, e->batch, NULL));
     for (int i = 0; i < e->spec_count; i++) LT_TRY(run_pass(e, &e->specs[i], e->batch, 0, NULL));
     return LT_OK;
 }
@@ -278,7 +282,7 @@ static lt_work work_of(evaluation *e) {
 static lt_status size_up(evaluation *e, int64_t most_clips) {
     int64_t n[4];
     lt_model_block_shape(e->model, n);
-    e->frames = e->options->blocks * lt_model_frames_per_block(e->model);
+    e->frames = lt_model_frames(e->model, e->options->blocks);
     e->latent_size = e->options->blocks * n[0] * n[1] * n[2] * n[3];
     e->batch = e->options->batch ? e->options->batch : 1;
     if (e->batch > most_clips) e->batch = (int)most_clips;

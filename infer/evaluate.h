@@ -81,7 +81,7 @@ lt_status lt_eval_clips(const lt_model *model, const lt_dataset *set, const lt_e
 bool lt_eval_evicting(const lt_model *model, const lt_cache_spec *spec, int block);
 
 /* Where block `block` (from 0) of a clip stands in its shots. */
-lt_eval_place lt_eval_place_of(const lt_clip *row, int block, int frames_per_block);
+lt_eval_place lt_eval_place_of(const lt_clip *row, const lt_model *model, int block);
 
 /* Loss of the best denoiser for independent values x ~ N(m, variance), noise n ~ N(0, 1), target n - x given
  * (1 - t) x + t n: with u = n - x it is Var(u) - Cov(u, x_t)^2 / Var(x_t) = v / ((1 - t)^2 v + t^2). What a model that has

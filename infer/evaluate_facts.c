@@ -13,14 +13,14 @@ bool lt_eval_evicting(const lt_model *model, const lt_cache_spec *spec, int bloc
     return (int64_t)block * lt_block_segments(model, spec->granularity) > spec->budget;
 }
 
-lt_eval_place lt_eval_place_of(const lt_clip *row, int block, int frames_per_block) {
-    int64_t first = (int64_t)block * frames_per_block;
+lt_eval_place lt_eval_place_of(const lt_clip *row, const lt_model *model, int block) {
+    int64_t first = lt_model_frames(model, block), frames = lt_model_frames(model, block + 1) - first;
     lt_shot shot = lt_clip_shot_at(row, first);
     lt_eval_place place = {.since_cut = -1, .frames_since_cut = -1};
-    place.has_cut = lt_clip_shot_at(row, first + frames_per_block - 1).index != shot.index;
+    place.has_cut = lt_clip_shot_at(row, first + frames - 1).index != shot.index;
     if (shot.index == 0) return place;
     place.frames_since_cut = (int)(first - shot.first);
-    place.since_cut = place.frames_since_cut / frames_per_block;
+    place.since_cut = place.frames_since_cut / (int)frames;
     if (shot.returns && place.since_cut < 2) {
         place.after_return = place.since_cut + 1;
         place.gap = (int)(shot.first - shot.last_shown);

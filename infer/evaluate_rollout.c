@@ -26,18 +26,20 @@ typedef struct rollout {
 
     int64_t *clips, clip_count;
     lt_video_stats **real_stats; /* [clips]: what the sources are like, measured once */
-    int per_block;               /* video frames per block */
+    int per_block;               /* video frames per block of the continuation */
     int64_t block_size, frame_bytes;
     int64_t source_frames, frames; /* context and continuation; continuation and the frame before it */
     uint8_t *source, *made;        /* [source_frames], [frames] */
     float *latents, *block;        /* of the clip; of one block */
+    lt_frame_stream *decoder;
+    void *after_context; /* the decoder's state there */
     lt_pool pool;
     int64_t done;
 } rollout;
 
 /* The last frame of the context, then the continuation. */
 static const uint8_t *real_video(const rollout *r) {
-    return r->source + ((int64_t)r->options->context * r->per_block - 1) * r->frame_bytes;
+    return r->source + (lt_model_frames(r->model, r->options->context) - 1) * r->frame_bytes;
 }
 
 static lt_status allocate(rollout *r) {
@@ -47,14 +49,17 @@ static lt_status allocate(rollout *r) {
     r->per_block = lt_model_frames_per_block(m);
     r->block_size = n[0] * n[1] * n[2] * n[3];
     r->frame_bytes = (int64_t)m->frame_height * m->frame_width * 3;
-    r->source_frames = blocks * r->per_block;
+    r->source_frames = lt_model_frames(m, blocks);
     r->frames = (int64_t)r->options->blocks * r->per_block + 1;
     r->real_stats = lt_pool_alloc(&r->pool, (size_t)r->clip_count * sizeof(lt_video_stats *));
     r->source = lt_pool_alloc(&r->pool, (size_t)(r->source_frames * r->frame_bytes));
     r->made = lt_pool_alloc(&r->pool, (size_t)(r->frames * r->frame_bytes));
     r->latents = lt_pool_alloc(&r->pool, (size_t)(blocks * r->block_size) * sizeof(float));
     r->block = lt_pool_alloc(&r->pool, (size_t)r->block_size * sizeof(float));
-    return r->real_stats && r->source && r->made && r->latents && r->block ? LT_OK : LT_FAILED;
+    LT_TRY(lt_frame_stream_open(m, LT_CODEC_DECODE, blocks * n[0], &r->decoder));
+    r->after_context = lt_pool_alloc(&r->pool, lt_codec_stream_saved(lt_frame_stream_codec(r->decoder)));
+    bool all = r->real_stats && r->source && r->made && r->latents && r->block && r->after_context;
+    return all ? LT_OK : LT_FAILED;
 }
 
 static lt_status measure(const rollout *r, const uint8_t *rgb, double fps, lt_video_stats **out) {
@@ -68,14 +73,24 @@ static lt_status measure(const rollout *r, const uint8_t *rgb, double fps, lt_vi
     return lt_video_stats_of(&view, out);
 }
 
+/* The source as the codec gives it back, and how the codec stands where the continuation begins. */
+static lt_status decode_source(rollout *r) {
+    int64_t n[4], context = lt_model_frames(r->model, r->options->context) * r->frame_bytes;
+    lt_codec_stream *codec = lt_frame_stream_codec(r->decoder);
+    lt_model_block_shape(r->model, n);
+    LT_TRY(lt_codec_stream_reset(codec));
+    LT_TRY(lt_frame_stream_decode(r->decoder, r->options->context * n[0], r->latents, r->source));
+    LT_TRY(lt_codec_stream_save(codec, r->after_context));
+    return lt_frame_stream_decode(r->decoder, r->options->blocks * n[0],
+                                  r->latents + r->options->context * r->block_size, r->source + context);
+}
+
 /* The clip's latents, and its frames as the codec gives them back. */
 static lt_status load_clip(rollout *r, int64_t order) {
-    const lt_model *m = r->model;
-    int64_t n[4], blocks = r->options->context + r->options->blocks, clip = r->clips[order];
-    lt_model_block_shape(m, n);
+    const int64_t clip = r->clips[order];
     LT_TRY(lt_dataset_read_frames(r->set, clip, 0, r->source_frames, r->source));
-    LT_TRY(lt_model_encode(m, r->source_frames, r->source, r->latents));
-    LT_TRY(lt_model_decode(m, blocks * n[0], r->latents, r->source));
+    LT_TRY(lt_model_encode(r->model, r->source_frames, r->source, r->latents));
+    LT_TRY(decode_source(r));
     memcpy(r->made, real_video(r), (size_t)r->frame_bytes);
     if (r->real_stats[order]) return LT_OK;
     return measure(r, real_video(r), lt_dataset_clip(r->set, clip)->fps, &r->real_stats[order]);
@@ -101,7 +116,7 @@ static lt_status compare(rollout *r, int row, int64_t order) {
 }
 
 static lt_status run_baselines(rollout *r, int64_t order) {
-    int64_t size = r->frame_bytes, context = (int64_t)r->options->context * r->per_block;
+    int64_t size = r->frame_bytes, context = lt_model_frames(r->model, r->options->context);
     LT_TRY(load_clip(r, order));
     for (int64_t f = 1; f < r->frames; f++) memcpy(r->made + f * size, r->made, (size_t)size);
     LT_TRY(compare(r, r->count + LT_BASELINE_FREEZE, order));
@@ -117,10 +132,11 @@ static lt_status generate(rollout *r, lt_video_stream *stream, int64_t order) {
     LT_TRY(lt_video_stream_restart(stream, (uint64_t)r->clips[order]));
     for (int i = 0; i < r->options->context; i++)
         LT_TRY(lt_video_stream_push(stream, r->latents + i * r->block_size));
+    LT_TRY(lt_codec_stream_restore(lt_frame_stream_codec(r->decoder), r->after_context));
     for (int i = 0; i < r->options->blocks; i++) {
         LT_TRY(lt_video_stream_next(stream, r->block));
-        LT_TRY(lt_model_decode(r->model, n[0], r->block,
-                               r->made + ((int64_t)i * r->per_block + 1) * r->frame_bytes));
+        LT_TRY(lt_frame_stream_decode(r->decoder, n[0], r->block,
+                                      r->made + ((int64_t)i * r->per_block + 1) * r->frame_bytes));
     }
     return LT_OK;
 }
@@ -164,6 +180,7 @@ lt_status lt_evaluate_rollout(lt_model *model, lt_dataset *set, const lt_rollout
                  .user = user};
     lt_status status = run(&r);
     for (int64_t i = 0; r.real_stats && i < r.clip_count; i++) lt_video_stats_free(r.real_stats[i]);
+    lt_frame_stream_close(r.decoder);
     free(r.clips);
     lt_pool_free(&r.pool);
     return status;

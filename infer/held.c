@@ -15,7 +15,8 @@ typedef struct walk {
     lt_model *model;
     lt_dataset *set;
     lt_video_stream *stream;
-    int blocks, block_frames; /* video frames per block */
+    int blocks;
+    int64_t frames; /* of video, per clip */
     int64_t block_size;
     uint8_t *rgb;
     float *latents;
@@ -34,15 +35,15 @@ static bool shows(const lt_clip *row, int scene, int before, int64_t first, int6
 
 static int layers_that_hold(const walk *w, const lt_clip *row, const lt_shot *shot) {
     lt_cache *cache = lt_video_stream_cache(w->stream);
-    const int64_t stride = w->model->codec->stride_t;
+    const lt_codec *codec = w->model->codec;
     int holding = 0;
     for (int l = 0; l < cache->shape.layers; l++) {
         const lt_entries *list = lt_cache_entries(cache, l, 0);
         bool held = false;
         for (int i = 0; i < list->count && !held; i++) {
             const lt_entry *e = &list->items[i];
-            held = shows(row, shot->scene, shot->index, e->first_frame * stride,
-                         (e->last_frame + 1) * stride - 1);
+            held = shows(row, shot->scene, shot->index, lt_codec_frames(codec, e->first_frame),
+                         lt_codec_frames(codec, e->last_frame + 1) - 1);
         }
         holding += held;
     }
@@ -53,12 +54,12 @@ static lt_status walk_clip(walk *w, int64_t clip, lt_held *out) {
     const lt_clip *row = lt_dataset_clip(w->set, clip);
     const int layers = w->model->config.layers;
     int64_t before = out->returns;
-    LT_TRY(lt_dataset_read_frames(w->set, clip, 0, (int64_t)w->blocks * w->block_frames, w->rgb));
-    LT_TRY(lt_model_encode(w->model, (int64_t)w->blocks * w->block_frames, w->rgb, w->latents));
+    LT_TRY(lt_dataset_read_frames(w->set, clip, 0, w->frames, w->rgb));
+    LT_TRY(lt_model_encode(w->model, w->frames, w->rgb, w->latents));
     LT_TRY(lt_video_stream_restart(w->stream, (uint64_t)clip));
     for (int b = 0; b < w->blocks; b++) {
-        if (lt_eval_place_of(row, b, w->block_frames).after_return == 1) {
-            lt_shot shot = lt_clip_shot_at(row, (int64_t)b * w->block_frames);
+        if (lt_eval_place_of(row, w->model, b).after_return == 1) {
+            lt_shot shot = lt_clip_shot_at(row, lt_model_frames(w->model, b));
             int holding = layers_that_hold(w, row, &shot);
             w->shares[out->returns] = (double)holding / layers;
             w->group[out->returns++] = lt_hash(row->group, strlen(row->group), LT_HASH_SEED);
@@ -76,7 +77,7 @@ static lt_status finish(const walk *w, lt_held *out) {
         out->returns > 0, LT_INPUT,
         "%s: no clip returns to an earlier scene within its first %d blocks of %d frames; make some with "
         "longtake scenes",
-        lt_dataset_path(w->set), w->blocks, w->block_frames);
+        lt_dataset_path(w->set), w->blocks, lt_model_frames_per_block(w->model));
     LT_TRY(lt_paired_of(w->shares, w->group, NULL, out->returns, 0, &p));
     out->layers = p.mean, out->error = p.standard_error, out->all /= (double)out->returns;
     return LT_OK;
@@ -84,7 +85,7 @@ static lt_status finish(const walk *w, lt_held *out) {
 
 static lt_status walk_clips(walk *w, const lt_eval_options *o, const int64_t *clips, int64_t count,
                             lt_held *out) {
-    size_t frames = (size_t)w->blocks * (size_t)w->block_frames;
+    size_t frames = (size_t)w->frames;
     w->rgb = malloc(frames * (size_t)w->model->frame_height * (size_t)w->model->frame_width * 3);
     w->latents = malloc((size_t)w->blocks * (size_t)w->block_size * sizeof *w->latents);
     w->shares = malloc((size_t)count * (size_t)w->blocks * sizeof *w->shares);
@@ -111,7 +112,7 @@ lt_status lt_held_measure(lt_model *model, lt_dataset *set, const lt_eval_option
     *out = (lt_held){0};
     LT_TRY(lt_eval_clips(model, set, options, &clips, &count));
     lt_model_block_shape(model, n);
-    w.block_size = n[0] * n[1] * n[2] * n[3], w.block_frames = lt_model_frames_per_block(model);
+    w.block_size = n[0] * n[1] * n[2] * n[3], w.frames = lt_model_frames(model, w.blocks);
     lt_status status = lt_video_stream_open(model, &stream, &w.stream);
     if (status == LT_OK) status = walk_clips(&w, options, clips, count, out);
     lt_video_stream_close(w.stream);

@@ -81,7 +81,7 @@ lt_status lt_history_read(const lt_model *model, const char *from, int64_t block
     char file[LT_PATH_MAX];
     int64_t index;
     size_t frame_bytes = (size_t)model->frame_height * (size_t)model->frame_width * 3;
-    *out = (lt_history){.frames = blocks * lt_model_frames_per_block(model)};
+    *out = (lt_history){.frames = lt_model_frames(model, blocks)};
     out->rgb = malloc((size_t)out->frames * frame_bytes);
     LT_CHECK(out->rgb, LT_FAILED, "%s: out of memory for %" PRId64 " frames", from, out->frames);
     lt_status status = names_a_clip(from, file, &index) ? read_dataset(model, file, index, out)

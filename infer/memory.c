@@ -96,6 +96,10 @@ static lt_status walk_stream(lt_model *model, const lt_stream_options *options, 
     *out = lt_memory_of(model, &plan);
     out->bytes[LT_MEMORY_SLOTS] = m.slots;
     out->bytes[LT_MEMORY_TAILS] = m.tails;
+    lt_codec_bytes codec =
+        lt_frame_stream_bytes(model, LT_CODEC_DECODE, model->config.block_frames); /* shows the video */
+    out->bytes[LT_MEMORY_INPUTS] += codec.state;
+    out->bytes[LT_MEMORY_WORKSPACE] += codec.workspace;
     return status;
 }
 

@@ -42,8 +42,10 @@ static lt_status set_up(lt_session *session, void *user) {
     lt_dtype dtype = lt_ctx_sum_dtype(&session->ctx);
     s->session = session;
     s->position = 0;
+    s->text_encoded = false;
     lt_stream_changed(s);
     LT_TRY(set_up_cache(s));
+    LT_TRY(lt_text_embedding_new(&session->model->text, &session->ctx, &session->run, s->batch, &s->text));
     LT_TRY(LT_NEW(&session->run, dtype, &s->x, s->batch, s->size));
     for (int i = 0; i < 2; i++) {
         LT_TRY(LT_NEW(&session->run, dtype, &s->velocity[i], 1, s->size));
@@ -120,6 +122,7 @@ void lt_video_stream_close(lt_video_stream *s) {
 lt_status lt_video_stream_restart(lt_video_stream *s, uint64_t sequence) {
     lt_cache_reset(&s->cache);
     lt_stream_changed(s);
+    s->text_encoded = false;
     s->sequence = sequence;
     s->position = 0;
     for (int i = 0; i < s->batch; i++) s->cache.sequence[i] = sequence;
@@ -131,6 +134,7 @@ lt_status lt_video_stream_prompt(lt_video_stream *s, const char *prompt) {
     LT_CHECK(copy || !prompt, LT_FAILED, "video stream: out of memory for a prompt");
     free(s->prompt);
     s->prompt = copy;
+    s->text_encoded = false;
     lt_stream_changed(s);
     return LT_OK;
 }

@@ -15,6 +15,8 @@ struct lt_video_stream {
     int64_t position;
     uint64_t sequence;
     char *prompt;
+    lt_text_embedding text;   /* of the prompt, and of no prompt with guidance */
+    bool text_encoded;        /* false: the prompt, or the weights it is encoded with, may have changed */
     double *grid;             /* [steps + 1] times */
     lt_dit_replay replay;     /* of the block's second velocity and those after it */
     int velocities;           /* of the block, so far */

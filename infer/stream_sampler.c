@@ -27,6 +27,16 @@ static bool repeats(const lt_video_stream *s) {
     return !s->options.no_graphs && s->options.steps > 2 && s->velocities > 0;
 }
 
+/* Once a prompt, not at every velocity: nothing that it depends on changes in between. */
+static lt_status encode_prompt(lt_video_stream *s) {
+    const char *prompts[2] = {s->prompt, NULL};
+    lt_session *session = s->session;
+    if (s->text_encoded) return LT_OK;
+    LT_TRY(lt_text_embed(&session->model->text, &session->tape, s->batch, prompts, &s->text));
+    s->text_encoded = true;
+    return LT_OK;
+}
+
 /* With velocity NULL: the commit pass at t = 0. */
 static lt_status forward(lt_video_stream *s, double t, float motion, lt_var **velocity) {
     lt_tape *tape = &s->session->tape;
@@ -34,8 +44,8 @@ static lt_status forward(lt_video_stream *s, double t, float motion, lt_var **ve
     int64_t first_frame = s->options.first_frame + s->position * s->shape[0];
     double times[2] = {t, t};
     float motions[2] = {motion, motion};
-    const char *prompts[2] = {s->prompt, NULL};
     lt_tape_reset(tape);
+    LT_TRY(encode_prompt(s));
     lt_dit_input in = {.batch = s->batch,
                        .streams = 1,
                        .blocks = 1,
@@ -47,7 +57,7 @@ static lt_status forward(lt_video_stream *s, double t, float motion, lt_var **ve
                        .cache = &s->cache};
     lt_tensor latent = LT_RESHAPE(s->x, s->batch, s->shape[0], s->shape[1], s->shape[2], s->shape[3]);
     LT_TRY(lt_tape_var(tape, latent, false, &in.latent));
-    LT_TRY(lt_text_encode(&model->text, tape, s->batch, prompts, &in.text, &in.mask));
+    LT_TRY(lt_text_embedding_var(&s->text, tape, s->batch, &in.text, &in.mask));
     return lt_dit_forward(&model->dit, tape, &in, velocity);
 }
 

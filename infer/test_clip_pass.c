@@ -243,7 +243,7 @@ static void gradients_equal_finite_differences(void) {
     CHECK_OK(do_pass(session, &r));
     lt_var *const checked[] = {model->dit.out.w,           model->dit.patch.w,
                                model->dit.layers[0].qkv.w, model->dit.layers[0].temporal_w,
-                               model->dit.layers[1].table, model->text.table};
+                               model->dit.layers[1].table, model->text.parameter[0]};
     for (size_t i = 0; i < sizeof checked / sizeof *checked; i++) {
         lt_var *var = checked[i];
         int64_t count = lt_numel(&var->value);

@@ -150,13 +150,44 @@ static void what_cannot_be_evaluated_is_said(void) {
     CHECK_FAILS(lt_evaluate(model, set, &o, &spec, 0, keep, NULL), LT_USAGE, "no policy");
 }
 
+/* The model's text encoder, counting. */
+static int encodings;
+static lt_status count_and_encode(const lt_text_encoder *text, lt_tape *tape, int count, lt_tensor ids,
+                                  lt_var **out) {
+    if (!lt_device_is_null(tape->ctx->device)) encodings++;
+    return lt_text_find(text->kind->name)->encode(text, tape, count, ids, out);
+}
+
+static const lt_text_kind *count_encodings(lt_text_kind *counting) {
+    const lt_text_kind *before = model->text.kind;
+    *counting = *before, counting->encode = count_and_encode;
+    model->text.kind = counting, encodings = 0;
+    return before;
+}
+
+static void prompts_are_encoded_once_per_batch_of_clips(void) {
+    lt_cache_spec specs[] = {test_spec("window", 1), test_spec("sink", 2)};
+    lt_eval_options o = small();
+    lt_text_kind counting;
+    static record r;
+    o.batch = 1;
+    r.count = 0;
+    const lt_text_kind *before = count_encodings(&counting);
+    CHECK_OK(lt_evaluate(model, set, &o, specs, 2, keep, &r));
+    model->text.kind = before;
+    int64_t *clips, count;
+    CHECK_OK(lt_eval_clips(model, set, &o, &clips, &count));
+    CHECK(encodings == count);
+    free(clips);
+}
+
 static void places_follow_the_cuts(void) {
     lt_clip row = {.frames = 40, .cut_count = 3, .cut_frame = {8, 18, 28}, .cut_scene = {1, 0, 2}};
     const lt_eval_place wanted[] = {{-1, -1, 0, 0, false}, {-1, -1, 0, 0, false}, {0, 0, 0, 0, false},
                                     {1, 4, 0, 0, false},   {2, 8, 0, 0, true},    {0, 2, 1, 10, false},
                                     {1, 6, 2, 10, false},  {0, 0, 0, 0, false}};
     for (int block = 0; block < 8; block++) {
-        lt_eval_place p = lt_eval_place_of(&row, block, 4);
+        lt_eval_place p = lt_eval_place_of(&row, model, block);
         CHECK(p.since_cut == wanted[block].since_cut && p.frames_since_cut == wanted[block].frames_since_cut);
         CHECK(p.after_return == wanted[block].after_return && p.gap == wanted[block].gap);
         CHECK(p.has_cut == wanted[block].has_cut);
@@ -230,6 +261,7 @@ int main(int argc, char **argv) {
     RUN(the_batch_does_not_change_the_losses);
     RUN(clips_are_spread_over_domains_and_roles_are_kept_apart);
     RUN(what_cannot_be_evaluated_is_said);
+    RUN(prompts_are_encoded_once_per_batch_of_clips);
     RUN(places_follow_the_cuts);
     RUN(the_gaussian_denoiser_has_its_closed_form);
     RUN(bytes_count_slots_and_state_and_keep_the_rest_apart);

@@ -224,6 +224,41 @@ static void prompts_act_from_the_block_they_are_given_at(void) {
 
 /* Guidance just off 1 walks two sequences, of which the null one then weighs nothing; and with the null prompt on both
  * sides any guidance is none. */
+/* The model's text encoder, counting. */
+static int encodings;
+static lt_status count_and_encode(const lt_text_encoder *text, lt_tape *tape, int count, lt_tensor ids,
+                                  lt_var **out) {
+    if (!lt_device_is_null(tape->ctx->device)) encodings++;
+    return lt_text_find(text->kind->name)->encode(text, tape, count, ids, out);
+}
+
+static const lt_text_kind *count_encodings(lt_text_kind *counting) {
+    const lt_text_kind *before = model->text.kind;
+    *counting = *before, counting->encode = count_and_encode;
+    model->text.kind = counting, encodings = 0;
+    return before;
+}
+
+static void a_prompt_is_encoded_once_for_all_steps_and_blocks(void) {
+    static float latents[3 * TEST_BLOCK];
+    lt_stream_options o = plain("window", 2);
+    lt_text_kind counting;
+    o.guidance = 2, o.sampler = LT_SAMPLER_HEUN;
+    lt_video_stream *s = open_stream(&o);
+    const lt_text_kind *before = count_encodings(&counting);
+    CHECK_OK(lt_video_stream_prompt(s, "a cat"));
+    generate(s, 3, latents); /* 6 velocities and a commit each, with two sequences */
+    CHECK(encodings == 1);
+    CHECK_OK(lt_video_stream_prompt(s, "a dog"));
+    generate(s, 1, latents);
+    CHECK(encodings == 2);
+    CHECK_OK(lt_video_stream_restart(s, 4)); /* weights may be others since */
+    generate(s, 1, latents);
+    CHECK(encodings == 3);
+    model->text.kind = before;
+    lt_video_stream_close(s);
+}
+
 static void guidance_of_one_is_no_guidance(void) {
     static float plainly[3 * TEST_BLOCK], guided[3 * TEST_BLOCK];
     lt_stream_options options = plain("sink", 2);
@@ -421,6 +456,7 @@ int main(int argc, char **argv) {
     RUN(steps_repeated_as_a_graph_give_the_bits_of_launches);
     RUN(a_pushed_block_is_history_like_a_generated_one);
     RUN(prompts_act_from_the_block_they_are_given_at);
+    RUN(a_prompt_is_encoded_once_for_all_steps_and_blocks);
     RUN(guidance_of_one_is_no_guidance);
     RUN(the_null_prompt_follows_the_prompt);
     RUN(positions_advance_with_the_blocks);

@@ -1,4 +1,4 @@
-/* Opening a model, its values, and video in and out of its latents. */
+/* Opening a model, its values and latent statistics. */
 #include "model/model.h"
 
 #include "model/model_config.h"
@@ -18,7 +18,8 @@ static lt_status declare_stats(lt_params *params, lt_var **out, lt_init init, in
 static lt_status declare(lt_model *m, const lt_model_spec *spec) {
     const lt_dit_config *c = &spec->dit;
     LT_TRY(lt_dit_declare(&m->dit, c, &m->params));
-    LT_TRY(lt_text_declare(&m->text, spec->text_length, c->caption_channels, &m->params));
+    LT_TRY(lt_text_declare(&m->text, spec->text_encoder, spec->text_length, c->caption_channels, &m->params));
+    if (spec->codec->declare) LT_TRY(spec->codec->declare(&m->params));
     LT_TRY(lt_scorer_declare(&m->scorer, c->layers, c->heads, &m->params));
     LT_TRY(declare_stats(&m->params, &m->latent_mean, LT_INIT_ZERO, c->in_channels, "latent.mean"));
     return declare_stats(&m->params, &m->latent_std, LT_INIT_ONE, c->in_channels, "latent.std");
@@ -91,6 +92,7 @@ lt_status lt_model_twin(const lt_model *m, lt_device *device, int flags, lt_mode
                           .codec = m->codec,
                           .frame_height = m->frame_height,
                           .frame_width = m->frame_width,
+                          .text_encoder = m->text.kind->name,
                           .text_length = m->text.length,
                           .dtype = lt_device_is_host(device) ? LT_F32 : m->dtype,
                           .e4m3 = m->params.e4m3 && !lt_device_is_host(device)};
@@ -154,67 +156,6 @@ lt_status lt_model_set_latent_stats(lt_model *m, const float *mean, const float 
     if (status == LT_OK) status = write_statistic(m, MEAN, wide);
     if (status == LT_OK) status = write_statistic(m, DEVIATION, wide + channels);
     free(wide);
-    return status;
-}
-
-void lt_model_block_shape(const lt_model *m, int64_t shape[4]) {
-    shape[0] = m->config.block_frames;
-    shape[1] = m->frame_height / m->codec->stride_h;
-    shape[2] = m->frame_width / m->codec->stride_w;
-    shape[3] = m->config.in_channels;
-}
-
-int lt_model_frames_per_block(const lt_model *m) { return m->config.block_frames * m->codec->stride_t; }
-
-static lt_status encode_clip(const lt_model *m, const double *statistics, int64_t frames, const uint8_t *rgb,
-                             float *latents) {
-    int64_t shape[4], channels = m->config.in_channels;
-    const double *mean = statistics, *deviation = statistics + channels;
-    LT_TRY(lt_codec_latent_shape(m->codec, frames, m->frame_height, m->frame_width, shape));
-    LT_TRY(lt_codec_encode(m->codec, frames, m->frame_height, m->frame_width, rgb, latents));
-    int64_t cells = shape[0] * shape[1] * shape[2];
-#pragma omp parallel for schedule(static) if (cells >= 4096)
-    for (int64_t i = 0; i < cells; i++)
-        for (int64_t c = 0; c < channels; c++)
-            latents[i * channels + c] = (float)((latents[i * channels + c] - mean[c]) / deviation[c]);
-    return LT_OK;
-}
-
-lt_status lt_model_encode_clips(const lt_model *m, const double *statistics, int clips, int64_t frames,
-                                const uint8_t *rgb, float *latents) {
-    int64_t shape[4], bytes = frames * m->frame_height * m->frame_width * 3;
-    LT_TRY(lt_codec_latent_shape(m->codec, frames, m->frame_height, m->frame_width, shape));
-    int64_t size = shape[0] * shape[1] * shape[2] * m->config.in_channels;
-    for (int i = 0; i < clips; i++)
-        LT_TRY(encode_clip(m, statistics, frames, rgb + i * bytes, latents + i * size));
-    return LT_OK;
-}
-
-lt_status lt_model_encode(const lt_model *m, int64_t frames, const uint8_t *rgb, float *latents) {
-    double *statistics;
-    LT_TRY(lt_model_statistics(m, &statistics));
-    lt_status status = lt_model_encode_clips(m, statistics, 1, frames, rgb, latents);
-    free(statistics);
-    return status;
-}
-
-lt_status lt_model_decode(const lt_model *m, int64_t latent_frames, const float *latents, uint8_t *rgb) {
-    int64_t shape[4], channels = m->config.in_channels;
-    double *statistics;
-    lt_model_block_shape(m, shape);
-    LT_CHECK(latent_frames > 0, LT_USAGE, "%lld latent frames to decode, expected at least 1",
-             (long long)latent_frames);
-    LT_TRY(lt_model_statistics(m, &statistics));
-    int64_t cells = latent_frames * shape[1] * shape[2];
-    float *plain = malloc(cells * channels * sizeof *plain);
-    for (int64_t i = 0; plain && i < cells; i++)
-        for (int64_t c = 0; c < channels; c++)
-            plain[i * channels + c] =
-                (float)(latents[i * channels + c] * statistics[channels + c] + statistics[c]);
-    lt_status status = plain ? lt_codec_decode(m->codec, latent_frames, shape[1], shape[2], plain, rgb)
-                             : lt_fail(LT_FAILED, "out of memory for %lld frames", (long long)latent_frames);
-    free(plain);
-    free(statistics);
     return status;
 }
 

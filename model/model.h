@@ -5,9 +5,9 @@
 #define LT_MODEL_MODEL_H
 
 #include "core/config.h"
-#include "model/codec.h"
+#include "model/codec/codec.h"
 #include "model/dit/dit.h"
-#include "model/text.h"
+#include "model/text/text.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -47,20 +47,45 @@ lt_status lt_model_set_latent_stats(lt_model *model, const float *mean, const fl
  * backend of `model`, so it measures what that backend takes; in host memory all its values are float32. */
 lt_status lt_model_twin(const lt_model *model, lt_device *device, int flags, lt_model **out);
 
-/* Latent shape of one block: frames, height, width, channels; and video frames per block. */
+/* Latent shape of one block: frames, height, width, channels. */
 void lt_model_block_shape(const lt_model *model, int64_t shape[4]);
+/* Video frames of a video's first `blocks` blocks: block b shows frames lt_model_frames(model, b) to lt_model_frames(model, b + 1) - 1. */
+int64_t lt_model_frames(const lt_model *model, int64_t blocks);
+/* Those of every block but the first, which has as many or fewer. */
 int lt_model_frames_per_block(const lt_model *model);
 
-/* rgb [frames, frame_height, frame_width, 3] bytes -> normalised latents on the host, and back. On a null device the
- * statistics are 0 and 1. */
+/* Mean and deviation of each latent channel, checked: [2, channels], freed by the caller. Waits for the device; on a null device
+ * they are 0 and 1. */
+lt_status lt_model_statistics(const lt_model *model, double **out);
+/* In place, [positions, channels]: codec latents -> what the transformer sees, (x - mean) / deviation. */
+void lt_model_normalise(const lt_model *model, const double *statistics, int64_t positions, float *latents);
+
+/* Whole videos between host arrays: rgb [frames, frame_height, frame_width, 3] bytes <-> normalised latents. Encoding runs on the host
+ * where the codec has no parameters, since training encodes while the device works; decoding runs on the model's device where the
+ * codec can. */
 lt_status lt_model_encode(const lt_model *model, int64_t frames, const uint8_t *rgb, float *latents);
+lt_status lt_model_decode(const lt_model *model, int64_t latent_frames, const float *latents, uint8_t *rgb);
 /* Several clips of as many frames, one after the other in both, with statistics that were read before: encoding often need not
- * wait for the device each time. */
+ * wait for the device each time. Without statistics (NULL) latents stay as the codec gives them. */
 lt_status lt_model_encode_clips(const lt_model *model, const double *statistics, int clips, int64_t frames,
                                 const uint8_t *rgb, float *latents);
-/* Mean and deviation of each latent channel, checked: [2, channels], freed by the caller. Waits for the device. */
-lt_status lt_model_statistics(const lt_model *model, double **out);
-lt_status lt_model_decode(const lt_model *model, int64_t latent_frames, const float *latents, uint8_t *rgb);
+
+/* The same in chunks of whole latent frames, at most `most` at once: a codec's stream (model/codec/codec.h) with the model's latent
+ * statistics as of opening. LT_UNAVAILABLE when the codec cannot be used in chunks. */
+typedef struct lt_frame_stream lt_frame_stream;
+lt_status lt_frame_stream_open(const lt_model *model, lt_codec_direction direction, int64_t most,
+                               lt_frame_stream **out);
+void lt_frame_stream_close(lt_frame_stream *stream); /* NULL is fine */
+/* The next `latent_frames` latent frames and their video frames, lt_codec_stream_frames of the codec's stream. */
+lt_status lt_frame_stream_encode(lt_frame_stream *stream, int64_t latent_frames, const uint8_t *rgb,
+                                 float *latents);
+lt_status lt_frame_stream_decode(lt_frame_stream *stream, int64_t latent_frames, const float *latents,
+                                 uint8_t *rgb);
+/* To reset, save and restore. */
+lt_codec_stream *lt_frame_stream_codec(lt_frame_stream *stream);
+/* What such a stream takes of the model's device. */
+lt_codec_bytes lt_frame_stream_bytes(const lt_model *model, lt_codec_direction direction, int64_t most);
+
 /* Motion of a block of normalised latents [frames, height, width, channels]: RMS difference of consecutive frames. */
 float lt_latent_motion(const float *latents, int64_t frames, int64_t frame_size);
 

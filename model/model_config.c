@@ -17,6 +17,7 @@ static const lt_key keys[] = {
     {"model.in_channels", LT_KEY_INT, "0", 0, 4096,
      .help = "latent channels; 0: the codec's, which any other number must equal"},
     {"model.caption_channels", LT_KEY_INT, "64", 1, 65536, .help = "width of the text embeddings"},
+    {"model.text_encoder", LT_KEY_STRING, "\"bytes\"", .help = "how a prompt becomes embeddings"},
     {"model.text_length", LT_KEY_INT, "64", 1, 65536, .help = "tokens of a prompt, the start token included"},
     {"model.ffn_ratio", LT_KEY_FLOAT, "2", 0.01, 64, .help = "hidden channels of the Mix-FFN per channel"},
     {"model.patch", LT_KEY_INTS, "[1,2,2]", 1, 64, .help = "latent frames, rows and columns of one token"},
@@ -59,7 +60,7 @@ static void read_transformer(const lt_config *config, lt_dit_config *dit) {
 static lt_status check_sizes(const lt_model_spec *spec) {
     const lt_dit_config *dit = &spec->dit;
     int64_t shape[4];
-    lt_status status = lt_codec_latent_shape(spec->codec, (int64_t)dit->block_frames * spec->codec->stride_t,
+    lt_status status = lt_codec_latent_shape(spec->codec, lt_codec_frames(spec->codec, dit->block_frames),
                                              spec->frame_height, spec->frame_width, shape);
     if (status != LT_OK) return lt_fail_in(status, "model.frame_size");
     for (int i = 1; i < 3; i++)
@@ -83,6 +84,9 @@ lt_status lt_model_spec_read(const lt_config *config, lt_model_spec *out) {
                           .frame_width = (int)lt_config_int_at(config, "model.frame_size", 1),
                           .text_length = key_int(config, "model.text_length")};
     if (!spec.codec) return lt_fail_in(LT_USAGE, "model.codec");
+    const lt_text_kind *text = lt_text_find(lt_config_string(config, "model.text_encoder"));
+    if (!text) return lt_fail_in(LT_USAGE, "model.text_encoder");
+    spec.text_encoder = text->name;
     read_transformer(config, &spec.dit);
     spec.dit.in_channels = or_else(spec.dit.in_channels, spec.codec->latent_channels);
     LT_TRY(check_sizes(&spec));

@@ -3,7 +3,7 @@
 #define LT_MODEL_MODEL_CONFIG_H
 
 #include "core/config.h"
-#include "model/codec.h"
+#include "model/codec/codec.h"
 #include "model/dit/dit.h"
 
 /* An architecture: all that a model of the same shape needs. */
@@ -11,6 +11,7 @@ typedef struct lt_model_spec {
     lt_dit_config dit;
     const lt_codec *codec;
     int frame_height, frame_width; /* pixels */
+    const char *text_encoder;      /* name, static */
     int text_length;               /* tokens */
     lt_dtype dtype;                /* of lt_ctx: set by lt_model_open, no key */
     bool e4m3;                     /* of lt_params: the same */

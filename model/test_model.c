@@ -146,12 +146,12 @@ static void published_codecs_have_shapes_only(void) {
     float latents[1];
     int64_t shape[4];
     const lt_codec *codec = lt_codec_find("wan-vae");
-    CHECK_OK(lt_codec_latent_shape(codec, 80, 480, 832, shape));
-    CHECK(shape[0] == 20 && shape[1] == 60 && shape[2] == 104 && shape[3] == 16);
-    CHECK_FAILS(lt_codec_encode(codec, 4, 8, 8, rgb, latents), LT_UNAVAILABLE, "wan-vae");
+    CHECK_OK(lt_codec_latent_shape(codec, 81, 480, 832, shape));
+    CHECK(shape[0] == 21 && shape[1] == 60 && shape[2] == 104 && shape[3] == 16);
+    CHECK_FAILS(lt_codec_encode(codec, 5, 8, 8, rgb, latents), LT_UNAVAILABLE, "wan-vae");
     codec = lt_codec_find("ltx2-vae");
-    CHECK_OK(lt_codec_latent_shape(codec, 80, 704, 1280, shape));
-    CHECK(shape[0] == 10 && shape[1] == 22 && shape[2] == 40 && shape[3] == 128);
+    CHECK_OK(lt_codec_latent_shape(codec, 81, 704, 1280, shape));
+    CHECK(shape[0] == 11 && shape[1] == 22 && shape[2] == 40 && shape[3] == 128);
     CHECK_FAILS(lt_codec_decode(codec, 1, 1, 1, latents, rgb), LT_UNAVAILABLE, "ltx2-vae");
 }
 

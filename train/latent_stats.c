@@ -18,8 +18,7 @@ static lt_status add_clip(sums *s, lt_dataset *set, const lt_model *model, int64
     int64_t shape[4];
     LT_TRY(lt_dataset_read_frames(set, clip, 0, frames, s->rgb));
     LT_TRY(lt_codec_latent_shape(model->codec, frames, model->frame_height, model->frame_width, shape));
-    LT_TRY(
-        lt_codec_encode(model->codec, frames, model->frame_height, model->frame_width, s->rgb, s->latents));
+    LT_TRY(lt_model_encode_clips(model, NULL, 1, frames, s->rgb, s->latents));
     int64_t cells = shape[0] * shape[1] * shape[2];
     for (int64_t i = 0; i < cells; i++)
         for (int c = 0; c < s->channels; c++) {
@@ -63,7 +62,7 @@ static lt_status store(sums *s, lt_model *model) {
 }
 
 lt_status lt_latent_stats_measure(lt_dataset *set, const lt_train_config *config, lt_model *model) {
-    int64_t frames = (int64_t)config->blocks * lt_model_frames_per_block(model), *clips, count;
+    int64_t frames = lt_model_frames(model, config->blocks), *clips, count;
     lt_clip_filter filter = {.role = "train",
                              .domains = config->train_domains,
                              .domain_count = config->train_domain_count,

@@ -19,6 +19,7 @@ static const lt_cache_spec *heaviest(const lt_train_config *config) {
 
 typedef struct sample {
     lt_video_stream *stream;
+    lt_frame_stream *decoder;
     lt_video_writer *video;
     float *latents;
     uint8_t *rgb;
@@ -27,8 +28,9 @@ typedef struct sample {
 static lt_status write_blocks(sample *s, const lt_model *model, int blocks) {
     for (int i = 0; i < blocks; i++) {
         LT_TRY(lt_video_stream_next(s->stream, s->latents));
-        LT_TRY(lt_model_decode(model, model->config.block_frames, s->latents, s->rgb));
-        LT_TRY(lt_video_writer_append(s->video, s->rgb, lt_model_frames_per_block(model)));
+        LT_TRY(lt_frame_stream_decode(s->decoder, model->config.block_frames, s->latents, s->rgb));
+        LT_TRY(lt_video_writer_append(s->video, s->rgb,
+                                      lt_model_frames(model, i + 1) - lt_model_frames(model, i)));
     }
     return LT_OK;
 }
@@ -54,6 +56,7 @@ static lt_status open_sample(sample *s, lt_model *model, const lt_train_config *
     s->rgb = malloc((size_t)lt_model_frames_per_block(model) * (size_t)model->frame_height *
                     (size_t)model->frame_width * 3);
     LT_CHECK(s->latents && s->rgb, LT_FAILED, "%s: out of memory", path);
+    LT_TRY(lt_frame_stream_open(model, LT_CODEC_DECODE, n[0], &s->decoder));
     LT_TRY(lt_video_writer_open(path, &video, &s->video));
     return lt_video_stream_open(model, &options, &s->stream);
 }
@@ -64,6 +67,7 @@ lt_status lt_sample_write(lt_model *model, const lt_train_config *config, double
     lt_status status = open_sample(&s, model, config, fps, step, path);
     if (status == LT_OK) status = write_blocks(&s, model, config->sample_blocks);
     lt_video_stream_close(s.stream);
+    lt_frame_stream_close(s.decoder);
     lt_status closed = status == LT_OK ? lt_video_writer_close(s.video) : lt_video_writer_leave(s.video);
     free(s.latents);
     free(s.rgb);

@@ -175,7 +175,7 @@ static lt_status open_loader(lt_trainer *t, int64_t done) {
     lt_loader_spec spec = {.role = "train",
                            .domains = c->train_domains,
                            .domain_count = c->train_domain_count,
-                           .frames = (int64_t)c->blocks * lt_model_frames_per_block(t->spec.model),
+                           .frames = lt_model_frames(t->spec.model, c->blocks),
                            .align = t->spec.model->codec->stride_t,
                            .batch = c->batch,
                            .rank = t->rank,

@@ -9,9 +9,7 @@
 /* Keeps validation noise apart from training noise of the same seed. */
 static const uint64_t validation = 0x76616c6964617465ull;
 
-static int64_t frames_of(const lt_trainer *t) {
-    return (int64_t)t->config->blocks * lt_model_frames_per_block(t->spec.model);
-}
+static int64_t frames_of(const lt_trainer *t) { return lt_model_frames(t->spec.model, t->config->blocks); }
 
 lt_status lt_trainer_choose_validation(lt_trainer *t) {
     const lt_train_config *c = t->config;
@@ -59,7 +57,7 @@ static lt_status add_bin(lt_trainer *t, int clips, int bin, double *sum) {
                            .blocks = t->config->blocks,
                            .draws = 1,
                            .latents = t->latents,
-                           .prompts = t->prompts,
+                           .encoded = true,
                            .ids = t->ids,
                            .t = t->t,
                            .seed = validation,
@@ -79,6 +77,7 @@ static lt_status local_sums(lt_trainer *t, uint8_t *rgb, double *sum) {
         int64_t left = t->val_count - first;
         int clips = left < t->local ? (int)left : t->local;
         for (int i = 0; i < clips; i++) LT_TRY(load_clip(t, t->val_clips[first + i], i, rgb));
+        LT_TRY(lt_clip_pass_prompts(&t->pass, clips, t->prompts));
         for (int bin = 0; bin < LT_TIME_BINS; bin++) LT_TRY(add_bin(t, clips, bin, sum));
     }
     return LT_OK;

@@ -1,4 +1,4 @@
-#include "model/haar3d.h"
+#include "model/codec/haar3d.h"
 #include "tests/harness.h"
 
 enum { F = 6, H = 12, W = 20, BYTES = F * H * W * 3, KEPT = BYTES / 4 };
@@ -54,7 +54,7 @@ static void kept_channels_are_the_zone_of_the_rule(void) {
     static uint8_t cell[96];
     memcpy(cell, noise, sizeof(cell));
     CHECK_OK(lt_codec_encode(&lt_haar3d_full, 2, 4, 4, cell, full));
-    CHECK_OK(lt_codec_encode(&lt_haar3d, 2, 4, 4, cell, part));
+    CHECK_OK(lt_codec_encode(&lt_haar3d_codec, 2, 4, 4, cell, part));
     int count = 0;
     for (int i = 0; i < 96; i++) {
         if (!rule(i / 32, i / 16 % 2, i / 4 % 4, i % 4)) continue;
@@ -64,7 +64,7 @@ static void kept_channels_are_the_zone_of_the_rule(void) {
         count++;
     }
     CHECK(count == 24);
-    CHECK(lt_haar3d.latent_channels * 4 == 2 * 4 * 4 * 3);
+    CHECK(lt_haar3d_codec.latent_channels * 4 == 2 * 4 * 4 * 3);
 }
 
 /* Decoding sets the coefficients left out to zero: encoding again gives the same kept coefficients and
@@ -73,9 +73,9 @@ static void decoding_is_the_orthogonal_projection(void) {
     static uint8_t smooth[BYTES];
     for (int i = 0; i < BYTES; i++) smooth[i] = (uint8_t)(64 + noise[i] / 2); /* no saturation */
     static float first[BYTES / 4], second[BYTES / 4];
-    CHECK_OK(lt_codec_encode(&lt_haar3d, F, H, W, smooth, first));
-    CHECK_OK(lt_codec_decode(&lt_haar3d, F / 2, H / 4, W / 4, first, back));
-    CHECK_OK(lt_codec_encode(&lt_haar3d, F, H, W, back, second));
+    CHECK_OK(lt_codec_encode(&lt_haar3d_codec, F, H, W, smooth, first));
+    CHECK_OK(lt_codec_decode(&lt_haar3d_codec, F / 2, H / 4, W / 4, first, back));
+    CHECK_OK(lt_codec_encode(&lt_haar3d_codec, F, H, W, back, second));
     double worst = 0;
     for (int i = 0; i < KEPT; i++) worst = fmax(worst, fabs(first[i] - second[i]));
     CHECK(worst < 0.04); /* rounding to bytes: at most 0.5 / 127.5 * sqrt(96) = 0.0384 */
@@ -93,8 +93,8 @@ static void uniform_colours_survive_and_fill_three_channels(void) {
         static uint8_t cell[96], out[96];
         float z[24];
         for (int i = 0; i < 96; i++) cell[i] = colours[k][i % 3];
-        CHECK_OK(lt_codec_encode(&lt_haar3d, 2, 4, 4, cell, z));
-        CHECK_OK(lt_codec_decode(&lt_haar3d, 1, 1, 1, z, out));
+        CHECK_OK(lt_codec_encode(&lt_haar3d_codec, 2, 4, 4, cell, z));
+        CHECK_OK(lt_codec_decode(&lt_haar3d_codec, 1, 1, 1, z, out));
         CHECK(memcmp(cell, out, 96) == 0);
         for (int i = 1; i < 24; i++)
             if (i != 20 && i != 23) CHECK_NEAR(z[i], 0, 1e-6);
@@ -103,15 +103,16 @@ static void uniform_colours_survive_and_fill_three_channels(void) {
 
 static void latent_frames_are_independent(void) {
     static float whole[BYTES / 4], alone[BYTES / 4];
-    CHECK_OK(lt_codec_encode(&lt_haar3d, F, H, W, noise, whole));
+    CHECK_OK(lt_codec_encode(&lt_haar3d_codec, F, H, W, noise, whole));
     size_t step = KEPT / (F / 2);
     for (int f = 0; f < F / 2; f++)
-        CHECK_OK(lt_codec_encode(&lt_haar3d, 2, H, W, noise + f * 2 * H * W * 3, alone + f * step));
+        CHECK_OK(lt_codec_encode(&lt_haar3d_codec, 2, H, W, noise + f * 2 * H * W * 3, alone + f * step));
     CHECK(memcmp(whole, alone, KEPT * sizeof(float)) == 0);
     static uint8_t at_once[BYTES];
-    CHECK_OK(lt_codec_decode(&lt_haar3d, F / 2, H / 4, W / 4, whole, at_once));
+    CHECK_OK(lt_codec_decode(&lt_haar3d_codec, F / 2, H / 4, W / 4, whole, at_once));
     for (int f = 0; f < F / 2; f++)
-        CHECK_OK(lt_codec_decode(&lt_haar3d, 1, H / 4, W / 4, whole + f * step, back + f * 2 * H * W * 3));
+        CHECK_OK(
+            lt_codec_decode(&lt_haar3d_codec, 1, H / 4, W / 4, whole + f * step, back + f * 2 * H * W * 3));
     CHECK(memcmp(at_once, back, BYTES) == 0);
 }
 
@@ -122,7 +123,7 @@ static void wild_latents_saturate(void) {
         float z[24] = {0};
         uint8_t out[96];
         z[0] = values[k];
-        CHECK_OK(lt_codec_decode(&lt_haar3d, 1, 1, 1, z, out));
+        CHECK_OK(lt_codec_decode(&lt_haar3d_codec, 1, 1, 1, z, out));
         if (k == 2) continue; /* differences of infinities are NaN: any byte, but no trap */
         for (int i = 0; i < 96; i++) CHECK(out[i] == wanted[k]);
     }
@@ -130,17 +131,17 @@ static void wild_latents_saturate(void) {
 
 static void sizes_that_do_not_divide_are_refused(void) {
     int64_t shape[4];
-    CHECK_OK(lt_codec_latent_shape(&lt_haar3d, 16, 64, 96, shape));
+    CHECK_OK(lt_codec_latent_shape(&lt_haar3d_codec, 16, 64, 96, shape));
     CHECK(shape[0] == 8 && shape[1] == 16 && shape[2] == 24 && shape[3] == 24);
-    CHECK_FAILS(lt_codec_encode(&lt_haar3d, 3, 8, 8, noise, latents), LT_USAGE, "multiple of 2");
-    CHECK_FAILS(lt_codec_encode(&lt_haar3d, 0, 8, 8, noise, latents), LT_USAGE, "multiple of 2");
-    CHECK_FAILS(lt_codec_encode(&lt_haar3d, 2, 10, 8, noise, latents), LT_USAGE, "8x10");
-    CHECK_FAILS(lt_codec_encode(&lt_haar3d, 2, 8, -4, noise, latents), LT_USAGE, "-4x8");
-    CHECK_FAILS(lt_codec_decode(&lt_haar3d, 1, 0, 2, latents, back), LT_USAGE, "2x0");
+    CHECK_FAILS(lt_codec_encode(&lt_haar3d_codec, 3, 8, 8, noise, latents), LT_USAGE, "multiple of 2");
+    CHECK_FAILS(lt_codec_encode(&lt_haar3d_codec, 0, 8, 8, noise, latents), LT_USAGE, "multiple of 2");
+    CHECK_FAILS(lt_codec_encode(&lt_haar3d_codec, 2, 10, 8, noise, latents), LT_USAGE, "8x10");
+    CHECK_FAILS(lt_codec_encode(&lt_haar3d_codec, 2, 8, -4, noise, latents), LT_USAGE, "-4x8");
+    CHECK_FAILS(lt_codec_decode(&lt_haar3d_codec, 1, 0, 2, latents, back), LT_USAGE, "2x0");
 }
 
 static void codecs_are_found_by_name(void) {
-    CHECK(lt_codec_find("haar3d") == &lt_haar3d);
+    CHECK(lt_codec_find("haar3d") == &lt_haar3d_codec);
     CHECK(lt_codec_find("haar3d-full") == &lt_haar3d_full);
     CHECK(lt_codec_find("haar4d") == NULL && strstr(lt_error(), "haar3d, haar3d-full"));
     CHECK(lt_codec_find(NULL) == NULL);

@@ -1,12 +1,12 @@
 /* Prompts as bytes: cuts, masks, gradients. */
-#include "model/text.h"
+#include "model/text/bytes.h"
 
 #include "tests/harness.h"
 
 enum { LENGTH = 8, WIDTH = 4 };
 
 static void tokens(int length, const char *prompt, int32_t *ids, float *mask) {
-    lt_text_encoder text = {.length = length, .width = WIDTH};
+    lt_text_encoder text = {.kind = &lt_text_bytes, .length = length, .width = WIDTH};
     lt_text_tokens(&text, prompt, ids, mask);
 }
 
@@ -65,7 +65,7 @@ static void open_setup(setup *s, lt_backend backend) {
     CHECK_OK(lt_device_open("cpu", &s->device));
     s->ctx = (lt_ctx){.device = s->device, .backend = backend, .scratch = &s->scratch};
     lt_params_init(&s->params, s->device, lt_ctx_dtype(&s->ctx));
-    CHECK_OK(lt_text_declare(&s->text, LENGTH, WIDTH, &s->params));
+    CHECK_OK(lt_text_declare(&s->text, "bytes", LENGTH, WIDTH, &s->params));
     CHECK_OK(lt_arena_init(&s->weights, s->device, lt_params_bytes(&s->params), "weights"));
     CHECK_OK(lt_arena_init(&s->grads, s->device, lt_params_bytes(&s->params), "gradients"));
     CHECK_OK(lt_arena_init(&s->step, s->device, 1 << 20, "step"));
@@ -93,8 +93,8 @@ static void embeddings_are_the_sum_of_both_tables(void) {
     open_setup(&s, LT_BACKEND_CPU);
     CHECK_OK(lt_text_encode(&s.text, &s.tape, 3, prompts, &out, &mask));
     CHECK(out->value.ndim == 3 && out->value.shape[0] == 3 && out->value.shape[1] == LENGTH);
-    const float *values = out->value.data, *table = s.text.table->value.data,
-                *position = s.text.position->value.data, *shown = mask.data;
+    const float *values = out->value.data, *table = s.text.parameter[LT_TEXT_BYTES_TABLE]->value.data,
+                *position = s.text.parameter[LT_TEXT_BYTES_POSITION]->value.data, *shown = mask.data;
     for (int p = 0; p < 3; p++) {
         int32_t ids[LENGTH];
         float wanted[LENGTH];
@@ -136,13 +136,51 @@ static void gradients_reach_the_rows_that_were_read(void) {
     for (int i = 0; i < 2 * LENGTH * WIDTH; i++) weights[i] = shown[i / WIDTH]; /* masked tokens get none */
     CHECK_OK(lt_tape_seed(&s.tape, out, seed));
     CHECK_OK(lt_tape_backward(&s.tape));
-    const float *table = s.text.table->grad.data, *position = s.text.position->grad.data;
+    const float *table = s.text.parameter[LT_TEXT_BYTES_TABLE]->grad.data,
+                *position = s.text.parameter[LT_TEXT_BYTES_POSITION]->grad.data;
     for (int id = 0; id < LT_TEXT_VOCABULARY; id++)
         for (int c = 0; c < WIDTH; c++) {
             float reads = id == 'a' || id == LT_TEXT_START ? 2 : id == 'b';
             CHECK(table[id * WIDTH + c] == reads);
         }
     for (int i = 0; i < LENGTH; i++) CHECK(position[i * WIDTH] == (i == 0 ? 2 : i < 4));
+    close_setup(&s);
+}
+
+/* The embedding that stays is what the graph computes, whatever happens on the tape in between. */
+static void encoding_once_gives_the_bits_of_the_graph(void) {
+    const char *prompts[] = {"a cat", NULL};
+    for (int backend = 0; backend < 2; backend++) {
+        setup s;
+        lt_var *out, *kept;
+        lt_tensor mask, kept_mask;
+        lt_text_embedding e;
+        open_setup(&s, backend ? LT_BACKEND_CPU : LT_BACKEND_NAIVE);
+        s.tape.recording = true;
+        CHECK_OK(lt_text_embedding_new(&s.text, &s.ctx, &s.scratch, 3, &e));
+        size_t mark = lt_arena_mark(&s.step);
+        CHECK_OK(lt_text_embed(&s.text, &s.tape, 2, prompts, &e));
+        CHECK(lt_arena_mark(&s.step) == mark && s.tape.recording && s.tape.last == NULL);
+        CHECK_OK(lt_text_encode(&s.text, &s.tape, 2, prompts, &out, &mask));
+        CHECK_OK(lt_text_embedding_var(&e, &s.tape, 2, &kept, &kept_mask));
+        CHECK(!kept->needs_grad && kept->value.dtype == out->value.dtype && kept->value.shape[0] == 2);
+        CHECK(memcmp(kept->value.data, out->value.data, lt_nbytes(&out->value)) == 0);
+        CHECK(memcmp(kept_mask.data, mask.data, lt_nbytes(&mask)) == 0);
+        close_setup(&s);
+    }
+}
+
+static void encoders_are_found_by_name_and_described(void) {
+    setup s;
+    lt_text_encoder text;
+    open_setup(&s, LT_BACKEND_CPU);
+    lt_text_description d = lt_text_describe(&s.text);
+    CHECK(strcmp(d.name, "bytes") == 0 && d.length == LENGTH && d.width == WIDTH);
+    CHECK(d.parameter_bytes == (LT_TEXT_VOCABULARY + LENGTH) * WIDTH * (int64_t)sizeof(float));
+    CHECK(lt_text_find("bytes") == &lt_text_bytes && lt_text_at(0) == &lt_text_bytes &&
+          lt_text_at(-1) == NULL);
+    CHECK_FAILS(lt_text_declare(&text, "gemma", LENGTH, WIDTH, &s.params), LT_USAGE, "choose one of bytes");
+    CHECK_FAILS(lt_text_declare(&text, "bytes", 0, WIDTH, &s.params), LT_USAGE, "at least one of each");
     close_setup(&s);
 }
 
@@ -154,5 +192,7 @@ int main(int argc, char **argv) {
     RUN(embeddings_are_the_sum_of_both_tables);
     RUN(float64_references_get_a_float64_mask);
     RUN(gradients_reach_the_rows_that_were_read);
+    RUN(encoding_once_gives_the_bits_of_the_graph);
+    RUN(encoders_are_found_by_name_and_described);
     return test_end();
 }

@@ -10,7 +10,7 @@
 #ifndef LT_MODEL_CODEC_PUBLISHED_H
 #define LT_MODEL_CODEC_PUBLISHED_H
 
-#include "model/codec.h"
+#include "model/codec/codec.h"
 
 #ifdef __cplusplus
 extern "C" {

@@ -240,7 +240,7 @@ static lt_status open_stream(job *j) {
     if (j->stats) LT_TRY(lt_block_stats_begin(j->stats, j->model, &j->spec, j->stream));
     lt_model_block_shape(j->model, n);
     size_t pixels = (size_t)j->model->frame_height * (size_t)j->model->frame_width;
-    if (from) LT_TRY(lt_frame_stream_open(j->model, LT_CODEC_ENCODE, n[0], &j->encoder));
+    if (j->opt->from) LT_TRY(lt_frame_stream_open(j->model, LT_CODEC_ENCODE, n[0], &j->encoder));
     LT_TRY(lt_frame_stream_open(j->model, LT_CODEC_DECODE, n[0], &j->decoder));
     j->latents = malloc((size_t)(n[0] * n[1] * n[2] * n[3]) * sizeof *j->latents);
     j->rgb = malloc((size_t)lt_model_frames_per_block(j->model) * pixels * 3);

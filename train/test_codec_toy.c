@@ -2,14 +2,12 @@
  * latent frames of equal length, or that a block can be decoded alone. */
 #include "model/codec/testing_toy.h"
 
+#include "core/cli.h"
 #include "core/parallel.h"
 #include "data/video_reader.h"
-#include "infer/cmd_generate.h"
 #include "infer/evaluate_rollout.h"
 #include "infer/held.h"
 #include "train/testing.h"
-
-#include <sys/wait.h>
 
 /* Blocks of 2 latent frames: 5 video frames, then 8 each. */
 enum { BLOCKS = 3, FRAMES = 21, FRAME = SIDE * SIDE * 3 };
@@ -115,46 +113,31 @@ static void evaluation_and_rollouts_follow_the_rule(void) {
     lt_device_close(device);
 }
 
-/* Options of a command keep what an earlier call set, so the call is a process of its own. */
-static int generate(const char *out, const char *from) {
-    fflush(NULL);
-    pid_t child = fork();
-    if (child == 0) {
-        char *argv[] = {"longtake",  "generate",
-                        "--run",     run_path,
-                        "--out",     (char *)(uintptr_t)out,
-                        "--from",    (char *)(uintptr_t)from,
-                        "--history", "2",
-                        "--blocks",  "2",
-                        "--steps",   "2",
-                        "--fps",     "16",
-                        "-q"};
-        const char *positional[4];
-        int count;
-        bool done;
-        lt_status status =
-            lt_cli_parse(&lt_cmd_generate, sizeof argv / sizeof *argv, argv, positional, &count, &done);
-        if (status == LT_OK) status = lt_cmd_generate.run(count, positional);
-        if (status != LT_OK) fprintf(stderr, "%s\n", lt_error());
-        fflush(NULL);
-        _exit(status);
-    }
-    int status = 0;
-    waitpid(child, &status, 0);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+extern const lt_command lt_cmd_generate;
+
+static lt_status generate(const char *out, const char *from) {
+    char *argv[] = {"longtake",  "generate",
+                    "--run",     run_path,
+                    "--out",     (char *)(uintptr_t)out,
+                    "--from",    (char *)(uintptr_t)from,
+                    "--history", "2",
+                    "--blocks",  "2",
+                    "--steps",   "2",
+                    "--fps",     "16",
+                    "-q"};
+    return lt_cli_run(&lt_cmd_generate, sizeof argv / sizeof *argv, argv);
 }
 
 static void generation_from_a_clip_follows_the_rule(void) {
     char out[LT_PATH_MAX], from[LT_PATH_MAX + 8];
     CHECK_OK(lt_path_join(out, test_folder, "v.mp4"));
     snprintf(from, sizeof from, "%s:0", test_data);
-    int status = generate(out, from);
+    lt_status status = generate(out, from);
     if (status == LT_UNAVAILABLE) return; /* no FFmpeg */
-    CHECK(status == LT_OK);
+    CHECK_OK(status);
     CHECK(frames_of(out) == 5 + 3 * 8);
 }
 
-/* One thread: OpenMP has no threads in a child of a process that had some. */
 int main(int argc, char **argv) {
     lt_set_threads(1);
     test_begin();

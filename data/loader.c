@@ -16,6 +16,7 @@ typedef struct place {
     lt_batch batch;
     lt_sample *samples;
     uint8_t *rgb;
+    uint16_t *latents;
     bool ready;
     lt_status status;
     char message[1024];
@@ -162,13 +163,32 @@ static bool stopping(lt_loader *l) {
     return stop;
 }
 
-static lt_status read_samples(lt_loader *l, place *p) {
+/* Bytes of one window's frames; values of its latents. */
+static size_t frame_bytes(const lt_loader *l) {
     const lt_dataset_spec *file = lt_dataset_get_spec(l->set);
-    size_t bytes = 3 * (size_t)file->width * (size_t)file->height * (size_t)l->spec.frames;
+    return 3 * (size_t)file->width * (size_t)file->height * (size_t)l->spec.frames;
+}
+
+static size_t latent_values(const lt_loader *l) {
+    const lt_feature_spec *spec = lt_dataset_feature_spec(l->set, LT_LATENTS);
+    size_t values = (size_t)l->spec.rows;
+    for (int d = 0; d < spec->ndim; d++) values *= (size_t)spec->shape[d];
+    return values;
+}
+
+static lt_status read_sample(lt_loader *l, place *p, int i) {
+    const lt_sample *s = &p->samples[i];
+    if (l->spec.rows > 0)
+        return lt_dataset_feature_read(l->set, LT_LATENTS, s->clip, s->first_frame / l->spec.align,
+                                       l->spec.rows, p->latents + latent_values(l) * (size_t)i);
+    return lt_dataset_read_frames(l->set, s->clip, s->first_frame, l->spec.frames,
+                                  p->rgb + frame_bytes(l) * (size_t)i);
+}
+
+static lt_status read_samples(lt_loader *l, place *p) {
     for (int i = 0; i < p->batch.count && !stopping(l); i++) {
         const lt_sample *s = &p->samples[i];
-        lt_status status = lt_dataset_read_frames(l->set, s->clip, s->first_frame, l->spec.frames,
-                                                  p->rgb + bytes * (size_t)i);
+        lt_status status = read_sample(l, p, i);
         if (status != LT_OK)
             return lt_fail_in(status, "clip %" PRId64 " (%s, frames from %" PRId64 ")", s->clip,
                               s->row->source, s->first_frame);
@@ -218,7 +238,7 @@ lt_status lt_loader_next(lt_loader *l, const lt_batch **out) {
     return LT_OK;
 }
 
-static lt_status check_spec(const lt_loader_spec *s, int64_t step) {
+static lt_status check_spec(const lt_dataset *set, const lt_loader_spec *s, int64_t step) {
     LT_CHECK(s->ranks >= 1 && s->rank >= 0 && s->rank < s->ranks, LT_USAGE, "loader: rank %d of %d", s->rank,
              s->ranks);
     LT_CHECK(s->batch >= 1 && s->batch % s->ranks == 0, LT_USAGE,
@@ -227,24 +247,30 @@ static lt_status check_spec(const lt_loader_spec *s, int64_t step) {
     LT_CHECK(s->align >= 0 && s->ahead >= 0 && s->ahead <= MAX_AHEAD && step >= 0, LT_USAGE,
              "loader: align %" PRId64 ", ahead %d (0 to %d), step %" PRId64 ": out of range", s->align,
              s->ahead, MAX_AHEAD, step);
+    LT_CHECK(s->rows >= 0 && (s->rows == 0 || lt_dataset_feature_spec(set, LT_LATENTS)), LT_USAGE,
+             "loader: %" PRId64 " rows of /latents a window of a file without any", s->rows);
     return LT_OK;
 }
 
 static lt_status take_memory(lt_loader *l) {
     const lt_dataset_spec *file = lt_dataset_get_spec(l->set);
     int mine = l->spec.batch / l->spec.ranks;
-    size_t bytes = 3 * (size_t)file->width * (size_t)file->height * (size_t)l->spec.frames * (size_t)mine;
+    bool stored = l->spec.rows > 0;
+    size_t bytes = (stored ? latent_values(l) * sizeof(uint16_t) : frame_bytes(l)) * (size_t)mine;
     l->order = malloc((size_t)l->count * sizeof *l->order);
     bool ok = l->order != NULL;
     for (int i = 0; i < l->places; i++) {
         place *p = &l->ring[i];
-        p->rgb = malloc(bytes), p->samples = malloc((size_t)mine * sizeof *p->samples);
-        ok = ok && p->rgb && p->samples;
+        void *data = malloc(bytes);
+        p->rgb = stored ? NULL : data, p->latents = stored ? data : NULL;
+        p->samples = malloc((size_t)mine * sizeof *p->samples);
+        ok = ok && data && p->samples;
         p->batch = (lt_batch){.count = mine,
                               .frames = l->spec.frames,
                               .height = file->height,
                               .width = file->width,
                               .rgb = p->rgb,
+                              .latents = p->latents,
                               .samples = p->samples};
     }
     LT_CHECK(ok, LT_FAILED, "loader: %d batches of %zu bytes are not to be had; use a smaller batch",
@@ -261,7 +287,7 @@ static lt_status start(lt_loader *l) {
 }
 
 lt_status lt_loader_open(lt_dataset *set, const lt_loader_spec *spec, int64_t step, lt_loader **out) {
-    LT_TRY(check_spec(spec, step));
+    LT_TRY(check_spec(set, spec, step));
     lt_loader *l = calloc(1, sizeof *l);
     LT_CHECK(l, LT_FAILED, "loader: out of memory");
     l->set = set, l->spec = *spec, l->order_epoch = -1;
@@ -289,7 +315,8 @@ void lt_loader_close(lt_loader *l) {
     pthread_cond_broadcast(&l->changed);
     pthread_mutex_unlock(&l->lock);
     if (l->reader_runs) pthread_join(l->reader, NULL);
-    for (int i = 0; i < l->places; i++) free(l->ring[i].rgb), free(l->ring[i].samples);
+    for (int i = 0; i < l->places; i++)
+        free(l->ring[i].rgb), free(l->ring[i].latents), free(l->ring[i].samples);
     pthread_mutex_destroy(&l->lock);
     pthread_mutex_destroy(&l->order_lock);
     pthread_cond_destroy(&l->changed);

@@ -40,9 +40,11 @@ typedef struct lt_loader_spec {
     int domain_count; /* 0: all */
     int64_t frames;   /* per window; shorter clips are left out */
     int64_t align;    /* windows begin at multiples of this frame number; 0 counts as 1 */
-    int batch;        /* clips per step over all ranks; a multiple of `ranks` */
-    int rank, ranks;  /* 0 <= rank < ranks */
-    int ahead;        /* batches read ahead, 1 to 64; 0: 2 */
+    int64_t
+        rows; /* 0: frames are read. Else that many rows of /latents per window in their place, from row first frame / align */
+    int batch;       /* clips per step over all ranks; a multiple of `ranks` */
+    int rank, ranks; /* 0 <= rank < ranks */
+    int ahead;       /* batches read ahead, 1 to 64; 0: 2 */
     uint64_t seed;
 } lt_loader_spec;
 
@@ -58,7 +60,8 @@ typedef struct lt_batch {
     int count; /* clips of this rank: batch / ranks */
     int64_t frames;
     int height, width;
-    const uint8_t *rgb;       /* [count, frames, height, width, 3] */
+    const uint8_t *rgb;       /* [count, frames, height, width, 3]; NULL where latents are read */
+    const uint16_t *latents;  /* [count, rows, ...] half bits as the file has them; else NULL */
     const lt_sample *samples; /* [count] */
 } lt_batch;
 

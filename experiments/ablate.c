@@ -112,6 +112,17 @@ lt_status lt_ablation_cell_path(const lt_ablation *a, int set, int variant, char
     return lt_path_join(path, a->options.out, name);
 }
 
+/* Once for all cells: a cell that is resumed must not change where its latents come from. */
+static lt_status choose_latents(lt_ablation *a) {
+    for (int i = 0; i < a->grid.set_count; i++) {
+        lt_eval_set *set = &a->grid.sets[i];
+        bool stored;
+        LT_TRY(lt_latents_choose(a->model, a->data[set->data], set->options.latents, i > 0, &stored));
+        set->options.latents = stored ? LT_LATENTS_STORED : LT_LATENTS_FRAMES;
+    }
+    return LT_OK;
+}
+
 /* ---- opening --------------------------------------------------------------------------------------------- */
 
 static lt_status open_all(lt_ablation *a) {
@@ -124,7 +135,8 @@ static lt_status open_all(lt_ablation *a) {
     LT_TRY(lt_run_open(o->run, o->checkpoint, a->device, &a->model, NULL, a->checkpoint));
     LT_TRY(lt_weights_hash(a->checkpoint, &a->weights));
     for (int i = 0; i < o->data_count; i++) LT_TRY(lt_dataset_open(o->data[i], &a->data[i]));
-    return lt_grid_build(o->config, a->model, a->data, o->data_count, &a->grid);
+    LT_TRY(lt_grid_build(o->config, a->model, a->data, o->data_count, &a->grid));
+    return choose_latents(a);
 }
 
 static void close_all(lt_ablation *a) {

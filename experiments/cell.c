@@ -33,6 +33,7 @@ uint64_t lt_cell_hash(uint64_t weights, const lt_dataset *data, const lt_eval_se
     uint64_t hash = lt_hash(numbers, sizeof numbers, LT_HASH_SEED);
     hash = lt_hash(set->domain, strlen(set->domain) + 1, hash);
     hash = lt_hash(o->role, strlen(o->role) + 1, hash);
+    if (o->latents == LT_LATENTS_STORED) hash = lt_hash("latents", sizeof "latents", hash);
     return lt_hash(variant->text, strlen(variant->text) + 1, hash);
 }
 

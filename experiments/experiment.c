@@ -18,6 +18,9 @@ static const lt_key keys[] = {
      .help = "how the kept are weighed when read"},
     {"experiment.domains", LT_KEY_STRINGS, "[]", .help = "domains to evaluate; []: all that the data hold"},
     {"experiment.role", LT_KEY_STRING, "\"test\"", .choices = "train|val|test", .help = "of the clips"},
+    {"experiment.latents", LT_KEY_STRING, "\"auto\"", .choices = LT_LATENTS_MODES,
+     .help =
+         "auto: /latents of the datasets where they are the run's; frames: never; latents: or not at all"},
     {"experiment.allow_train", LT_KEY_BOOL, "false", .help = "evaluate clips the model was trained on"},
     {"experiment.clips", LT_KEY_INT, "0", 0, 1e9, .help = "clips per domain at most, evenly chosen; 0: all"},
     {"experiment.blocks", LT_KEY_INT, "8", 2, 100000, .help = "blocks per clip; shorter clips are left out"},

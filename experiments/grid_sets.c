@@ -29,6 +29,7 @@ static lt_eval_options options_of(const lt_config *config, bool reference) {
     o.batch = (int)lt_config_int(config, "experiment.batch");
     o.seed = (uint64_t)lt_config_int(config, "experiment.seed");
     o.allow_train = lt_config_bool(config, "experiment.allow_train");
+    o.latents = lt_latents_mode_of(lt_config_string(config, "experiment.latents"));
     return o;
 }
 

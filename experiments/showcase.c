@@ -83,8 +83,9 @@ static lt_status open_showcase(showcase *s) {
     LT_CHECK(s->latents && s->generated && s->rgb, LT_FAILED, "out of memory for a clip of %d blocks", most);
     LT_TRY(choose_clip(s));
     int64_t frames = lt_model_frames(model, s->blocks);
-    LT_TRY(lt_dataset_read_frames(s->a->data[set_of(s)->data], s->clip, 0, frames, s->rgb));
-    return lt_model_encode(model, frames, s->rgb, s->latents);
+    return lt_latents_read_normalised(model, s->a->data[set_of(s)->data],
+                                      set_of(s)->options.latents == LT_LATENTS_STORED, s->clip, frames,
+                                      s->rgb, s->latents);
 }
 
 static void close_showcase(showcase *s) {

@@ -9,7 +9,7 @@
 
 typedef struct evaluate_options {
     lt_globals global;
-    const char *data, *role, *checkpoint, *csv, *memory_limit;
+    const char *data, *role, *checkpoint, *csv, *memory_limit, *latents;
     lt_strings runs, domains, policies, budgets;
     int64_t clips, blocks, draws, rollout, steps;
     bool allow_train, force;
@@ -22,7 +22,8 @@ static const evaluate_options defaults = {.global = LT_GLOBALS,
                                           .clips = 64,
                                           .blocks = 8,
                                           .draws = LT_EVAL_MIN_DRAWS,
-                                          .steps = 20};
+                                          .steps = 20,
+                                          .latents = "auto"};
 
 static const lt_option options[] = {
     {"run", LT_OPT_STRINGS, offsetof(evaluate_options, runs), "DIR",
@@ -50,6 +51,10 @@ static const lt_option options[] = {
      "also generate N blocks after the first two of each clip", .min = 0, .max = 100000},
     {"steps", LT_OPT_INT, offsetof(evaluate_options, steps), "N", "sampler steps per block of --rollout",
      .min = 1, .max = 10000},
+    {"latents", LT_OPT_STRING, offsetof(evaluate_options, latents), "FROM",
+     "auto: /latents of the dataset (longtake encode) where they are this model's, else frames; frames; "
+     "latents",
+     .choices = LT_LATENTS_MODES},
     {"checkpoint", LT_OPT_STRING, offsetof(evaluate_options, checkpoint), "NAME",
      "best, latest or step-N; default: best if there is one, else latest"},
     {"allow-train", LT_OPT_FLAG, offsetof(evaluate_options, allow_train), NULL,
@@ -82,6 +87,7 @@ static lt_comparison_spec spec_of(const evaluate_options *opt) {
     o.clips = opt->clips, o.blocks = (int)opt->blocks, o.draws = (int)opt->draws;
     o.seed = opt->global.seed < 0 ? 0 : (uint64_t)opt->global.seed;
     o.allow_train = opt->allow_train;
+    o.latents = lt_latents_mode_of(opt->latents);
     return (lt_comparison_spec){.policies = opt->policies.items,
                                 .policy_count = opt->policies.count,
                                 .budgets = opt->budgets.items,

@@ -26,6 +26,7 @@ typedef struct evaluation {
 
     int batch;      /* clips per pass */
     int64_t frames; /* of video, per clip */
+    bool stored;    /* latents are the dataset's */
     int64_t latent_size;
     lt_session *session;
     lt_clip_pass pass;
@@ -111,8 +112,8 @@ lt_status lt_eval_clips(const lt_model *model, const lt_dataset *set, const lt_e
 }
 
 static lt_status load_clip(evaluation *e, int64_t order, float *latents) {
-    LT_TRY(lt_dataset_read_frames(e->set, e->clips[order], 0, e->frames, e->rgb));
-    return lt_model_encode(e->model, e->frames, e->rgb, latents);
+    return lt_latents_read_normalised(e->model, e->set, e->stored, e->clips[order], e->frames, e->rgb,
+                                      latents);
 }
 
 /* ---- moments of the latents ----------------------------------------------------------------------------- */
@@ -303,6 +304,7 @@ lt_status lt_evaluate_measure(lt_model *model, const lt_eval_options *options, c
 static lt_status run(evaluation *e) {
     lt_work work = work_of(e);
     LT_TRY(lt_eval_clips(e->model, e->set, e->options, &e->clips, &e->clip_count));
+    LT_TRY(lt_latents_choose(e->model, e->set, e->options->latents, true, &e->stored));
     LT_TRY(size_up(e, e->clip_count));
     LT_TRY(measure_moments(e));
     LT_TRY(lt_session_open(e->model, &work, &e->session));

@@ -12,6 +12,7 @@
 #define LT_INFER_EVALUATE_H
 
 #include "data/dataset.h"
+#include "infer/latents.h"
 #include "model/model.h"
 
 #ifdef __cplusplus
@@ -29,7 +30,8 @@ typedef struct lt_eval_options {
     int draws;     /* noise draws per bin, at least LT_EVAL_MIN_DRAWS */
     int batch;     /* clips per forward; 0: 1. Does not change the result beyond rounding. */
     uint64_t seed;
-    bool allow_train; /* without it role train is refused: LT_USAGE */
+    lt_latents_mode latents; /* where clips' latents come from */
+    bool allow_train;        /* without it role train is refused: LT_USAGE */
     /* Hears how many of the passes are done; may be NULL. */
     void (*progress)(int64_t done, int64_t total, void *user);
     void *progress_user;

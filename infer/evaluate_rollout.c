@@ -25,6 +25,7 @@ typedef struct rollout {
     void *user;
 
     int64_t *clips, clip_count;
+    bool stored;                 /* latents are the dataset's */
     lt_video_stats **real_stats; /* [clips]: what the sources are like, measured once */
     int per_block;               /* video frames per block of the continuation */
     int64_t block_size, frame_bytes;
@@ -88,8 +89,8 @@ static lt_status decode_source(rollout *r) {
 /* The clip's latents, and its frames as the codec gives them back. */
 static lt_status load_clip(rollout *r, int64_t order) {
     const int64_t clip = r->clips[order];
-    LT_TRY(lt_dataset_read_frames(r->set, clip, 0, r->source_frames, r->source));
-    LT_TRY(lt_model_encode(r->model, r->source_frames, r->source, r->latents));
+    LT_TRY(lt_latents_read_normalised(r->model, r->set, r->stored, clip, r->source_frames, r->source,
+                                      r->latents));
     LT_TRY(decode_source(r));
     memcpy(r->made, real_video(r), (size_t)r->frame_bytes);
     if (r->real_stats[order]) return LT_OK;
@@ -163,6 +164,7 @@ static lt_status run(rollout *r) {
              "rollouts of %d blocks after %d: expected at least 1 of each", o->blocks, o->context);
     clips.blocks = o->context + o->blocks, clips.draws = LT_EVAL_MIN_DRAWS;
     LT_TRY(lt_eval_clips(r->model, r->set, &clips, &r->clips, &r->clip_count));
+    LT_TRY(lt_latents_choose(r->model, r->set, o->clips.latents, true, &r->stored));
     LT_TRY(allocate(r));
     for (int64_t i = 0; i < r->clip_count; i++) LT_TRY(run_baselines(r, i));
     for (int i = 0; i < r->count; i++) LT_TRY(run_policy(r, i));

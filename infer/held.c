@@ -17,6 +17,7 @@ typedef struct walk {
     lt_video_stream *stream;
     int blocks;
     int64_t frames; /* of video, per clip */
+    bool stored;    /* latents are the dataset's */
     int64_t block_size;
     uint8_t *rgb;
     float *latents;
@@ -54,8 +55,7 @@ static lt_status walk_clip(walk *w, int64_t clip, lt_held *out) {
     const lt_clip *row = lt_dataset_clip(w->set, clip);
     const int layers = w->model->config.layers;
     int64_t before = out->returns;
-    LT_TRY(lt_dataset_read_frames(w->set, clip, 0, w->frames, w->rgb));
-    LT_TRY(lt_model_encode(w->model, w->frames, w->rgb, w->latents));
+    LT_TRY(lt_latents_read_normalised(w->model, w->set, w->stored, clip, w->frames, w->rgb, w->latents));
     LT_TRY(lt_video_stream_restart(w->stream, (uint64_t)clip));
     for (int b = 0; b < w->blocks; b++) {
         if (lt_eval_place_of(row, w->model, b).after_return == 1) {
@@ -112,8 +112,9 @@ lt_status lt_held_measure(lt_model *model, lt_dataset *set, const lt_eval_option
     *out = (lt_held){0};
     LT_TRY(lt_eval_clips(model, set, options, &clips, &count));
     lt_model_block_shape(model, n);
+    lt_status chosen = lt_latents_choose(model, set, options->latents, true, &w.stored);
     w.block_size = n[0] * n[1] * n[2] * n[3], w.frames = lt_model_frames(model, w.blocks);
-    lt_status status = lt_video_stream_open(model, &stream, &w.stream);
+    lt_status status = chosen == LT_OK ? lt_video_stream_open(model, &stream, &w.stream) : chosen;
     if (status == LT_OK) status = walk_clips(&w, options, clips, count, out);
     lt_video_stream_close(w.stream);
     free(w.rgb), free(w.latents), free(w.shares), free(w.group), free(clips);

@@ -88,6 +88,9 @@ static const lt_key data_keys[] = {
     {"data.train_domains", LT_KEY_STRINGS, "[]", .help = "domains to train on; must be given to train"},
     {"data.val_domains", LT_KEY_STRINGS, "[]",
      .help = "domains of the validation loss; []: the trained ones"},
+    {"data.latents", LT_KEY_STRING, "\"auto\"", .choices = LT_LATENTS_MODES,
+     .help =
+         "auto: /latents of the dataset where they are this model's; frames: never; latents: or not at all"},
     {"data.latent_stats", LT_KEY_STRING, "\"init\"", .choices = "init|data",
      .help = "with --init: normalise latents by the statistics of that run, or by those of this dataset"},
     {NULL}};
@@ -168,6 +171,7 @@ static lt_status read_names(const lt_config *c, const char *key, const char ***o
 
 static lt_status read_domains(const lt_config *c, lt_train_config *out) {
     LT_TRY(read_names(c, "data.train_domains", &out->train_domains, &out->train_domain_count));
+    out->latents = lt_latents_mode_of(lt_config_string(c, "data.latents"));
     out->own_stats = strcmp(lt_config_string(c, "data.latent_stats"), "data") == 0;
     const char *val = lt_config_count(c, "data.val_domains") ? "data.val_domains" : "data.train_domains";
     return read_names(c, val, &out->val_domains, &out->val_domain_count);

@@ -2,6 +2,7 @@
 #ifndef LT_TRAIN_CONFIG_H
 #define LT_TRAIN_CONFIG_H
 
+#include "infer/latents.h"
 #include "infer/schedule.h"
 #include "train/recompute.h"
 
@@ -52,6 +53,7 @@ typedef struct lt_train_config {
     bool keep_path; /* read at a random share of the weight: lt_cache.read_scale */
     double keep_weight, temperature, temperature_end;
     const char **train_domains, **val_domains; /* strings of the configuration, which must outlive this */
+    lt_latents_mode latents;                   /* where clips' latents come from */
     bool own_stats;                            /* with --init: measure latent statistics again */
     int train_domain_count, val_domain_count;
 } lt_train_config;

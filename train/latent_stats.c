@@ -9,6 +9,7 @@ enum { CLIPS = 256 };
 
 typedef struct sums {
     int channels;
+    bool stored; /* the dataset's latents are taken */
     double count, *sum, *squares;
     uint8_t *rgb;
     float *latents, *mean, *deviation;
@@ -16,9 +17,8 @@ typedef struct sums {
 
 static lt_status add_clip(sums *s, lt_dataset *set, const lt_model *model, int64_t clip, int64_t frames) {
     int64_t shape[4];
-    LT_TRY(lt_dataset_read_frames(set, clip, 0, frames, s->rgb));
     LT_TRY(lt_codec_latent_shape(model->codec, frames, model->frame_height, model->frame_width, shape));
-    LT_TRY(lt_model_encode_clips(model, NULL, 1, frames, s->rgb, s->latents));
+    LT_TRY(lt_latents_read(model, set, s->stored, NULL, clip, frames, s->rgb, s->latents));
     int64_t cells = shape[0] * shape[1] * shape[2];
     for (int64_t i = 0; i < cells; i++)
         for (int c = 0; c < s->channels; c++) {
@@ -77,6 +77,7 @@ lt_status lt_latent_stats_measure(lt_dataset *set, const lt_train_config *config
     int64_t used = count < CLIPS ? count : CLIPS;
     sums s = {0};
     lt_status status = reserve(&s, model, frames);
+    if (status == LT_OK) status = lt_latents_choose(model, set, config->latents, true, &s.stored);
     for (int64_t i = 0; i < used && status == LT_OK; i++)
         status = add_clip(&s, set, model, clips[i * count / used], frames);
     if (status == LT_OK) status = store(&s, model);

@@ -170,13 +170,23 @@ static lt_status check_frames(const lt_trainer_spec *spec) {
     return LT_OK;
 }
 
+/* Stored latents are those of whole clips. Where the first of a video stands for fewer frames than the others, a window that begins
+ * later has other latents than its frames alone would, so windows begin with the clip. */
+static int64_t window_align(const lt_trainer *t) {
+    const lt_codec *codec = t->spec.model->codec;
+    bool causal = codec->bytes || codec->first_frames != codec->stride_t;
+    return t->stored && causal ? INT64_MAX : codec->stride_t;
+}
+
 static lt_status open_loader(lt_trainer *t, int64_t done) {
     const lt_train_config *c = t->config;
+    LT_TRY(lt_latents_choose(t->spec.model, t->spec.set, c->latents, t->rank > 0, &t->stored));
     lt_loader_spec spec = {.role = "train",
                            .domains = c->train_domains,
                            .domain_count = c->train_domain_count,
                            .frames = lt_model_frames(t->spec.model, c->blocks),
-                           .align = t->spec.model->codec->stride_t,
+                           .align = window_align(t),
+                           .rows = t->stored ? (int64_t)c->blocks * t->spec.model->config.block_frames : 0,
                            .batch = c->batch,
                            .rank = t->rank,
                            .ranks = t->ranks,
@@ -282,6 +292,13 @@ static lt_status prepare_next(lt_trainer *t) {
     if (t->next || !t->loader) return LT_OK;
     if (!t->statistics) LT_TRY(lt_model_statistics(t->spec.model, &t->statistics));
     LT_TRY(lt_loader_next(t->loader, &t->next));
+    if (t->stored) {
+        int64_t rows = (int64_t)t->local * t->config->blocks * t->spec.model->config.block_frames;
+        lt_latents_from_rows(t->spec.model, rows, t->next->latents, t->next_latents);
+        lt_model_normalise(t->spec.model, t->statistics,
+                           t->local * t->clip_floats / t->spec.model->config.in_channels, t->next_latents);
+        return LT_OK;
+    }
     return lt_model_encode_clips(t->spec.model, t->statistics, t->local, t->next->frames, t->next->rgb,
                                  t->next_latents);
 }

@@ -26,6 +26,7 @@ struct lt_trainer {
     float *next_latents;  /* of the batch that comes next, encoded while the device works */
     const lt_batch *next; /* that batch; NULL: not read yet */
     double *statistics;   /* of latents, once read */
+    bool stored;          /* latents are the dataset's */
     uint64_t *ids;
     const char **prompts;
     double *t, *times; /* times: of one clip's blocks */

@@ -44,8 +44,8 @@ static lt_status load_clip(lt_trainer *t, int64_t clip, int at, uint8_t *rgb) {
     t->ids[at] = (uint64_t)clip;
     t->prompts[at] = *row->caption ? row->caption : NULL;
     t->specs[at] = t->config->mix[lt_mix_draw(&fixed, (uint64_t)clip)].spec;
-    LT_TRY(lt_dataset_read_frames(t->spec.set, clip, 0, frames_of(t), rgb));
-    return lt_model_encode(t->spec.model, frames_of(t), rgb, t->latents + at * t->clip_floats);
+    return lt_latents_read_normalised(t->spec.model, t->spec.set, t->stored, clip, frames_of(t), rgb,
+                                      t->latents + at * t->clip_floats);
 }
 
 /* Adds the losses of the clips in memory, at the middle of one fifth of the times. */

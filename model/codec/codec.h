@@ -7,7 +7,7 @@
  *     LT_TRY(lt_codec_stream_decode(stream, 3, latents, rgb));  the next 3, whatever their number
  *     lt_codec_stream_close(stream);
  *
- * A codec is a row of the table in model/codec/table.c; docs/adding-a-codec.md says how to write one.
+ * A codec is a row of model/codec/codecs.def; docs/adding-a-codec.md says how to write one.
  *
  * How many frames: a video's first latent frame stands for `first_frames` video frames, each later one for `stride_t`, so L latent
  * frames are first_frames + stride_t (L - 1) video frames. haar3d: 2 L. Causal VAEs, whose first latent frame is an image: 1 +

@@ -1,7 +1,12 @@
-/* Every codec that model.codec can name: a row is added here and nowhere else. Nothing but the table is in this file, so that a test
- * program can bring its own. */
+/* The table of codecs. Nothing else is in this file, so that a test program can bring a table of its own. */
 #include "model/codec/codec.h"
-#include "model/codec/haar3d.h"
-#include "model/codec/published.h"
 
-const lt_codec *const lt_codec_table[] = {&lt_haar3d_codec, &lt_haar3d_full, &lt_wan_vae, &lt_ltx2_vae, NULL};
+#define LT_CODEC(variable) extern const lt_codec variable;
+#include "model/codec/codecs.def"
+#undef LT_CODEC
+
+const lt_codec *const lt_codec_table[] = {
+#define LT_CODEC(variable) &variable,
+#include "model/codec/codecs.def"
+#undef LT_CODEC
+    NULL};

@@ -83,7 +83,7 @@ const lt_command lt_cmd_encode = {
         "to 11 bits, so losses differ slightly from those on frames: by less than a thousandth.\n"
         "\n"
         "Clips that have them are skipped: after a kill or ^C (exit 6) the file is readable and the same\n"
-        "command goes on. So it does after clips were added with --append of ingest or scenes.\n"
+        "command goes on. So it does after ingest or scenes added clips.\n"
         "\n"
         "  longtake encode --model runs/tiny --data data.h5\n"
         "  longtake encode --model runs/tiny --data data.h5 --latents --text\n",

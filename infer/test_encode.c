@@ -1,9 +1,9 @@
 /* longtake encode: what is stored, what is refused, and that a kill leaves a file that the next call goes on with. */
 #include "model/codec/testing_toy.h"
 
+#include "core/cli.h"
 #include "core/parallel.h"
 #include "data/loader.h"
-#include "infer/cmd_encode.h"
 #include "infer/encode.h"
 #include "infer/evaluate.h"
 #include "infer/latents.h"
@@ -180,18 +180,15 @@ static void captions_are_stored_as_the_rows_of_their_visible_tokens(void) {
 
 /* ---- the command -------------------------------------------------------------------------------------------------- */
 
+extern const lt_command lt_cmd_encode;
+
 static int start(void) {
     fflush(NULL);
     pid_t child = fork();
     if (child == 0) {
         char *argv[] = {"longtake", "encode",    "--model", run_path, "--data",
                         path,       "--latents", "--text",  "-q"};
-        const char *positional[4];
-        int count;
-        bool done;
-        lt_status status =
-            lt_cli_parse(&lt_cmd_encode, sizeof argv / sizeof *argv, argv, positional, &count, &done);
-        if (status == LT_OK) status = lt_cmd_encode.run(count, positional);
+        lt_status status = lt_cli_run(&lt_cmd_encode, sizeof argv / sizeof *argv, argv);
         if (status != LT_OK) fprintf(stderr, "%s\n", lt_error());
         fflush(NULL);
         _exit(status);

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Rules about the source tree: formatting, which room may include which, how long files and functions may be, and that
-# what the documents name exists.
+# Rules about the source tree: formatting, which room may include which, how long files, functions and lines may be, words, and
+# that what documents and comments name exists.
 #
 #   ./scripts/check_tree.sh            prints every breach; exits 1 if there is one
 set -uo pipefail
@@ -31,6 +31,9 @@ for f in $sources; do
     [ -n "${may[$room]+x}" ] || continue
     while IFS= read -r target; do
         other=${target%%/*}
+        case $target in *_impl.h | *_internal.h)
+            [[ $(dirname "$f")/ == $(dirname "$target")/* ]] || say "$f includes $target, which is private to $(dirname "$target")/" ;;
+        esac
         [ "$other" = "$room" ] && continue
         [ "$other" = tests ] && [[ $(basename "$f") == test* ]] && continue
         case " ${may[$room]} " in *" $other "*) ;; *) say "$f includes $target: $room does not see $other" ;; esac
@@ -70,6 +73,32 @@ for f in $(git ls-files 'scripts/*.sh' 'tests/*.sh' .ci/run); do
     bash "$f" --no-such-option >/dev/null 2>&1 || status=$?
     [ "$status" = 2 ] || say "$f --no-such-option ends with $status, not 2"
 done
+
+# Comments: what they call lt_* exists. In the rooms that docs/glossary.md lists as done its old words are gone, and no line is
+# longer than 120 columns.
+names=$(mktemp) comments=$(mktemp)
+trap 'rm -f "$names" "$comments"' EXIT
+# shellcheck disable=SC2086
+awk -v names="$names" -f scripts/comments.awk $sources >"$comments"
+while read -r name; do
+    case $name in *_) known="^$name" ;; *) known="^$name$" ;; esac # "lt_cache_" stands for a family
+    grep -q "$known" "$names" || say "$(grep -wF -m1 -- "$name" "$comments" | cut -f1): a comment names $name, which does not exist"
+done < <(grep -ohE '\blt_[a-z0-9_]+' "$comments" | sort -u)
+done_rooms=$(sed -nE 's/^\| ([a-z]+) \| yes \|$/\1/p' docs/glossary.md | paste -sd '|')
+while read -r pattern; do
+    [ -n "$done_rooms" ] || break
+    while read -r where; do
+        say "$where: an old word (docs/glossary.md): $pattern"
+    done < <(grep -E "^($done_rooms)/" "$comments" | grep -iP -- "\t.*$pattern" | cut -f1)
+done < <(sed -n '/^| old word/,/^Folders/p' docs/glossary.md | sed -nE 's/.*\| `(.*)` \|$/\1/p' | sed 's/\\|/|/g; s/.*/(&)/')
+
+# Columns are characters, not bytes; a row of a table in a document is one line.
+[ -z "$done_rooms" ] || while read -r where; do
+    say "$where: longer than 120 columns"
+done < <(git ls-files | grep -E "^($done_rooms)/.*\.(c|h|cu|cuh|md|sh|awk|py|def|html|css)$" | LC_ALL=C xargs awk '
+    /^\|/ && FILENAME ~ /\.md$/ { next }
+    { text = $0; gsub(/[\200-\277]/, "", text) }
+    length(text) > 120 { print FILENAME ":" FNR }')
 
 # What documents put in backticks exists: paths in tracked folders (with *), and names of the library. A step that says
 # "Write `file`" asks for a new one.

@@ -41,7 +41,6 @@ endfunction()
 pkg_check_modules(FFMPEG QUIET IMPORTED_TARGET libavformat libavcodec libavutil libswscale)
 find_package(MPI QUIET COMPONENTS C)
 find_program(LT_NVCC nvcc HINTS /usr/local/cuda/bin)
-find_program(LT_GNUPLOT gnuplot)
 lt_optional(LT_FFMPEG "${FFMPEG_FOUND}" "apt-get install libavformat-dev libavcodec-dev libavutil-dev libswscale-dev")
 lt_optional(LT_MPI "${MPI_C_FOUND}" "apt-get install libopenmpi-dev openmpi-bin")
 set(LT_CUDA_LEAST 12.9) # cuBLASLt's scales of rows of e4m3 matrices
@@ -81,4 +80,3 @@ lt_report("FFmpeg libraries (ingest, mp4)" "${LT_WITH_LT_FFMPEG}" "apt-get insta
 lt_report("MPI (several processes)" "${LT_WITH_LT_MPI}" "apt-get install libopenmpi-dev openmpi-bin")
 lt_report("CUDA (NVIDIA GPUs)" "${LT_WITH_LT_CUDA}" "${cuda_hint}")
 lt_report("NCCL (training on several GPUs)" "${LT_WITH_LT_NCCL}" "with CUDA and MPI: apt-get install libnccl2 libnccl-dev")
-lt_report("gnuplot (plots in reports)" "${LT_GNUPLOT}" "apt-get install gnuplot-nox")

@@ -139,6 +139,18 @@ lt_room(train infer model data autograd kernels core)
 lt_room(experiments train infer model data autograd kernels core)
 lt_room(api experiments train infer model data autograd kernels core) # include/longtake.h
 
+# The page and style of a report are files, and stand in the program.
+if(TARGET lt_experiments)
+  set(page ${CMAKE_SOURCE_DIR}/experiments/report/page.html)
+  set(style ${CMAKE_SOURCE_DIR}/experiments/report/style.css)
+  add_custom_command(OUTPUT ${CMAKE_BINARY_DIR}/report_files.c DEPENDS ${page} ${style}
+      ${CMAKE_SOURCE_DIR}/cmake/embed.cmake
+    COMMAND ${CMAKE_COMMAND} -DOUTPUT=${CMAKE_BINARY_DIR}/report_files.c -DFILES=lt_report_page=${page},lt_report_style=${style}
+      -P ${CMAKE_SOURCE_DIR}/cmake/embed.cmake
+    COMMENT "Embedding the page and style of reports" VERBATIM)
+  target_sources(lt_experiments PRIVATE ${CMAKE_BINARY_DIR}/report_files.c)
+endif()
+
 # The headers that CUDA sources share with C compile as CUDA C++ for every architecture we build for.
 if(LT_WITH_LT_CUDA)
   file(GLOB shared CONFIGURE_DEPENDS RELATIVE ${CMAKE_SOURCE_DIR} core/*.h kernels/*.h kernels/*/*.h)

@@ -320,7 +320,7 @@ static lt_status ablate(const lt_ablate_options *options, lt_folder_lock **lock)
 lt_status lt_ablate(const lt_ablate_options *options) {
     lt_folder_lock *lock = NULL;
     lt_status status = ablate(options, &lock);
-    if (status == LT_OK && options->report) status = lt_report_write(options->out, NULL);
+    if (status == LT_OK && options->report) status = lt_report_write(options->out);
     lt_folder_lock_release(lock);
     return status;
 }

@@ -9,17 +9,6 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-typedef struct report_options {
-    lt_globals global;
-    const char *gnuplot;
-} report_options;
-
-static const report_options defaults = {.global = LT_GLOBALS};
-
-static const lt_option options[] = {{"gnuplot", LT_OPT_STRING, offsetof(report_options, gnuplot), "PROGRAM",
-                                     "program that draws the plots; default gnuplot"},
-                                    {NULL}};
-
 /* One file, so its size is what a mail or a web page will carry. */
 static void print_size(const char *folder) {
     char path[LT_PATH_MAX], size[32], shown[LT_PATH_MAX];
@@ -30,7 +19,7 @@ static void print_size(const char *folder) {
 }
 
 static lt_status run_report(const void *options_given, int count, const char *const *folders) {
-    const report_options *opt = options_given;
+    const lt_globals *global = options_given;
     char path[LT_PATH_MAX];
     cJSON *results;
     lt_folder_lock *lock;
@@ -38,11 +27,11 @@ static lt_status run_report(const void *options_given, int count, const char *co
     LT_TRY(lt_path_join(path, folders[0], "results.json"));
     LT_CHECK(lt_path_exists(path), LT_INPUT, "%s: no results.json; `longtake ablate` makes it", folders[0]);
     LT_TRY(lt_folder_lock_take(folders[0], "results", &lock));
-    lt_status status = lt_report_write(folders[0], opt->gnuplot);
+    lt_status status = lt_report_write(folders[0]);
     lt_folder_lock_release(lock);
     LT_TRY(status);
     LT_TRY(lt_json_load(path, &results));
-    if (opt->global.json) lt_json_print(lt_json_member(results, "rows"));
+    if (global->json) lt_json_print(lt_json_member(results, "rows"));
     else print_size(folders[0]);
     cJSON_Delete(results);
     return LT_OK;
@@ -51,15 +40,11 @@ static lt_status run_report(const void *options_given, int count, const char *co
 const lt_command lt_cmd_report = {
     .name = "report",
     .summary = "render the report of a results folder again",
-    .usage = "[--gnuplot PROGRAM]",
-    .details = "Writes results/X/report.html from what `longtake ablate` left in the folder: one file\n"
-               "without external resources. Plots need gnuplot; without it the report says so and keeps its\n"
-               "tables.\n"
-               "\n"
-               "  longtake report results/a\n",
-    .options = options,
-    .defaults = &defaults,
-    .options_size = sizeof defaults,
+    .details =
+        "Writes results/X/report.html from what `longtake ablate` left in the folder: one file without\n"
+        "external resources, plots included.\n"
+        "\n"
+        "  longtake report results/a\n",
     .positional = "DIR",
     .min_positional = 1,
     .max_positional = 1,

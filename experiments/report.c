@@ -5,11 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* No script runs and nothing is loaded from elsewhere, whatever the folder's texts hold. */
-static const char policy[] =
-    "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; "
-    "media-src data:; style-src 'unsafe-inline'\">";
-
 void lt_put_missing(lt_page *page, const char *what) {
     static const char again[] = "`longtake ablate` with --resume makes traces, videos and tables again";
     lt_warn("%s: left out of the report: %s; %s", page->folder, what, again);
@@ -23,33 +18,70 @@ static void put_figure(FILE *to, const cJSON *results, const char *member, const
     if (isfinite(value)) fprintf(to, format, value);
 }
 
-static void put_head(lt_page *page) {
-    FILE *to = page->to;
-    fputs("<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
-          "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">",
-          to);
-    fprintf(to, "%s<title>", policy);
-    lt_html_text(to, lt_json_string(page->results, "title"));
-    fprintf(to, "</title><style>%s</style></head>\n<body><main>\n<h1>", lt_report_style);
-    lt_html_text(to, lt_json_string(page->results, "title"));
-    fputs("</h1>\n<p class=\"soft\">longtake &middot; run ", to);
-    lt_html_text(to, lt_json_string(page->results, "run"));
-    fputs(" &middot; weights ", to);
-    lt_html_text(to, lt_json_string(page->results, "weights_hash"));
-    put_figure(to, page->results, "blocks", " &middot; %g blocks per clip");
-    put_figure(to, page->results, "draws", ", %g noise draws per fifth of the times");
-    put_figure(to, page->results, "evaluation_seconds", " &middot; evaluated in %.0f s");
-    fputs("</p>\n", to);
+static lt_status put_title(lt_page *page) {
+    lt_html_text(page->to, lt_json_string(page->results, "title"));
+    return LT_OK;
 }
 
-static lt_status put_sections(lt_page *page) {
+static lt_status put_style(lt_page *page) {
+    fputs(lt_report_style, page->to);
+    return LT_OK;
+}
+
+static lt_status put_run(lt_page *page) {
+    lt_html_text(page->to, lt_json_string(page->results, "run"));
+    return LT_OK;
+}
+
+static lt_status put_weights(lt_page *page) {
+    lt_html_text(page->to, lt_json_string(page->results, "weights_hash"));
+    return LT_OK;
+}
+
+static lt_status put_facts(lt_page *page) {
+    put_figure(page->to, page->results, "blocks", " &middot; %g blocks per clip");
+    put_figure(page->to, page->results, "draws", ", %g noise draws per fifth of the times");
+    put_figure(page->to, page->results, "evaluation_seconds", " &middot; evaluated in %.0f s");
+    return LT_OK;
+}
+
+static lt_status put_findings(lt_page *page) {
     lt_report_findings(page);
-    LT_TRY(lt_report_tables(page));
-    LT_TRY(lt_report_plots(page));
-    LT_TRY(lt_report_videos(page));
-    LT_TRY(lt_report_traces(page));
+    return LT_OK;
+}
+
+static lt_status put_limits(lt_page *page) {
     lt_report_limits(page);
-    return lt_report_records(page);
+    return LT_OK;
+}
+
+/* What stands in place of {{name}} in page.html. */
+static const struct {
+    const char *name;
+    lt_status (*put)(lt_page *page);
+} parts[] = {{"title", put_title},         {"style", put_style},       {"run", put_run},
+             {"weights", put_weights},     {"facts", put_facts},       {"findings", put_findings},
+             {"tables", lt_report_tables}, {"plots", lt_report_plots}, {"videos", lt_report_videos},
+             {"traces", lt_report_traces}, {"limits", put_limits},     {"records", lt_report_records}};
+
+static lt_status put_part(lt_page *page, const char *name, size_t length) {
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (strlen(parts[i].name) == length && memcmp(parts[i].name, name, length) == 0)
+            return parts[i].put(page);
+    return lt_fail(LT_FAILED, "experiments/report/page.html: there is no part {{%.*s}}", (int)length, name);
+}
+
+static lt_status put_page(lt_page *page) {
+    const char *at = lt_report_page, *open;
+    while ((open = strstr(at, "{{"))) {
+        const char *close = strstr(open, "}}");
+        LT_CHECK(close, LT_FAILED, "experiments/report/page.html: a part without }}");
+        fwrite(at, 1, (size_t)(open - at), page->to);
+        LT_TRY(put_part(page, open + 2, (size_t)(close - open - 2)));
+        at = close + 2;
+    }
+    fputs(at, page->to);
+    return LT_OK;
 }
 
 /* All rows and sets are objects, so that the parts need not ask. */
@@ -74,9 +106,7 @@ static lt_status write_page(lt_page *page, const char *path) {
     size_t size = 0;
     page->to = open_memstream(&text, &size);
     LT_CHECK(page->to, LT_FAILED, "%s: out of memory", path);
-    put_head(page);
-    lt_status status = put_sections(page);
-    fputs("</main></body></html>\n", page->to);
+    lt_status status = put_page(page);
     bool written = fclose(page->to) == 0;
     if (status == LT_OK && !written) status = lt_fail(LT_FAILED, "%s: out of memory", path);
     if (status == LT_OK) status = lt_write_file(path, text, size);
@@ -101,12 +131,11 @@ static lt_status load_results(const char *folder, cJSON **results) {
     return status;
 }
 
-lt_status lt_report_write(const char *folder, const char *gnuplot) {
+lt_status lt_report_write(const char *folder) {
     char path[LT_PATH_MAX];
     cJSON *results;
     LT_TRY(load_results(folder, &results));
     lt_page page = {.folder = folder,
-                    .gnuplot = gnuplot ? gnuplot : "gnuplot",
                     .results = results,
                     .rows = lt_json_member(results, "rows"),
                     .sets = lt_json_member(results, "sets")};

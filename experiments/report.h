@@ -11,10 +11,9 @@ extern "C" {
 
 struct cJSON;
 
-/* The caller holds the folder (core/folder.h). Writes FOLDER/report.html from results.json, config.json, environment.json, traces/ and videos/. Plots are drawn by
- * `gnuplot` (NULL: the program of that name); where it cannot be run the report says so and keeps its tables. LT_INPUT
- * when the folder holds no results. */
-lt_status lt_report_write(const char *folder, const char *gnuplot);
+/* Writes FOLDER/report.html from results.json, config.json, environment.json, traces/ and videos/. The caller holds the folder
+ * (core/folder.h). LT_INPUT when the folder holds no results. */
+lt_status lt_report_write(const char *folder);
 
 /* One line per row of results.json, with intervals and verdicts. */
 void lt_report_table(const struct cJSON *results, FILE *to);

@@ -10,10 +10,14 @@
 
 typedef struct lt_page {
     FILE *to;
-    const char *folder, *gnuplot;
+    const char *folder;
     const cJSON *results, *rows, *sets;
-    bool slots;      /* a policy occurs at several budgets, so its name says which */
-    size_t embedded; /* bytes of the folder's pictures in the page so far */
+    /* a policy occurs at several budgets, so its name says which */
+    bool slots;
+    /* bytes of the folder's pictures in the page so far */
+    size_t embedded;
+    /* plots and traces in the page so far: their ids differ by it */
+    int figures;
 } lt_page;
 
 /* ---- text (report_text.c) ---- */
@@ -29,7 +33,9 @@ const char *lt_percent(double percent, char text[32]);
 void lt_put_number(FILE *to, const char *format, double value);
 /* "1 clip", "9 clips". */
 void lt_put_count(FILE *to, double count, const char *noun);
-/* What a row is called: "window + age, 2 slots", escaped for HTML. */
+/* What a row is called: "window + age, 2 slots"; not escaped, and cut where it does not fit. */
+void lt_row_name(const lt_page *page, const cJSON *row, char *text, size_t size);
+/* The same, whole and escaped for HTML. */
 void lt_put_name(lt_page *page, const cJSON *row);
 /* Rows of a set: its label must be theirs. */
 bool lt_row_in_set(const cJSON *row, const cJSON *set);
@@ -45,10 +51,16 @@ int lt_json_int(const cJSON *object, const char *name, int low, int high);
 /* ---- looks (report_looks.c): a policy has one colour and mark in all tables, plots, traces and videos ---- */
 
 typedef struct lt_look {
-    const char *colour; /* "#0072b2" */
-    int mark, dash;     /* gnuplot's point type and dash type */
+    /* "#0072b2" */
+    const char *colour;
+    /* of lt_put_mark and lt_dashes */
+    int mark, dash;
 } lt_look;
 lt_look lt_look_of(const lt_page *page, const cJSON *row);
+/* The mark of a look around (x, y), as SVG. */
+void lt_put_mark(FILE *to, int mark, double x, double y, const char *colour);
+/* The dashes of a look: a value of stroke-dasharray. */
+const char *lt_dashes(int dash);
 /* A small line with the mark on it. */
 void lt_put_swatch(lt_page *page, const cJSON *row);
 
@@ -99,13 +111,10 @@ lt_status lt_report_traces(lt_page *page);
 lt_status lt_report_videos(lt_page *page);
 lt_status lt_report_records(lt_page *page);
 
-extern const char lt_report_style[];
+/* experiments/report/page.html and style.css, which the build embeds. In the page {{name}} is the place of a part. */
+extern const char lt_report_page[], lt_report_style[];
 
 /* What stands in the last column of the main table: the verdict, "reference", "no rival" or "nothing evicted". */
 const char *lt_row_verdict(const cJSON *rows, const cJSON *row);
-
-/* Runs `program` with `argument` and `script` on its standard input; *out is what it wrote, freed by the caller.
- * LT_UNAVAILABLE when it cannot be run, LT_FAILED when it fails. */
-lt_status lt_run_filter(const char *program, const char *argument, const char *script, char **out);
 
 #endif

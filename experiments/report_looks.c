@@ -7,9 +7,11 @@
 
 static const char *const colours[] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7",
                                       "#e69f00", "#56b4e9", "#7d8794", "#96613d"};
-/* Filled marks of gnuplot, then open ones; seven, so that with eight colours 56 pairs come before one comes again. */
-static const int marks[] = {7, 5, 9, 13, 11, 15, 6};
-enum { COLOURS = sizeof colours / sizeof *colours, MARKS = sizeof marks / sizeof *marks, DASHES = 5 };
+/* Seven, so that with eight colours 56 pairs come before one comes again. */
+enum { CIRCLE, SQUARE, UP, DIAMOND, DOWN, PENTAGON, OPEN_CIRCLE, MARKS };
+enum { COLOURS = sizeof colours / sizeof *colours };
+static const char *const dashes[] = {"none", "6 3", "2 2.5", "6 2 2 2", "6 2 2 2 2 2"};
+enum { DASHES = sizeof dashes / sizeof *dashes };
 
 static bool same_keep(const cJSON *a, const cJSON *b) {
     return strcmp(lt_json_string(a, "keep"), lt_json_string(b, "keep")) == 0;
@@ -37,12 +39,12 @@ lt_look lt_look_of(const lt_page *page, const cJSON *row) {
         if (other == row) break;
         dash += lt_row_in_set(other, row) && same_keep(other, row);
     }
-    return (lt_look){colours[keep % COLOURS], marks[keep % MARKS], 1 + dash % DASHES};
+    return (lt_look){colours[keep % COLOURS], keep % MARKS, dash % DASHES};
 }
 
-/* The mark around (x, y) as gnuplot draws it. */
-static void put_mark(FILE *to, int mark, double x, double y, const char *colour) {
-    enum { OPEN_CIRCLE = 6, SQUARE = 5, CIRCLE = 7, UP = 9, DOWN = 11, DIAMOND = 13 };
+const char *lt_dashes(int dash) { return dashes[dash]; }
+
+void lt_put_mark(FILE *to, int mark, double x, double y, const char *colour) {
     if (mark == CIRCLE || mark == OPEN_CIRCLE)
         fprintf(to, "<circle cx=\"%g\" cy=\"%g\" r=\"3.6\" fill=\"%s\" stroke=\"%s\" stroke-width=\"1.6\"/>",
                 x, y, mark == CIRCLE ? colour : "none", colour);
@@ -57,13 +59,12 @@ static void put_mark(FILE *to, int mark, double x, double y, const char *colour)
 }
 
 void lt_put_swatch(lt_page *page, const cJSON *row) {
-    static const char *const dashes[DASHES] = {"none", "6 3", "2 2.5", "6 2 2 2", "6 2 2 2 2 2"};
     lt_look look = lt_look_of(page, row);
     fprintf(page->to,
             "<svg class=\"swatch\" width=\"26\" height=\"14\" aria-hidden=\"true\"><path d=\"M0 7h26\" "
             "stroke=\"%s\" "
             "stroke-width=\"2\" stroke-dasharray=\"%s\"/>",
-            look.colour, dashes[look.dash - 1]);
-    put_mark(page->to, look.mark, 13, 7, look.colour);
+            look.colour, lt_dashes(look.dash));
+    lt_put_mark(page->to, look.mark, 13, 7, look.colour);
     fputs("</svg>", page->to);
 }

@@ -49,6 +49,16 @@ void lt_put_name(lt_page *page, const cJSON *row) {
     if (page->slots && budget > 0) fprintf(page->to, ", %d slot%s", budget, budget == 1 ? "" : "s");
 }
 
+void lt_row_name(const lt_page *page, const cJSON *row, char *text, size_t size) {
+    const char *read = lt_json_string(row, "read");
+    int budget = lt_json_int(row, "budget", 0, 1 << 30);
+    bool weighed = *read && strcmp(read, "one") != 0;
+    int used = snprintf(text, size, "%s%s%s", lt_json_string(row, "keep"), weighed ? " + " : "",
+                        weighed ? read : "");
+    if (page->slots && budget > 0 && used >= 0 && (size_t)used < size)
+        snprintf(text + used, size - (size_t)used, ", %d slot%s", budget, budget == 1 ? "" : "s");
+}
+
 bool lt_row_in_set(const cJSON *row, const cJSON *set) {
     return strcmp(lt_json_string(row, "set"), lt_json_string(set, "set")) == 0;
 }

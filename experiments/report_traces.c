@@ -1,6 +1,4 @@
-/* Which entries each policy held while one clip streamed by, how they were weighed and scored. Squares are drawn here:
- * they need no plotting program.
- */
+/* Which entries each policy held while one clip streamed by, how they were weighed and scored. */
 #include "experiments/report_impl.h"
 
 #include <math.h>
@@ -119,9 +117,9 @@ static bool read_trace(const cJSON *root, bool merges, trace *t) {
 
 /* ---- drawing --------------------------------------------------------------------------------------------- */
 
-/* From blue (weight 0) over grey (1) to orange (2). */
+/* From yellow (weight 0) over grey (1) to dark blue (2): ever darker, so that it can be read without colour. */
 static void weight_colour(double weight, char text[32]) {
-    static const double ends[3][3] = {{33, 102, 172}, {205, 210, 216}, {217, 95, 2}};
+    static const double ends[3][3] = {{253, 234, 69}, {150, 150, 146}, {0, 34, 78}};
     double at = fmin(fmax(weight, 0), 2);
     int from = at >= 1 ? 1 : 0;
     double share = at - from, c[3];
@@ -136,21 +134,21 @@ static void score_colour(double share, char text[32]) {
 
 static void put_square(FILE *to, const trace *t, int c, int r, bool scores) {
     const square *s = &t->cells[c][r];
-    char colour[32] = "var(--own)";
+    char colour[32] = "";
+    const char *class = "";
     double weight = s->weighed ? s->weight / s->weighed : NAN, score = s->scored ? s->score / s->scored : NAN;
     double side = (CELL - 3) * sqrt(fmin((double)s->layers / t->layers, 1));
     double x = c * CELL + CELL / 2.0, y = (t->blocks - 1 - r) * CELL + CELL / 2.0;
     if (s->layers == 0) return;
     if (scores && s->scored)
         score_colour(t->high > t->low ? (score - t->low) / (t->high - t->low) : 0.5, colour);
-    else if (scores) snprintf(colour, sizeof colour, "none");
+    else if (scores) class = "unscored";
     else if (s->weighed) weight_colour(weight, colour);
-    fprintf(to,
-            "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" rx=\"1.5\" "
-            "fill=\"%s\"%s><title>block %d at "
-            "block %d: %d of %d layers",
-            x - side / 2, y - side / 2, side, side, colour, scores && !s->scored ? " stroke=\"#cbd2da\"" : "",
-            r, c, s->layers, t->layers);
+    else class = "own";
+    fprintf(to, "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" rx=\"1.5\" ", x - side / 2,
+            y - side / 2, side, side);
+    fprintf(to, *class ? "class=\"%s\"" : "fill=\"%s\"", *class ? class : colour);
+    fprintf(to, "><title>block %d at block %d: %d of %d layers", r, c, s->layers, t->layers);
     if (isfinite(weight)) fprintf(to, "; weight %.3f", weight);
     if (isfinite(score)) fprintf(to, "; score %.4g", score);
     if (s->dropped) fprintf(to, "; evicted in %d", s->dropped);
@@ -168,20 +166,26 @@ static void put_square(FILE *to, const trace *t, int c, int r, bool scores) {
                 x - 2, y - 2, x - 2, y - 2);
 }
 
-static void put_panel(FILE *to, const trace *t, bool scores) {
-    int side = t->blocks * CELL;
+static void put_panel(lt_page *page, const cJSON *row, const trace *t, bool scores) {
+    FILE *to = page->to;
+    int side = t->blocks * CELL, number = page->figures++;
     fprintf(to,
-            "<svg class=\"trace\" viewBox=\"-12 -2 %d %d\" role=\"img\"><rect class=\"field\" x=\"0\" "
-            "y=\"0\" width=\"%d\" "
-            "height=\"%d\"/>",
-            side + 14, side + 14, side, side);
+            "<svg class=\"trace\" viewBox=\"-12 -2 %d %d\" role=\"img\" aria-labelledby=\"plot%d "
+            "about%d\"><title id=\"plot%d\">",
+            side + 14, side + 14, number, number, number);
+    lt_put_name(page, row);
+    fprintf(to,
+            ": %s of the entries</title><desc id=\"about%d\">Squares of entries (up) at each of %d blocks "
+            "streamed (right); a square says "
+            "its value.</desc><rect class=\"field\" x=\"0\" y=\"0\" width=\"%d\" height=\"%d\"/>",
+            scores ? "score" : "read weight", number, t->blocks, side, side);
     for (int c = 0; c < t->blocks; c++)
         for (int r = 0; r <= c; r++) put_square(to, t, c, r, scores);
-    fprintf(to,
-            "<text x=\"%d\" y=\"%d\" font-size=\"8\" text-anchor=\"end\">block streamed "
-            "&#8594;</text><text x=\"-4\" y=\"%d\" font-size=\"8\" transform=\"rotate(-90 -4 "
-            "%d)\">entry &#8594;</text></svg>",
-            side, side + 10, side, side);
+    fprintf(
+        to,
+        "<text x=\"%d\" y=\"%d\" font-size=\"8\" text-anchor=\"end\">block streamed &#8594;</text>"
+        "<text x=\"-4\" y=\"%d\" font-size=\"8\" transform=\"rotate(-90 -4 %d)\">entry &#8594;</text></svg>",
+        side, side + 10, side, side);
 }
 
 static lt_status put_trace(lt_page *page, const cJSON *row, trace *t) {
@@ -194,8 +198,8 @@ static lt_status put_trace(lt_page *page, const cJSON *row, trace *t) {
     if (read_trace(root, merges, t)) {
         bool scored = t->high > t->low;
         fputs("<figure>", page->to);
-        put_panel(page->to, t, false);
-        if (scored) put_panel(page->to, t, true);
+        put_panel(page, row, t, false);
+        if (scored) put_panel(page, row, t, true);
         fputs("<figcaption>", page->to);
         lt_put_swatch(page, row);
         fputc(' ', page->to);
@@ -221,7 +225,7 @@ static void put_key(FILE *to) {
         score_colour(i, colour);
         fprintf(to, "<span><i style=\"background:%s\"></i>%s score</span>", colour, i ? "highest" : "lowest");
     }
-    fputs("<span><i style=\"background:var(--own)\"></i>the block's own entry, not yet read</span>"
+    fputs("<span><i class=\"own\"></i>the block's own entry, not yet read</span>"
           "<span><svg class=\"swatch\" width=\"12\" height=\"12\"><path d=\"M2 2l8 8m0 -8l-8 8\" "
           "stroke=\"currentColor\" "
           "stroke-width=\"2\"/></svg> evicted</span>"

@@ -17,7 +17,7 @@ fail() { echo "setup: $2" >&2 && exit "$1"; }
 case ${1:-} in '' | packages | list) ;; *) fail 2 "\"$1\" is neither packages nor list" ;; esac
 
 required=(build-essential cmake ninja-build pkg-config libhdf5-dev libcjson-dev libopenblas-openmp-dev libxxhash-dev)
-optional=(libavformat-dev libavcodec-dev libavutil-dev libswscale-dev libopenmpi-dev openmpi-bin gnuplot-nox)
+optional=(libavformat-dev libavcodec-dev libavutil-dev libswscale-dev libopenmpi-dev openmpi-bin)
 wanted=("${required[@]}")
 [ -n "${LT_MINIMAL:-}" ] || wanted+=("${optional[@]}")
 

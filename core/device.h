@@ -30,12 +30,16 @@ typedef enum lt_backend {
 /* What the planner and the cost model need to know about a machine. */
 typedef struct lt_target {
     char name[64];
-    int64_t memory_bytes;   /* device memory; 0 = unknown */
-    int64_t context_bytes;  /* taken by the driver for one process before its first allocation */
-    double matrix_flops;    /* measured or published peak of a matrix product, FLOP/s; 0 = unknown */
-    double bandwidth;       /* bytes/s, read + write; 0 = unknown */
-    int matrix_dtype_bytes; /* bytes per element that products read: 4 on the CPU, 2 for bf16, 1 for e4m3 */
-    bool fp8;               /* it can read e4m3 */
+    int64_t memory_bytes;  /* device memory; 0 = unknown */
+    int64_t context_bytes; /* taken by the driver for one process before its first allocation */
+    /* measured or published GEMM peak, FLOP/s; 0 = unknown */
+    double matrix_flops;
+    /* bytes/s, read + write; 0 = unknown */
+    double bandwidth;
+    /* bytes per element of a GEMM's operands: 4 on the CPU, 2 for bf16, 1 for e4m3 */
+    int matrix_dtype_bytes;
+    /* GEMMs can read e4m3 */
+    bool fp8;
 } lt_target;
 
 typedef struct lt_device lt_device;
@@ -74,9 +78,9 @@ typedef struct lt_device_ops {
     /* Whole pages of host memory become reachable for copies beside the host's work (LT_COPY_TO_PINNED), until they are unpinned. */
     lt_status (*pin)(lt_device *device, void *memory, size_t bytes);
     void (*unpin)(lt_device *device, void *memory);
-    /* Graphs (cuda). From begin to end the stream notes kernels, fills and copies on the device, with their arguments, in place of
-     * doing them; asking for a copy to or from the host, or to wait, fails. `graph` points to NULL or to an earlier graph that is not
-     * wanted any more and becomes the new one; as NULL itself it gives up what was noted. */
+    /* Graphs (cuda). From begin to end the stream captures kernels, fills and copies on the device, with their arguments, and
+     * does not run them; asking for a copy to or from the host, or to wait, fails. `graph` points to NULL or to an earlier graph that is not
+     * wanted any more and becomes the new one; as NULL itself it gives up what was captured. */
     lt_status (*graph_begin)(lt_device *device, lt_stream *stream);
     lt_status (*graph_end)(lt_device *device, lt_stream *stream, lt_graph **graph);
     lt_status (*graph_launch)(lt_device *device, lt_graph *graph, lt_stream *stream);
@@ -98,7 +102,7 @@ struct lt_device {
 /* Opens "cpu", "null", "null:NAME" or "cuda". LT_UNAVAILABLE, with the reason, where the build or machine has none.
  * The caller closes it. */
 lt_status lt_device_open(const char *spec, lt_device **out);
-/* The same, with what products read there: "f32", "bf16", "fp8", or "auto" (or NULL), the device's own choice: float32 on the
+/* The same, with the format of GEMM operands there: "f32", "bf16", "fp8", or "auto" (or NULL), the device's own choice: float32 on the
  * cpu, bf16 on cuda; "fp8" is for inference, where the GPU has it. And with which of a GPU's kernels: "auto" (or NULL), or
  * "generic", only those without tensor cores, to compare the two. LT_UNAVAILABLE where the device cannot. */
 lt_status lt_device_open_as(const char *spec, const char *precision, const char *kernels, lt_device **out);

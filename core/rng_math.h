@@ -2,7 +2,7 @@
  * compile this very file, so their bits are equal.
  *
  * What makes them equal: only +, -, *, /, sqrt, conversions and explicit fma, each of which IEEE 754 rounds
- * in one way; and no product is ever an operand of a plain + or -, so a compiler that contracts a * b + c
+ * in one way; and the result of a * is never an operand of a plain + or -, so a compiler that contracts a * b + c
  * (nvcc does, gcc may) finds nothing to contract. Only -ffast-math would break it. Polynomials are Taylor
  * series, cut where the next term is below a quarter of an ulp on the reduced range; functions are right to
  * about 5e-16 relative.

@@ -1,15 +1,15 @@
 /* Machines that "null:NAME" impersonates.
  *
  * Memory is the total that nvidia-smi prints; the context column is what driver and loaded kernels take before
- * the first allocation, estimated but for h100. Matrix rates are dense bf16 products with float32 accumulation.
- * h100 is measured (8192^3 product; device copy counted as read + write); the others are the vendor's peaks,
+ * the first allocation, estimated but for h100. GEMM rates are dense bf16 with float32 accumulation.
+ * h100 is measured (8192^3 GEMM; device copy counted as read + write); the others are the vendor's peaks,
  * of which large products and copies reach about three quarters and nine tenths. */
 #include "core/device.h"
 
 #define MIB ((int64_t)1 << 20)
 
 static const lt_target targets[] = {
-    /* name, memory, context, FLOP/s, bytes/s, bytes per element of a product, fp8 */
+    /* name, memory, context, FLOP/s, bytes/s, bytes per element of a GEMM operand, fp8 */
     {"h100", 81559 * MIB, 529 * MIB, 756e12, 2.97e12, 2,
      true}, /* SXM5 80 GB HBM3; published peaks 989e12, 3.35e12 */
     {"h200", 143771 * MIB, 512 * MIB, 989e12, 4.8e12, 2, true}, /* NVIDIA H200 datasheet, SXM */

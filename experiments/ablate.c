@@ -213,8 +213,8 @@ static lt_status run_cells(lt_ablation *a, int first, int stride) {
 
 /* ---- processes ------------------------------------------------------------------------------------------- */
 
-/* One of the processes that share the cells. It writes nothing but cells: the first process does the rest, and runs again
- * what another one failed at, so that its message is heard. */
+/* One of the processes that share the cells. It writes nothing but cells: the first process does the rest, and runs
+ * again what another one failed at, so that its message is heard. */
 static lt_status work(const lt_ablate_options *options, lt_finished *finished, int first, int stride) {
     lt_ablation a = {.options = *options, .finished = finished};
     lt_status status = open_all(&a);

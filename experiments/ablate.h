@@ -34,9 +34,10 @@ typedef struct lt_ablate_options {
 
 /* One process at a time writes into the folder (core/folder.h); LT_INPUT where another one does.
  *
- * LT_USAGE: the experiment, or `out` exists and neither resume nor force is set. LT_INPUT: run or data. LT_INTERRUPTED:
- * finished cells are on disk and resume goes on; it also takes the finished cells of another experiment in the same folder
- * where nothing that determines them has changed. With jobs > 1 no parallel region may have run in this process before. */
+ * LT_USAGE: the experiment, or `out` exists and neither resume nor force is set. LT_INPUT: run or data.
+ * LT_INTERRUPTED: finished cells are on disk and resume goes on; it also takes the finished cells of another
+ * experiment in the same folder where nothing that determines them has changed. With jobs > 1 no parallel region may
+ * have run in this process before. */
 lt_status lt_ablate(const lt_ablate_options *options);
 
 #ifdef __cplusplus

@@ -1,5 +1,5 @@
-/* A finished cell on disk: every loss of one variant on one set of clips, in one HDF5 file. The file appears whole or not
- * at all, so a killed ablation goes on where it was. Its name is a hash of all that determines the losses.
+/* A finished cell on disk: every loss of one variant on one set of clips, in one HDF5 file. The file appears whole or
+ * not at all, so a killed ablation goes on where it was. Its name is a hash of all that determines the losses.
  */
 #ifndef LT_EXPERIMENTS_CELL_H
 #define LT_EXPERIMENTS_CELL_H

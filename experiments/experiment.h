@@ -47,10 +47,10 @@ typedef struct lt_grid {
     bool has_reference;
 } lt_grid;
 
-/* Resolves the grid. Combinations that mean the same (keep-all at two budgets) appear once. LT_USAGE: a policy or budget
- * that cannot be read, or too many; LT_INPUT: a domain that no dataset holds for the role, or nothing to evaluate. Without
- * named domains a domain whose clips are too short or of another role is left out with a warning. Free with
- * lt_grid_free. */
+/* Resolves the grid. Combinations that mean the same (keep-all at two budgets) appear once. LT_USAGE: a policy or
+ * budget that cannot be read, or too many; LT_INPUT: a domain that no dataset holds for the role, or nothing to
+ * evaluate. Without named domains a domain whose clips are too short or of another role is left out with a warning.
+ * Free with lt_grid_free. */
 lt_status lt_grid_build(const lt_config *config, lt_model *model, lt_dataset *const *data, int data_count,
                         lt_grid *out);
 void lt_grid_free(lt_grid *grid);

@@ -18,12 +18,14 @@ lt_status lt_info_kind_of(const char *path, lt_info_kind *out);
  * mean over frames. Free *out with cJSON_Delete, here and below. */
 lt_status lt_info_dataset(const char *path, struct cJSON **out);
 
-/* {path, kind: "run", config: the run's, parameters, checkpoint and weights_hash: of what would be used, step, seconds, loss: mean of
- * the last 100 steps up to loss_step, val_loss at val_step, best_val_loss at best_val_step, checkpoints: [{name, bytes, done}], curve: [[step, loss]...] (at most 200 points, each
- * the mean of its steps), val_curve}. Figures that a run does not have are null. */
+/* {path, kind: "run", config: the run's, parameters, checkpoint and weights_hash: of what would be used, step,
+ * seconds, loss: mean of the last 100 steps up to loss_step, val_loss at val_step, best_val_loss at best_val_step,
+ * checkpoints: [{name, bytes, done}], curve: [[step, loss]...] (at most 200 points, each the mean of its steps),
+ * val_curve}. Figures that a run does not have are null. */
 lt_status lt_info_run(const char *path, struct cJSON **out);
 
-/* Every training loss and validation loss of a run, [step, value] as its metrics have them; free `at` of both, whatever comes back. */
+/* Every training loss and validation loss of a run, [step, value] as its metrics have them; free `at` of both,
+ * whatever comes back. */
 typedef struct lt_losses {
     double (*at)[2];
     int64_t count, room;

@@ -11,8 +11,8 @@ extern "C" {
 
 struct cJSON;
 
-/* Writes FOLDER/report.html from results.json, config.json, environment.json, traces/ and videos/. The caller holds the folder
- * (core/folder.h). LT_INPUT when the folder holds no results. */
+/* Writes FOLDER/report.html from results.json, config.json, environment.json, traces/ and videos/. The caller holds
+ * the folder (core/folder.h). LT_INPUT when the folder holds no results. */
 lt_status lt_report_write(const char *folder);
 
 /* One line per row of results.json, with intervals and verdicts. */

@@ -1,4 +1,5 @@
-/* What was found, in sentences made from the figures, the strongest first. They say what the verdicts say and no more. */
+/* What was found, in sentences made from the figures, the strongest first. They say what the verdicts say and no
+ * more. */
 #include "experiments/report_impl.h"
 #include "infer/paired.h"
 

@@ -41,7 +41,7 @@ void lt_put_name(lt_page *page, const cJSON *row);
 bool lt_row_in_set(const cJSON *row, const cJSON *set);
 /* Whether more than one value of a member occurs among the rows. */
 bool lt_rows_vary(const cJSON *rows, const char *member);
-/* Whether one policy with one weighing occurs at several budgets of a set. */
+/* Whether one policy with one set of read weights occurs at several budgets of a set. */
 bool lt_budgets_vary(const cJSON *rows);
 /* Element of an array member: 0 or 1 of "ci95". NaN where there is none. */
 double lt_json_element(const cJSON *object, const char *name, int index);
@@ -78,23 +78,24 @@ void lt_order_questions(const lt_page *page, const lt_question *ordered[LT_QUEST
 /* {mean, percent, ...} of a row, or NULL where it was not compared. */
 const cJSON *lt_compared(const cJSON *row, const lt_question *question);
 bool lt_is_verdict(const cJSON *versus, const char *verdict);
-/* An end (0, 1) of the interval that the verdict follows from: the one corrected for the table (table95) where there is one,
- * else the comparison's own (ci95). NaN where there is none. */
+/* An end (0, 1) of the interval that the verdict follows from: the one corrected for the table (table95) where there
+ * is one, else the comparison's own (ci95). NaN where there is none. */
 double lt_interval_end(const cJSON *versus, int end);
 /* The same in percent of what was compared with. */
 double lt_percent_end(const cJSON *row, const lt_question *question, int end);
 
-/* Rows of a set, the lowest difference first, then those without one; the caller frees them. NULL when out of memory. */
+/* Rows of a set, the lowest difference first, then those without one; the caller frees them. NULL: out of memory. */
 const cJSON **lt_ranked_rows(const lt_page *page, const cJSON *set, const lt_question *question, int *count);
 
 /* ---- the folder's files (report_files.c) ---- */
 
 enum { LT_REPORT_JSON_LIMIT = 256 << 20, LT_REPORT_PICTURE_LIMIT = 64 << 20, LT_REPORT_PICTURES = 512 << 20 };
 
-/* Whether a name is made of letters, digits, '.', '_' and '-', and does not start with '.': it cannot leave its folder. */
+/* Whether a name is made of letters, digits, '.', '_' and '-', and does not start with '.': it cannot leave its
+ * folder. */
 bool lt_is_plain_name(const char *name);
-/* FOLDER/PART/NAME (part NULL: FOLDER/NAME), whole, or *out NULL where there is no such file. LT_INPUT when the name is not
- * plain, a link leads out of the folder, it is no file, or larger than `limit`. */
+/* FOLDER/PART/NAME (part NULL: FOLDER/NAME), whole, or *out NULL where there is no such file. LT_INPUT when the name
+ * is not plain, a link leads out of the folder, it is no file, or larger than `limit`. */
 lt_status lt_report_read(const char *folder, const char *part, const char *name, size_t limit, char **out,
                          size_t *size);
 lt_status lt_report_json(const char *folder, const char *part, const char *name, cJSON **out);

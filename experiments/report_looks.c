@@ -1,5 +1,5 @@
-/* How a policy looks. Colours are told apart by people with any colour vision (Okabe and Ito) and come with a mark of their
- * own; read weights and budgets differ by the dashes of the line.
+/* How a policy looks. Colours are told apart by people with any colour vision (Okabe and Ito) and come with a mark of
+ * their own; read weights and budgets differ by the dashes of the line.
  */
 #include "experiments/report_impl.h"
 

@@ -322,7 +322,7 @@ static lt_status show_all(lt_ablation *a, cJSON *index) {
     return lt_json_save(path, index);
 }
 
-/* Made again as a whole: they are quick, and never half old. */
+/* Rewritten as a whole, which is quick, so that they are never half old. */
 lt_status lt_ablation_showcase(lt_ablation *a) {
     LT_TRY(make_fresh(a, TRACES));
     LT_TRY(make_fresh(a, VIDEOS));

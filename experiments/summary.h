@@ -1,16 +1,17 @@
 /* From finished cells to figures: the rows of results.json.
  *
- * Row: id ("SET-VARIANT", which names its trace and video), set (label), domain, role, dataset, keep, read, consolidate,
- * policy (resolved), budget, hand_made, clips, groups, evicting_reads, first_block (of all figures but returns and all),
- * loss {mean, stderr, ci95}, gaussian, reference (name) and vs_reference, vs_window (window kept), vs_one (weights 1; all
- * else of the policy is the same in both), returns {loss, gaussian, clips, vs_none, vs_reference}, all {loss, gaussian},
- * by_time and by_since_cut (arrays of {at, loss, stderr, clips, vs_reference}), cache_bytes and what it is made of, seconds.
+ * Row: id ("SET-VARIANT", which names its trace and video), set (label), domain, role, dataset, keep, read,
+ * consolidate, policy (resolved), budget, hand_made, clips, groups, evicting_reads, first_block (of all figures but
+ * returns and all), loss {mean, stderr, ci95}, gaussian, reference (name) and vs_reference, vs_window (window kept),
+ * vs_one (weights 1; all else of the policy is the same in both), returns {loss, gaussian, clips, vs_none,
+ * vs_reference}, all {loss, gaussian}, by_time and by_since_cut (arrays of {at, loss, stderr, clips, vs_reference}),
+ * cache_bytes and what it is made of, seconds.
  *
- * A comparison is {mean, percent, stderr, ci95, table95, p, detectable, groups, verdict, against}; null where there is
- * nothing to compare with. ci95 is of this comparison on its own; table95 and p are corrected for all rows of the results
- * that have a comparison of this name, and the verdict follows from table95 (infer/paired.h). Differences are policy -
- * reference of the same clips, blocks, noise and times: negative is better. Figures that do not exist are null; errors and
- * intervals below 8 source groups are among them.
+ * A comparison is {mean, percent, stderr, ci95, table95, p, detectable, groups, verdict, against}; null where there
+ * is nothing to compare with. ci95 is of this comparison on its own; table95 and p are corrected for all rows of the
+ * results that have a comparison of this name, and the verdict follows from table95 (infer/paired.h). Differences are
+ * policy - reference of the same clips, blocks, noise and times: negative is better. Figures that do not exist are
+ * null; errors and intervals below 8 source groups are among them.
  */
 #ifndef LT_EXPERIMENTS_SUMMARY_H
 #define LT_EXPERIMENTS_SUMMARY_H
@@ -47,8 +48,8 @@ extern const lt_column lt_columns[]; /* ends with {NULL} */
 /* The value of a column, or NULL. */
 const struct cJSON *lt_column_value(const struct cJSON *row, const lt_column *column);
 
-/* One line per row, RFC 4180; what does not exist is empty. Texts as lt_csv_text has them; results.json holds them as they
- * are. */
+/* One line per row, RFC 4180; what does not exist is empty. Texts as lt_csv_text has them; results.json holds them as
+ * they are. */
 lt_status lt_results_csv(const char *path, const struct cJSON *rows);
 
 #ifdef __cplusplus

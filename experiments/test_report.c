@@ -325,7 +325,8 @@ static void what_is_missing_is_a_dash(void) {
         }
 }
 
-/* results.json with another rule of consolidation, and a third block of the trace that holds entry 0 still, or does not. */
+/* results.json with another rule of consolidation, and a third block of the trace that holds entry 0 still, or does
+ * not. */
 static char *render_trace(const char *rule, const char *first_frame) {
     char text[sizeof results + 64], blocks[2 * sizeof trace];
     make_folder();

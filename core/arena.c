@@ -61,7 +61,8 @@ lt_status lt_arena_alloc(lt_arena *arena, size_t bytes, void **out) {
     return taken(arena, block, rounded, out);
 }
 
-/* Where the far end is: a multiple of the alignment, and on a null device, which has no end, within the arena's addresses. */
+/* Where the far end is: a multiple of the alignment, and on a null device, which has no end, within the arena's
+ * addresses. */
 static size_t far_end(const lt_arena *arena) {
     const size_t planned = (size_t)1 << 43;
     size_t end = arena->capacity < planned ? arena->capacity : planned;

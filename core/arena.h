@@ -33,19 +33,21 @@ typedef struct lt_arena {
 lt_status lt_arena_init(lt_arena *arena, lt_device *device, size_t capacity, const char *role);
 void lt_arena_free(lt_arena *arena);
 
-/* `bytes` of uninitialised memory, aligned to LT_ARENA_ALIGN; LT_FAILED names the role, what was asked, what is left. */
+/* `bytes` of uninitialised memory, aligned to LT_ARENA_ALIGN; LT_FAILED names the role, what was asked, what is
+ * left. */
 lt_status lt_arena_alloc(lt_arena *arena, size_t bytes, void **out);
 /* The same from the far end. */
 lt_status lt_arena_alloc_far(lt_arena *arena, size_t bytes, void **out);
-/* Makes the stack at the far end `far` bytes high: lower, or as high as it was before, when the same addresses hold it again.
- * LT_FAILED where the near end has grown into it. */
+/* Makes the stack at the far end `far` bytes high: lower, or as high as it was before, when the same addresses hold
+ * it again. LT_FAILED where the near end has grown into it. */
 lt_status lt_arena_set_far(lt_arena *arena, size_t far);
 
 static inline size_t lt_arena_mark(const lt_arena *arena) { return arena->used; }
 static inline void lt_arena_release(lt_arena *arena, size_t mark) { arena->used = mark; }
 static inline void lt_arena_reset_peak(lt_arena *arena) { arena->peak = arena->used + arena->far; }
 
-/* Host memory with one owner and many small allocations (names, tables, tape nodes): chunks that grow, freed at once. */
+/* Host memory with one owner and many small allocations (names, tables, tape nodes): chunks that grow, freed at
+ * once. */
 typedef struct lt_pool {
     struct lt_pool_chunk *chunks;
     size_t bytes; /* total taken from the system */

@@ -130,7 +130,7 @@ void lt_comm_end_alone(lt_comm *comm, lt_status status) {
     comm->ops->abort(comm, status);
 }
 
-/* ---- sums of device memory ---------------------------------------------------------------------------------------- */
+/* ---- sums of device memory ----------------------------------------------------------------------------- */
 
 void lt_comm_device(const lt_comm *comm, const char *spec, char out[LT_COMM_DEVICE]) {
     bool own = comm->size > 1 && strcmp(spec, "cuda") == 0;

@@ -37,7 +37,8 @@ lt_status lt_comm_mpi_barrier(lt_comm *comm);
 void lt_comm_mpi_close(lt_comm *comm);
 void lt_comm_mpi_abort(lt_comm *comm, int code);
 
-/* Turns a job of mpirun into one of nccl, on the GPU that this thread has opened. The same status on all ranks; LT_UNAVAILABLE leaves it as it was. */
+/* Turns a job of mpirun into one of nccl, on the GPU that this thread has opened. The same status on all ranks;
+ * LT_UNAVAILABLE leaves it as it was. */
 lt_status lt_comm_attach_nccl(lt_comm *comm);
 /* Loads the library, once: LT_UNAVAILABLE when it is not there. */
 lt_status lt_nccl_load(void);

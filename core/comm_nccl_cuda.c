@@ -1,5 +1,5 @@
-/* Sums between GPUs over NCCL, on a stream of their own beside the one that computes. MPI starts the ranks, tells them NCCL's
- * address and keeps everything in host memory. */
+/* Sums between GPUs over NCCL, on a stream of their own beside the one that computes. MPI starts the ranks, tells
+ * them NCCL's address and keeps everything in host memory. */
 #ifdef LT_WITH_NCCL
 #    include "core/comm_impl.h"
 #    include <cuda_runtime_api.h>
@@ -26,7 +26,7 @@ static lt_status check_cuda(cudaError_t error, const char *what) {
     return lt_fail(LT_FAILED, "CUDA: %s: %s (%s)", what, cudaGetErrorString(error), cudaGetErrorName(error));
 }
 
-/* ---- sums --------------------------------------------------------------------------------------------------------- */
+/* ---- sums ---------------------------------------------------------------------------------------------- */
 
 static lt_status nccl_reduce(lt_comm *comm, lt_stream *stream, void *values, int64_t count, lt_dtype dtype) {
     nccl_state *state = comm->gpu;
@@ -47,8 +47,8 @@ static lt_status nccl_reduce_end(lt_comm *comm, lt_stream *stream) {
     return check_cuda(cudaStreamWaitEvent((cudaStream_t)stream, state->done, 0), "waiting for sums");
 }
 
-/* A kernel of NCCL waits for the other ranks until its communicator is aborted, and errors that come later than the call are told
- * only to who asks. */
+/* A kernel of NCCL waits for the other ranks until its communicator is aborted, and errors that come later than the
+ * call are told only to who asks. */
 static lt_status nccl_reduce_check(lt_comm *comm) {
     nccl_state *state = comm->gpu;
     ncclResult_t failed = ncclSuccess;
@@ -69,7 +69,7 @@ static void nccl_reduce_abandon(lt_comm *comm) {
     state->pending = false;
 }
 
-/* ---- joining and leaving ------------------------------------------------------------------------------------------ */
+/* ---- joining and leaving ------------------------------------------------------------------------------- */
 
 static void free_state(nccl_state *state) {
     if (!state) return;
@@ -111,7 +111,8 @@ static lt_status check_own_gpus(lt_comm *comm, const cudaUUID_t *mine) {
                                                    first < comm->rank ? comm->rank : first));
 }
 
-/* Before the other streams' blocks of threads where both wait for a multiprocessor: all ranks wait for the slowest sum. */
+/* Before the other streams' blocks of threads where both wait for a multiprocessor: all ranks wait for the slowest
+ * sum. */
 static lt_status make_stream(nccl_state *state) {
     int least, greatest;
     LT_TRY(check_cuda(cudaDeviceGetStreamPriorityRange(&least, &greatest), "reading priorities"));

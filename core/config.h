@@ -56,12 +56,12 @@ lt_status lt_config_parse(const char *text, const char *origin, const char *cons
                           int override_count, lt_config **out);
 void lt_config_free(lt_config *config);
 
-/* Folders of presets, in the order in which they are looked through: $LONGTAKE_CONFIGS, then what is shipped (core/share.h). Returns
- * how many there are. */
+/* Folders of presets, in the order in which they are looked through: $LONGTAKE_CONFIGS, then what is shipped
+ * (core/share.h). Returns how many there are. */
 enum { LT_CONFIG_ROOTS = 2 };
 int lt_config_roots(char roots[LT_CONFIG_ROOTS][LT_PATH_MAX]);
-/* The file that `name` means: a path, or a preset: "train/tiny" is train/tiny.json in one of these, and "experiments/demo" a shipped
- * experiment. LT_USAGE says where it looked and names the nearest preset. */
+/* The file that `name` means: a path, or a preset: "train/tiny" is train/tiny.json in one of these, and
+ * "experiments/demo" a shipped experiment. LT_USAGE says where it looked and names the nearest preset. */
 lt_status lt_config_find(const char *name, char *path, size_t size);
 
 /* Values by key. The key must be registered and have the type asked for; otherwise it is a programming error

@@ -1,5 +1,5 @@
-/* Configuration files that extend each other. Each is read and checked once, however many extend it: what it says, with what it
- * extends, is a layer, which those that name it lay down in their order. */
+/* Configuration files that extend each other. Each is read and checked once, however many extend it: what it says,
+ * with what it extends, is a layer, which those that name it lay down in their order. */
 #include "core/config_impl.h"
 #include "core/io.h"
 #include "core/json.h"

@@ -1,5 +1,5 @@
-/* cuBLASLt, loaded when a GPU is opened: half a gigabyte that no command without a GPU should map. The functions of its header are
- * defined here and pass on to the library's own. */
+/* cuBLASLt, loaded when a GPU is opened: half a gigabyte that no command without a GPU should map. The functions of
+ * its header are defined here and pass on to the library's own. */
 #include <cublasLt.h>
 #include <dlfcn.h>
 #include <pthread.h>

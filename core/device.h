@@ -52,7 +52,8 @@ typedef enum lt_copy_kind {
     LT_COPY_TO_DEVICE,
     LT_COPY_TO_HOST,
     LT_COPY_ON_DEVICE,
-    LT_COPY_TO_PINNED /* to host memory that was pinned: there when the stream has come to it, and the host does not wait */
+    /* to host memory that was pinned: there when the stream has come to it; the host does not wait */
+    LT_COPY_TO_PINNED
 } lt_copy_kind;
 
 typedef struct lt_device_ops {
@@ -62,8 +63,8 @@ typedef struct lt_device_ops {
     void (*close)(lt_device *device);
     lt_status (*allocate)(lt_device *device, size_t bytes, void **out); /* at least 256-byte aligned */
     void (*release)(lt_device *device, void *memory);
-    /* The host memory of a copy may be used again when this returns, but for LT_COPY_TO_PINNED. Without a stream, on cuda: after all
-     * work asked for before, and complete on return. */
+    /* The host memory of a copy may be used again when this returns, but for LT_COPY_TO_PINNED. Without a stream, on
+     * cuda: after all work asked for before, and complete on return. */
     lt_status (*copy)(lt_device *device, lt_stream *stream, void *to, const void *from, size_t bytes,
                       lt_copy_kind kind);
     lt_status (*fill)(lt_device *device, lt_stream *stream, void *to, int byte, size_t bytes);
@@ -75,12 +76,14 @@ typedef struct lt_device_ops {
     void (*event_destroy)(lt_device *device, lt_event *event);
     lt_status (*event_record)(lt_device *device, lt_event *event, lt_stream *stream);
     lt_status (*event_wait)(lt_device *device, lt_event *event, lt_stream *stream);
-    /* Whole pages of host memory become reachable for copies beside the host's work (LT_COPY_TO_PINNED), until they are unpinned. */
+    /* Whole pages of host memory become reachable for copies beside the host's work (LT_COPY_TO_PINNED), until they
+     * are unpinned. */
     lt_status (*pin)(lt_device *device, void *memory, size_t bytes);
     void (*unpin)(lt_device *device, void *memory);
-    /* Graphs (cuda). From begin to end the stream captures kernels, fills and copies on the device, with their arguments, and
-     * does not run them; asking for a copy to or from the host, or to wait, fails. `graph` points to NULL or to an earlier graph that is not
-     * wanted any more and becomes the new one; as NULL itself it gives up what was captured. */
+    /* Graphs (cuda). From begin to end the stream captures kernels, fills and copies on the device, with their
+     * arguments, and does not run them; asking for a copy to or from the host, or to wait, fails. `graph` points to
+     * NULL or to an earlier graph that is not wanted any more and becomes the new one; as NULL itself it gives up
+     * what was captured. */
     lt_status (*graph_begin)(lt_device *device, lt_stream *stream);
     lt_status (*graph_end)(lt_device *device, lt_stream *stream, lt_graph **graph);
     lt_status (*graph_launch)(lt_device *device, lt_graph *graph, lt_stream *stream);
@@ -102,9 +105,10 @@ struct lt_device {
 /* Opens "cpu", "null", "null:NAME" or "cuda". LT_UNAVAILABLE, with the reason, where the build or machine has none.
  * The caller closes it. */
 lt_status lt_device_open(const char *spec, lt_device **out);
-/* The same, with the format of GEMM operands there: "f32", "bf16", "fp8", or "auto" (or NULL), the device's own choice: float32 on the
- * cpu, bf16 on cuda; "fp8" is for inference, where the GPU has it. And with which of a GPU's kernels: "auto" (or NULL), or
- * "generic", only those without tensor cores, to compare the two. LT_UNAVAILABLE where the device cannot. */
+/* The same, with the format of GEMM operands there: "f32", "bf16", "fp8", or "auto" (or NULL), the device's own
+ * choice: float32 on the cpu, bf16 on cuda; "fp8" is for inference, where the GPU has it. And with which of a GPU's
+ * kernels: "auto" (or NULL), or "generic", only those without tensor cores, to compare the two. LT_UNAVAILABLE where
+ * the device cannot. */
 lt_status lt_device_open_as(const char *spec, const char *precision, const char *kernels, lt_device **out);
 void lt_device_close(lt_device *device);
 /* What was chosen: "f32", "bf16" or "fp8"; "auto" or "generic". */
@@ -120,8 +124,8 @@ const lt_target *lt_target_at(int index);
 lt_status lt_device_allocate(lt_device *device, size_t bytes, void **out);
 /* Gives back what lt_device_allocate gave, with the same `bytes`. */
 void lt_device_release(lt_device *device, void *memory, size_t bytes);
-/* Bytes that nobody, in this process or another, holds now. On cuda they shrink by more than is allocated here: kernels and
- * libraries are loaded when first used. */
+/* Bytes that nobody, in this process or another, holds now. On cuda they shrink by more than is allocated here:
+ * kernels and libraries are loaded when first used. */
 lt_status lt_device_free_memory(lt_device *device, int64_t *bytes);
 
 /* `bytes` bytes, in the order of `stream`; see lt_device_ops.copy for when host memory may be used again. */

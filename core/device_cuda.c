@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Copies to the device up to STAGE_MOST bytes go through a pinned ring, so that the caller need not wait and may reuse its memory
- * at once. */
+/* Copies to the device up to STAGE_MOST bytes go through a pinned ring, so that the caller need not wait and may
+ * reuse its memory at once. */
 enum { STAGE_BYTES = 4 << 20, STAGE_MOST = 256 << 10, STAGE_ALIGN = 64, CONTEXT_MOST = 1 << 30 };
 
 typedef struct cuda_state {
@@ -30,7 +30,7 @@ static lt_status check(cudaError_t error, const char *what) {
 
 static cudaStream_t stream_of(lt_stream *stream) { return (cudaStream_t)stream; }
 
-/* ---- opening and closing ------------------------------------------------------------------------------------------ */
+/* ---- opening and closing ------------------------------------------------------------------------------- */
 
 static lt_status pick(const char *variant, int *index) {
     int count = 0;
@@ -51,8 +51,8 @@ static int attribute(enum cudaDeviceAttr which, int index) {
     return cudaDeviceGetAttribute(&value, which, index) == cudaSuccess ? value : 0;
 }
 
-/* What this process takes. The driver tells only what all processes hold together: where that is more than a context takes, others
- * are there, or this device is open already, and what one was measured to take stands in. */
+/* What this process takes. The driver tells only what all processes hold together: where that is more than a context
+ * takes, others are there, or this device is open already, and what one was measured to take stands in. */
 static int64_t context_of(const char *name, int64_t held) {
     char all[32], one[32];
     int64_t usual = lt_target_at(0)->context_bytes;
@@ -116,7 +116,7 @@ int lt_cuda_multiprocessors(const lt_device *device) {
 int lt_cuda_capability(const lt_device *device) { return ((const cuda_state *)device->state)->capability; }
 void *lt_cuda_blas(const lt_device *device) { return ((const cuda_state *)device->state)->blas; }
 
-/* ---- memory ------------------------------------------------------------------------------------------------------- */
+/* ---- memory -------------------------------------------------------------------------------------------- */
 
 static lt_status cuda_allocate(lt_device *device, size_t bytes, void **out) {
     const cuda_state *state = device->state;
@@ -143,7 +143,8 @@ static lt_status cuda_free_memory(lt_device *device, int64_t *bytes) {
     return LT_OK;
 }
 
-/* Through the ring. When it is full, everything that may still read it is waited for, and no other stream if one alone used it. */
+/* Through the ring. When it is full, everything that may still read it is waited for, and no other stream if one
+ * alone used it. */
 static lt_status copy_staged(cuda_state *state, lt_stream *stream, void *to, const void *from, size_t bytes) {
     size_t rounded = (bytes + STAGE_ALIGN - 1) / STAGE_ALIGN * STAGE_ALIGN;
     if (state->staged + rounded > STAGE_BYTES) {
@@ -225,7 +226,7 @@ static lt_status cuda_fill(lt_device *device, lt_stream *stream, void *to, int b
     return check(cudaDeviceSynchronize(), "fill");
 }
 
-/* ---- streams and events ------------------------------------------------------------------------------------------- */
+/* ---- streams and events -------------------------------------------------------------------------------- */
 
 static lt_status cuda_stream_create(lt_device *device, lt_stream **out) {
     (void)device;

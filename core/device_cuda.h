@@ -1,10 +1,10 @@
-/* What CUDA code may ask of a CUDA device beyond the table in core/device.h. Plain C: shared by .c and .cu files. Only where the
- * build has CUDA. An lt_stream of such a device is a cudaStream_t. Threads other than the one that opened the device never call
- * CUDA. The variant "cuda:shared" allocates pinned host memory, which host and kernels reach under one address, slowly, and its
- * copies and fills are complete on return: for tests that look at values.
+/* What CUDA code may ask of a CUDA device beyond the table in core/device.h. Plain C: shared by .c and .cu files.
+ * Only where the build has CUDA. An lt_stream of such a device is a cudaStream_t. Threads other than the one that
+ * opened the device never call CUDA. The variant "cuda:shared" allocates pinned host memory, which host and kernels
+ * reach under one address, slowly, and its copies and fills are complete on return: for tests that look at values.
  *
- * target.context_bytes is what the device holds when it is opened, unless that is more than 1 GiB and so cannot be this process's
- * alone: then it is the context of the first row in core/targets.c, which was measured.
+ * target.context_bytes is what the device holds when it is opened, unless that is more than 1 GiB and so cannot be
+ * this process's alone: then it is the context of the first row in core/targets.c, which was measured.
  */
 #ifndef LT_CORE_DEVICE_CUDA_H
 #define LT_CORE_DEVICE_CUDA_H

@@ -38,7 +38,8 @@ lt_status lt_write_file(const char *path, const void *data, size_t size);
 lt_status lt_sync_path(const char *path);
 lt_status lt_sync_parent(const char *path);
 
-/* LT_FAILED, with both numbers, when the file system of `path` (or its nearest existing parent) has less than `bytes`. */
+/* LT_FAILED, with both numbers, when the file system of `path` (or its nearest existing parent) has less than
+ * `bytes`. */
 lt_status lt_require_space(const char *path, int64_t bytes);
 
 double lt_seconds(void); /* monotonic clock */
@@ -50,8 +51,8 @@ int64_t lt_rss_now(void);
 void lt_catch_signals(void);
 bool lt_interrupted(void);
 
-/* First of all, in main: descriptors 0, 1 and 2 that the caller has closed are taken, so that no file gets one of them and what is
- * printed into it; and a reader that goes away is an error of writing, not the end of the process. */
+/* First of all, in main: descriptors 0, 1 and 2 that the caller has closed are taken, so that no file gets one of
+ * them and what is printed into it; and a reader that goes away is an error of writing, not the end of the process. */
 void lt_hold_standard(void);
 /* At the end: LT_FAILED when something that was printed to stdout has not arrived. */
 lt_status lt_end_standard(void);

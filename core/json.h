@@ -19,8 +19,8 @@ struct cJSON;
 /* Integers up to this survive the way through a double. */
 #define LT_JSON_MAX_INT 9007199254740991
 
-/* Parses `size` bytes of text, which must be one JSON value (after a byte order mark). Fails with `code`; the message starts with
- * `origin` and names line and column. Free *out with cJSON_Delete. */
+/* Parses `size` bytes of text, which must be one JSON value (after a byte order mark). Fails with `code`; the message
+ * starts with `origin` and names line and column. Free *out with cJSON_Delete. */
 lt_status lt_json_parse(const char *text, size_t size, const char *origin, lt_status code,
                         struct cJSON **out);
 

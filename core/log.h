@@ -22,8 +22,8 @@ bool lt_log_shows(lt_log_level level);
 /* Adds a second sink, such as a run's log.txt; NULL removes it. */
 void lt_log_tee(lt_log_sink sink, void *user);
 
-/* Sends a line to both sinks, unless its level is above the current one. Control characters are escaped (core/text.h), line
- * breaks too unless `fmt` has some. */
+/* Sends a line to both sinks, unless its level is above the current one. Control characters are escaped
+ * (core/text.h), line breaks too unless `fmt` has some. */
 void lt_log(lt_log_level level, const char *fmt, ...) LT_PRINTF(2, 3);
 
 #define lt_warn(...)  lt_log(LT_LOG_WARN, __VA_ARGS__)

@@ -1,5 +1,5 @@
-/* NCCL, loaded when a job of several GPUs asks for it: no other command should map it. The functions of its header are defined
- * here and pass on to the library's own. */
+/* NCCL, loaded when a job of several GPUs asks for it: no other command should map it. The functions of its header
+ * are defined here and pass on to the library's own. */
 #ifdef LT_WITH_NCCL
 #    include "core/comm_impl.h"
 #    include <dlfcn.h>

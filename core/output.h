@@ -1,6 +1,7 @@
 /* Files that programs are killed over, disks fill up under, and two processes may name at once.
  *
- * An output is written beside its name and takes it when it is complete: readers see the old file or the new one, never half.
+ * An output is written beside its name and takes it when it is complete: readers see the old file or the new one,
+ * never half.
  *
  *     LT_TRY(lt_output_open("rows.csv", &output));
  *     fprintf(lt_output_file(output), ...);                 as often as needed; failures are kept for the end
@@ -30,13 +31,15 @@ lt_status lt_output_open(const char *path, lt_output **out);
 FILE *lt_output_file(const lt_output *output);
 /* Frees it. With `keep`: LT_FAILED where anything could not be written; then PATH is as it was. NULL is fine. */
 lt_status lt_output_close(lt_output *output, bool keep);
-/* The same for what is not complete, and worth keeping: it gets the name lt_part_path(PATH), and what has the name PATH stays. */
+/* The same for what is not complete, and worth keeping: it gets the name lt_part_path(PATH), and what has the name
+ * PATH stays. */
 lt_status lt_output_leave(lt_output *output);
 
 /* "DIR/v.part.mp4" for "DIR/v.mp4". */
 lt_status lt_part_path(const char *path, char part[LT_PATH_MAX]);
 
-/* Takes a lock on a file, made where it is missing, that lasts until *descriptor is closed. LT_INPUT when another process has it. */
+/* Takes a lock on a file, made where it is missing, that lasts until *descriptor is closed. LT_INPUT when another
+ * process has it. */
 lt_status lt_lock_file(const char *path, int *descriptor);
 
 /* Gives a finished file or folder its name, and flushes the folder of that. */
@@ -60,8 +63,8 @@ typedef struct lt_file_use {
     bool remains; /* an output that may be there: what a stopped process left of it is replaced */
 } lt_file_use;
 
-/* Before any work: LT_USAGE where two uses are one file (under whatever name), an output is there and `force` is not given, or it is
- * no regular file; LT_FAILED where its folder cannot be written. */
+/* Before any work: LT_USAGE where two uses are one file (under whatever name), an output is there and `force` is not
+ * given, or it is no regular file; LT_FAILED where its folder cannot be written. */
 lt_status lt_check_files(const lt_file_use *uses, int count, bool force);
 
 #ifdef __cplusplus

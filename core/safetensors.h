@@ -35,7 +35,8 @@ const char *lt_st_metadata(const lt_st_file *file, const char *key);     /* NULL
 /* 64-bit hash of names, shapes and values, which count as float32: the same for the same values in any order, of any
  * floating dtype, with any metadata. */
 lt_status lt_st_hash(const lt_st_entry *entries, int count, uint64_t *out);
-/* LT_INPUT when the file's metadata holds a "weights_hash" that its values do not have: they were damaged, or changed by others. */
+/* LT_INPUT when the file's metadata holds a "weights_hash" that its values do not have: they were damaged, or changed
+ * by others. */
 lt_status lt_st_verify(const lt_st_file *file);
 /* As lt_st_write, with "weights_hash" behind the metadata (at most 15 rows). */
 lt_status lt_st_write_hashed(const char *path, const lt_st_entry *entries, int count,

@@ -9,8 +9,8 @@ enum { MESSAGE_SIZE = 2048 };
 
 static _Thread_local char message[MESSAGE_SIZE];
 
-/* Names of files are in most messages, and what is in them is not for the terminal to obey. A line break is kept where the
- * message was written with some. */
+/* Names of files are in most messages, and what is in them is not for the terminal to obey. A line break is kept
+ * where the message was written with some. */
 static lt_layout layout_of(const char *fmt) { return strchr(fmt, '\n') ? LT_LINES : LT_ONE_LINE; }
 
 /* Messages are formatted aside first: the arguments may well include lt_error() itself. */

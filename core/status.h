@@ -34,8 +34,8 @@ typedef enum lt_status {
 #    define LT_PRINTF(fmt, args)
 #endif
 
-/* Records the message for this thread (the last one wins, at most 2 KiB) and returns `code`. Control characters that came in
- * with names are escaped (core/text.h), line breaks too unless `fmt` has some. */
+/* Records the message for this thread (the last one wins, at most 2 KiB) and returns `code`. Control characters that
+ * came in with names are escaped (core/text.h), line breaks too unless `fmt` has some. */
 lt_status lt_fail(lt_status code, const char *fmt, ...) LT_PRINTF(2, 3);
 
 /* Puts "context: " in front of the recorded message and returns `code`: what a caller knows and the callee does not. */

@@ -3,7 +3,7 @@
  * Memory is the total that nvidia-smi prints; the context column is what driver and loaded kernels take before
  * the first allocation, estimated but for h100. GEMM rates are dense bf16 with float32 accumulation.
  * h100 is measured (8192^3 GEMM; device copy counted as read + write); the others are the vendor's peaks,
- * of which large products and copies reach about three quarters and nine tenths. */
+ * of which large GEMMs and copies reach about three quarters and nine tenths. */
 #include "core/device.h"
 
 #define MIB ((int64_t)1 << 20)

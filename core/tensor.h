@@ -81,8 +81,8 @@ bool lt_as_rows(const lt_tensor *t, int inner, int64_t *rows, int64_t *columns, 
 /* "f32[2,256,128]" into `text`; returns `text`. */
 char *lt_tensor_text(const lt_tensor *t, char *text, size_t size);
 
-/* Host copies. `host` holds lt_nbytes(t) contiguous bytes, and may be used again on return; the tensor must be contiguous.
- * On a null device to_host writes zeros, so that code which reads features or losses walks on. */
+/* Host copies. `host` holds lt_nbytes(t) contiguous bytes, and may be used again on return; the tensor must be
+ * contiguous. On a null device to_host writes zeros, so that code which reads features or losses walks on. */
 lt_status lt_tensor_to_host(lt_device *device, lt_stream *stream, const lt_tensor *t, void *host);
 lt_status lt_tensor_from_host(lt_device *device, lt_stream *stream, lt_tensor *t, const void *host);
 lt_status lt_tensor_zero(lt_device *device, lt_stream *stream, lt_tensor *t);
@@ -92,7 +92,8 @@ uint16_t lt_f32_to_bf16(float value);
 float lt_bf16_to_f32(uint16_t bits);
 uint16_t lt_f32_to_f16(float value);
 float lt_f16_to_f32(uint16_t bits);
-/* Four bits of exponent, three of fraction, no infinity: what is larger than 448 becomes 448, NaN of either sign 0x7F, as on GPUs. */
+/* Four bits of exponent, three of fraction, no infinity: what is larger than 448 becomes 448, NaN of either sign
+ * 0x7F, as on GPUs. */
 uint8_t lt_f32_to_e4m3(float value);
 float lt_e4m3_to_f32(uint8_t bits);
 

@@ -33,7 +33,8 @@ static void a_change_within_a_word_is_always_seen(void) {
     CHECK(missed == 0);
 }
 
-/* What Fletcher32 does not see, and what a disk does: zeros, words of ones for words of zeros, rows in one another's place. */
+/* What Fletcher32 does not see, and what a disk does: zeros, words of ones for words of zeros, rows in one another's
+ * place. */
 static void damage_of_whole_blocks_is_seen(void) {
     enum { BYTES = 4096 };
     static uint8_t black[BYTES], white[BYTES];

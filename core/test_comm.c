@@ -1,5 +1,5 @@
-/* Runs with any number of ranks: alone, and `mpirun -n 3 core_test_comm`. Alone on a machine with two GPUs it also starts itself
- * as two ranks with --gpus. */
+/* Runs with any number of ranks: alone, and `mpirun -n 3 core_test_comm`. Alone on a machine with two GPUs it also
+ * starts itself as two ranks with --gpus. */
 #include "core/comm.h"
 #include "core/rng.h"
 #include "tests/harness.h"
@@ -140,15 +140,15 @@ static void each_rank_takes_a_gpu_of_its_own(void) {
     CHECK(!strcmp(spec, "cpu"));
 }
 
-/* ---- two GPUs ----------------------------------------------------------------------------------------------------- */
+/* ---- two GPUs ------------------------------------------------------------------------------------------ */
 
 static lt_device *gpu;
 static lt_stream *stream;
 
 enum { PIECES = 6, PIECE = (1 << 20) + 3 };
 
-/* Pieces of this rank in device memory, each written on the stream right before it is summed: a sum that does not wait for the
- * stream, or a stream that does not wait for the sum, finds other values. */
+/* Pieces of this rank in device memory, each written on the stream right before it is summed: a sum that does not
+ * wait for the stream, or a stream that does not wait for the sum, finds other values. */
 static int64_t wrong_sums(int round) {
     float *host = malloc(PIECE * sizeof *host);
     void *memory;

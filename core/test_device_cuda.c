@@ -1,4 +1,5 @@
-/* The GPU as a device: copies, fills, streams, errors. Without LT_TEST_DEVICE=cuda, only what a machine without a GPU must say. */
+/* The GPU as a device: copies, fills, streams, errors. Without LT_TEST_DEVICE=cuda, only what a machine without a GPU
+ * must say. */
 #include "core/device_cuda.h"
 #include "core/io.h"
 #include "core/tensor.h"

@@ -165,7 +165,8 @@ static void texts_are_utf8_and_lose_their_byte_order_mark(void) {
     CHECK_FAILS(lt_read_text(in("zero"), &text, &size), LT_INPUT, "UTF-8");
 }
 
-/* A child waits for a pipe that nobody writes to; one signal ends the wait. Another has a writer that takes its time. */
+/* A child waits for a pipe that nobody writes to; one signal ends the wait. Another has a writer that takes its
+ * time. */
 static void a_pipe_is_read_to_its_end_and_waiting_for_it_can_be_ended(void) {
     CHECK(mkfifo(in("pipe"), 0600) == 0);
     pid_t child = fork();

@@ -101,7 +101,7 @@ static lt_status run_and_release(lt_tape *tape, const lt_segment *segment) {
     return status;
 }
 
-/* What it has at the far end stays there until the next segment: the last one need not compute it again. */
+/* What it has at the far end stays there until the next segment: the last one need not recompute it. */
 static lt_status run_outermost(lt_tape *tape, segment_state *state) {
     LT_TRY(lt_arena_set_far(tape->step, tape->base_far));
     tape->open = state;

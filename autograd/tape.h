@@ -1,4 +1,4 @@
-/* The tape: records what ran forward so that it can be walked backward.
+/* The tape: records what ran forward so that it can be traversed backward.
  *
  * A var is a tensor and, once something flows into it, its gradient. Operations (autograd/ops.h) allocate
  * their output from the step arena, run the kernel and, when the tape records and an input needs a gradient,
@@ -8,11 +8,12 @@
  * beforehand. A residual connection hands its gradient buffer on instead of copying it, so a residual stream
  * owns one.
  *
- * A segment (a transformer block) bounds memory: without recording its intermediate values are released when it ends. With
- * recording each value is kept for the backward pass or computed again in it, as lt_tape_value says. Values that are not kept lie
- * at the far end of the step arena, which the next segment overwrites. Before the segment is walked backward, the calls that
- * computed them run again in order, on the same inputs, into the same addresses: bit for bit what was there, and nothing else of
- * the segment runs twice. The last segment's values are still there when the backward pass comes to it.
+ * A segment (a transformer block) bounds memory: without recording its intermediate values are released when it ends.
+ * With recording each value is kept for the backward pass or recomputed in it, as lt_tape_value says. Values that are
+ * not kept lie at the far end of the step arena, which the next segment overwrites. Before the segment is traversed
+ * backward, the calls that computed them run again in order, on the same inputs, into the same addresses: bit for bit
+ * what was there, and nothing else of the segment runs twice. The last segment's values are still there when the
+ * backward pass comes to it.
  */
 #ifndef LT_AUTOGRAD_TAPE_H
 #define LT_AUTOGRAD_TAPE_H
@@ -43,7 +44,8 @@ typedef struct lt_node {
     void *saved;
 } lt_node;
 
-/* What the values of one label that are not kept have taken since lt_tape_init: memory, and what computing them again costs. */
+/* What the values of one label that are not kept have taken since lt_tape_init: memory, and what computing them again
+ * costs. */
 typedef struct lt_tape_tally {
     int64_t bytes;
     double flops, moved; /* moved: bytes read and written */
@@ -52,7 +54,7 @@ typedef struct lt_tape_tally {
 /* What becomes of a value after the forward pass. */
 typedef enum lt_value_fate {
     LT_VALUE_KEPT,
-    LT_VALUE_AGAIN, /* computed again before its segment is walked backward */
+    LT_VALUE_AGAIN, /* recomputed before its segment is traversed backward */
     LT_VALUE_SPENT  /* no backward function reads it */
 } lt_value_fate;
 
@@ -100,21 +102,22 @@ lt_status lt_tape_unstack(lt_tape *tape, lt_var *var, int dim, lt_var **parts);
 lt_status lt_tape_join(lt_tape *tape, lt_var *whole, int count, lt_var *const *parts, bool *any);
 /* A part of `whole`: a view with a gradient state of its own. */
 lt_status lt_tape_part(lt_tape *tape, lt_var *whole, lt_tensor view, lt_var **out);
-/* A piece of `whole` that an operation of its own writes: `whole` is what later operations read, and the piece's gradient
- * is that place in the whole's. */
+/* A piece of `whole` that an operation of its own writes: `whole` is what later operations read, and the piece's
+ * gradient is that place in the whole's. */
 lt_status lt_tape_piece(lt_tape *tape, lt_var *whole, lt_tensor view, lt_var **out);
 /* Stops the gradient: the same value, which needs none. */
 lt_status lt_tape_detach(lt_tape *tape, const lt_var *var, lt_var **out);
 
-/* For models: the fate of the values of operations from now on, until the next call or the end of the outermost segment. Outside of
- * segments, and where nothing is recorded, all values are kept. `label` is whose tally counts those that are computed again. */
+/* For models: the fate of the values of operations from now on, until the next call or the end of the outermost
+ * segment. Outside of segments, and where nothing is recorded, all values are kept. `label` is whose tally counts those
+ * that are recomputed. */
 void lt_tape_value(lt_tape *tape, int label, lt_value_fate fate);
-/* Gives back what values of the present fate and label have taken since the arena's `far` was this; nothing reads them any more,
- * here or when their calls run again. */
+/* Gives back what values of the present fate and label have taken since the arena's `far` was this; nothing reads them
+ * any more, here or when their calls run again. */
 lt_status lt_tape_forget(lt_tape *tape, size_t far);
 
-/* For operations. Runs the kernel `op`; where its result will be computed again, remembers the call with its arguments (`bytes` of
- * them; what they point to must live as long as the step). */
+/* For operations. Runs the kernel `op`; where its result will be recomputed, remembers the call with its arguments
+ * (`bytes` of them; what they point to must live as long as the step). */
 lt_status lt_tape_run(lt_tape *tape, lt_op_id op, const void *args, size_t bytes);
 #define LT_TAPE_RUN(tape, OP, args) lt_tape_run((tape), LT_OP_##OP, &(args), sizeof(args))
 /* Nothing is recorded: operations are plain inference. */
@@ -140,8 +143,8 @@ lt_status lt_tape_grad_move(lt_tape *tape, lt_var *from, lt_var *to);
 lt_status lt_tape_seed(lt_tape *tape, lt_var *var, lt_tensor grad);
 /* Walks all nodes backward, once. */
 lt_status lt_tape_backward(lt_tape *tape);
-/* A place between operations: the walk backward calls tape->passed, if that is set now, when all that is recorded from here
- * on has gone backward. Gradients of parameters that nothing before uses are final then. */
+/* A place between operations: the backward pass calls tape->passed, if that is set now, when all that is recorded from
+ * here on has gone backward. Gradients of parameters that nothing before uses are final then. */
 lt_status lt_tape_mark(lt_tape *tape, int mark);
 
 /* A segment: `run` reads its inputs from `user` and writes its results into `outputs`, whose memory exists

@@ -223,8 +223,8 @@ static void embedding_and_loss(void) {
     check_function(loss_fn, 1, in);
 }
 
-/* A chain of segments around a residual stream: bit i of `kept` says whether value i of each stays for the backward pass. Each
- * value fills the next one's input, so that those computed again depend on kept ones and the other way round. */
+/* A chain of segments around a residual stream: bit i of `kept` says whether value i of each stays for the backward
+ * pass. Each value fills the next one's input, so that those recomputed depend on kept ones and the other way round. */
 typedef struct chain {
     lt_var *x, *w, *out;
     lt_var *inputs[2];

@@ -16,7 +16,7 @@
  *         {"resume", LT_OPT_FLAG, offsetof(make_options, resume), NULL, "go on from the latest checkpoint"},
  *         {NULL}};
  *     static lt_status run_make(const void *options, int count, const char *const *positional);
- *     const lt_command lt_cmd_make = {.name = "make", ..., .options = options, .defaults = &defaults,
+ *     const lt_command make = {.name = "make", ..., .options = options, .defaults = &defaults,
  *                                     .options_size = sizeof defaults, .run = run_make};
  *
  * "--name value" and "--name=value" are both accepted; a value that starts with a dash and is no number

@@ -8,9 +8,9 @@
  *     /text      float16 [R, width], optional, with /text_rows
  *     NAME_sum   uint64 [rows]: a checksum of the content of each row of the array NAME, compared whenever the row is read
  *
- * attributes of the file: schema_version, width, height, fps. Schema 1 has no checksums of content, and Fletcher32 of HDF5 alone,
- * which takes zeros for whole and does not see a word that changes between 0x0000 and 0xFFFF. Such files are read and appended to as
- * what they are: they stay at schema 1.
+ * attributes of the file: schema_version, width, height, fps. Schema 1 has no checksums of content, and Fletcher32 of
+ * HDF5 alone, which takes zeros for whole and does not see a word that changes between 0x0000 and 0xFFFF. Such files
+ * are read and appended to as what they are: they stay at schema 1.
  *
  * Writing is transactional. Frames and clips that were appended become part of the file at lt_dataset_commit,
  * all of them or none; a process that dies at any instruction, a full disk or lt_dataset_rollback leave the
@@ -68,12 +68,12 @@ const lt_clip *lt_dataset_clip(const lt_dataset *set, int64_t index);
 /* The first clip of a group, or of a source that was brought in with these options; -1 when there is none. */
 int64_t lt_dataset_find_group(const lt_dataset *set, const char *group);
 int64_t lt_dataset_find_source(const lt_dataset *set, uint64_t content_hash, uint64_t recipe_hash);
-/* 64-bit hash of the clip table and of the file's attributes: names the data in a run's record. In schema 2 the table has a hash of
- * each clip's frames (lt_clip.frames_hash), so other frames are other data. */
+/* 64-bit hash of the clip table and of the file's attributes: names the data in a run's record. In schema 2 the table
+ * has a hash of each clip's frames (lt_clip.frames_hash), so other frames are other data. */
 uint64_t lt_dataset_hash(const lt_dataset *set);
 
-/* Frames first .. first + count - 1 of a clip (counted from its start) into rgb[count][height][width][3]. What is damaged, or lost
- * from the file since it was opened, is LT_INPUT and names the frames and the clip. */
+/* Frames first .. first + count - 1 of a clip (counted from its start) into rgb[count][height][width][3]. What is
+ * damaged, or lost from the file since it was opened, is LT_INPUT and names the frames and the clip. */
 lt_status lt_dataset_read_frames(lt_dataset *set, int64_t clip, int64_t first, int64_t count, uint8_t *rgb);
 /* The same of /flow, into flow[count][height][width][2]. LT_INPUT when the clip has none. */
 lt_status lt_dataset_read_flow(lt_dataset *set, int64_t clip, int64_t first, int64_t count, float *flow);

@@ -48,8 +48,8 @@ typedef struct lt_h5_layout {
     int ndim;
     int64_t dims[LT_H5_DIMS]; /* dims[0] is the number of rows */
     int64_t chunk_rows;       /* rows per chunk; each chunk carries a Fletcher32 checksum */
-    /* Each row has a checksum of its content (core/checksum.h, over the row as it is in memory, the seed being its number), in an
-     * array beside it, NAME_sum. It is written with the row, and compared whenever the row is read. */
+    /* Each row has a checksum of its content (core/checksum.h, over the row as it is in memory, the seed being its
+     * number), in an array beside it, NAME_sum. It is written with the row, and compared whenever the row is read. */
     bool sums;
     bool sparse; /* rows that were never written are no damage */
     /* What other programs show; NULL: nothing. */
@@ -60,9 +60,9 @@ typedef struct lt_h5 lt_h5;
 
 /* A new file, which exists from the first commit on. LT_USAGE when it is there already. */
 lt_status lt_h5_create(const char *path, lt_h5 **out);
-/* LT_INPUT when it is missing, not HDF5, damaged or in use. HDF5 crashes on some damaged files: a process of its own tries the file
- * first. Nothing is read through links, from other files or through filters other than Fletcher32, and no array claims more than the
- * file can hold. */
+/* LT_INPUT when it is missing, not HDF5, damaged or in use. HDF5 crashes on some damaged files: a process of its own
+ * tries the file first. Nothing is read through links, from other files or through filters other than Fletcher32, and
+ * no array claims more than the file can hold. */
 lt_status lt_h5_open(const char *path, bool append, lt_h5 **out);
 void lt_h5_close(lt_h5 *h5); /* without a commit; NULL is fine */
 /* Of a file that is open to append: removes it before anybody else can open it. */

@@ -221,8 +221,8 @@ lt_status lt_h5_write(lt_h5 *h5, int id, int64_t first, int64_t count, const voi
     return lt_h5_leave(write_rows(h5, &h5->arrays[id], first, count, data));
 }
 
-/* Where rows have checksums of content, Fletcher32 sees nothing that they miss; it is for other programs, and for a thorough
- * check. Made once. */
+/* Where rows have checksums of content, Fletcher32 sees nothing that they miss; it is for other programs, and for a
+ * thorough check. Made once. */
 static hid_t without_fletcher(void) {
     static hid_t transfer = H5I_INVALID_HID;
     if (transfer < 0) {

@@ -111,8 +111,8 @@ static const H5FD_class_t driver_class = {
     .fl_map = H5FD_FLMAP_DICHOTOMY,
 };
 
-/* Files are written in the one format that has checksums over headers and no mark of being open, which a kill would leave; all that
- * the library knows are read. */
+/* Files are written in the one format that has checksums over headers and no mark of being open, which a kill would
+ * leave; all that the library knows are read. */
 static hid_t make_access_list(bool reader) {
     hid_t driver = H5FDregister(&driver_class), access = H5Pcreate(H5P_FILE_ACCESS);
     bool ok = driver >= 0 && H5Pset_driver(access, driver, NULL) >= 0 &&

@@ -35,8 +35,8 @@ lt_status lt_h5_fail(lt_h5 *h5, lt_status code, const char *what, const char *ob
 lt_status lt_h5_written(lt_h5 *h5, bool ok, const char *what, const char *object);
 lt_status lt_h5_writable(const lt_h5 *h5);
 
-/* Whether what `set` claims to be can be in a file of `size` bytes, without a filter, a file or a size that would have HDF5 take
- * memory for what is not there. Inside the lock. */
+/* Whether what `set` claims to be can be in a file of `size` bytes, without a filter, a file or a size that would have
+ * HDF5 take memory for what is not there. Inside the lock. */
 lt_status lt_h5_check_extent(lt_h5 *h5, const char *array, hid_t set, bool sparse);
 
 /* The array NAME_sum, one uint64 per row of `a`. Inside the lock. */

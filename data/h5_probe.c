@@ -1,6 +1,6 @@
-/* HDF5 1.10 crashes, or takes all memory or time, on some damaged files. So a child process opens the file first, with limits, and
- * looks at all that opening looks at: objects, their types, sizes and attributes. What is read later is guarded in other ways: nodes
- * of trees by data/h5_tree.c, content by checksums. */
+/* HDF5 1.10 crashes, or takes all memory or time, on some damaged files. So a child process opens the file first, with
+ * limits, and looks at all that opening looks at: objects, their types, sizes and attributes. What is read later is
+ * guarded in other ways: nodes of trees by data/h5_tree.c, content by checksums. */
 #include "data/h5_impl.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
-/* Checksums of content, one per row (core/checksum.h), in an array beside: NAME_sum. The seed is the row's number, so a row that
- * another one replaced is seen too. */
+/* Checksums of content, one per row (core/checksum.h), in an array beside: NAME_sum. The seed is the row's number, so a
+ * row that another one replaced is seen too. */
 #include "core/checksum.h"
 #include "data/h5_impl.h"
 

@@ -2,8 +2,8 @@
 
 #include <string.h>
 
-/* "TREE", kind, level, entries (2 bytes), left and right neighbour (8 each); then key, child, key, child, ..., key. The file
- * format specification, III.A.1. Numbers are little-endian, as is every machine that this runs on. */
+/* "TREE", kind, level, entries (2 bytes), left and right neighbour (8 each); then key, child, key, child, ..., key. The
+ * file format specification, III.A.1. Numbers are little-endian, as is every machine that this runs on. */
 enum { HEAD = 24, NAMES = 0, CHUNKS = 1, NAME_CHILDREN = 32, CHUNK_CHILDREN = 64, MOST_LEVELS = 16 };
 
 static uint64_t number(const uint8_t *at, size_t bytes) {

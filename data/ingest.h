@@ -1,6 +1,6 @@
-/* Video files into a dataset: each source is decoded, brought to the size and at most the rate of the dataset, split
- * at shot cuts and where its clock jumps or pictures are lost, measured, and committed as a whole. What a source was turned into is permanent once
- * the next one starts; running again skips it.
+/* Video files into a dataset: each source is decoded, brought to the size and at most the rate of the dataset, split at
+ * shot cuts and where its clock jumps or pictures are lost, measured, and committed as a whole. What a source was
+ * turned into is permanent once the next one starts; running again skips it.
  */
 #ifndef LT_DATA_INGEST_H
 #define LT_DATA_INGEST_H

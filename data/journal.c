@@ -1,4 +1,5 @@
-/* Reading, writing, committing; data/journal_open.c has the names and the lock, data/journal_pages.c the pages and their journal. */
+/* Reading, writing, committing; data/journal_open.c has the names and the lock, data/journal_pages.c the pages and
+ * their journal. */
 #include "data/journal_impl.h"
 
 #include "core/log.h"
@@ -108,7 +109,8 @@ lt_status lt_jfile_write(lt_jfile *file, int64_t offset, size_t bytes, const voi
 
 int64_t lt_jfile_size(const lt_jfile *file) { return file->size; }
 
-/* Another program's file of that name is never replaced. File systems that cannot promise it (EINVAL) have only the check. */
+/* Another program's file of that name is never replaced. File systems that cannot promise it (EINVAL) have only the
+ * check. */
 static bool take_name(const char *from, const char *to) {
     if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0) return true;
     if (errno != EINVAL && errno != ENOSYS) return false;

@@ -44,8 +44,8 @@ lt_status lt_jfile_write(lt_jfile *file, int64_t offset, size_t bytes, const voi
 lt_status lt_jfile_failed(const lt_jfile *file); /* that failure again, or LT_OK */
 int64_t lt_jfile_size(const lt_jfile *file);     /* end of what was written, uncommitted bytes included */
 
-/* Makes the writes permanent, with the file `size` bytes long. After a failure the file holds what the commit before left, unless
- * the message says that the journal is complete: then the next opening or rollback finishes this one. */
+/* Makes the writes permanent, with the file `size` bytes long. After a failure the file holds what the commit before
+ * left, unless the message says that the journal is complete: then the next opening or rollback finishes this one. */
 lt_status lt_jfile_commit(lt_jfile *file, int64_t size);
 /* Back to the last commit, without letting go of the lock. */
 lt_status lt_jfile_rollback(lt_jfile *file);
@@ -54,7 +54,8 @@ void lt_jfile_discard(lt_jfile *file);
 /* Before the first write of a session: what lies above `size` is left over from a process that died. */
 void lt_jfile_set_committed(lt_jfile *file, int64_t size);
 
-/* In a child process that goes on reading: lets go of the lock, which would otherwise outlive a parent that is killed. */
+/* In a child process that goes on reading: lets go of the lock, which would otherwise outlive a parent that is
+ * killed. */
 void lt_jfile_forked(lt_jfile *file);
 
 #ifdef __cplusplus

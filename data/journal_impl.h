@@ -35,8 +35,8 @@ struct lt_jfile {
 /* Remembers the first failure of a write, with the system's reason, and returns it. */
 lt_status lt_jfile_break(lt_jfile *file, const char *what, const char *path);
 
-/* Calls that a signal interrupts are made again; no more is written or read than all of it. errno says why not; it is 0 where the
- * file ends early. */
+/* Calls that a signal interrupts are made again; no more is written or read than all of it. errno says why not; it is 0
+ * where the file ends early. */
 bool lt_jwrite_all(int fd, const void *data, size_t bytes, int64_t offset);
 bool lt_jread_all(int fd, void *data, size_t bytes, int64_t offset);
 
@@ -48,7 +48,8 @@ void lt_jpages_drop(lt_jfile *file);
 
 /* Makes a journal of the changed pages, durable; the file will be `size` bytes long. */
 lt_status lt_journal_write(lt_jfile *file, int64_t size);
-/* Copies the changed pages into place and removes the journal, which holds them: a failure is repaired by the next opening. */
+/* Copies the changed pages into place and removes the journal, which holds them: a failure is repaired by the next
+ * opening. */
 lt_status lt_journal_apply(lt_jfile *file);
 /* The bytes are those of a journal that was completed. */
 bool lt_journal_complete(const char *text, size_t bytes);

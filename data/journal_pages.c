@@ -11,8 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* The journal: this header, int64 index[count], then count pages. `tail` is the hash of the last bytes that the file has after
- * the commit, which tells it from any other that came to bear its name. `checksum` covers all but itself. */
+/* The journal: this header, int64 index[count], then count pages. `tail` is the hash of the last bytes that the file
+ * has after the commit, which tells it from any other that came to bear its name. `checksum` covers all but itself. */
 typedef struct journal_header {
     char magic[8];
     int64_t page_bytes, count, base, size;
@@ -94,7 +94,8 @@ static lt_status hash_tail(lt_jfile *file, int64_t size, uint64_t *out) {
     return LT_OK;
 }
 
-/* Whoever cannot take it back does not know whether a later opening will find it, and so leaves the file as it must be for that. */
+/* Whoever cannot take it back does not know whether a later opening will find it, and so leaves the file as it must be
+ * for that. */
 static void take_back(lt_jfile *file) {
     bool gone = unlink(file->journal) == 0 || errno == ENOENT;
     file->journaled = !gone || lt_sync_parent(file->journal) != LT_OK;

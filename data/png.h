@@ -1,4 +1,5 @@
-/* Small pictures for reports: PNG without compression, so that no library is needed, and base64 to put them into a page.
+/* Small pictures for reports: PNG without compression, so that no library is needed, and base64 to put them into a
+ * page.
  */
 #ifndef LT_DATA_PNG_H
 #define LT_DATA_PNG_H

@@ -5,8 +5,8 @@
  *     shot      0      1      2      3      4      5      6      7
  *     scene     0      1      2*     3      4      5      6      2*         (* marked; here it is shot 2 of 8)
  *
- * The marked shot is any but the last three, so a window of the two newest shots never holds it. The colours differ from
- * clip to clip and cannot be guessed.
+ * The marked shot is any but the last three, so a window of the two newest shots never holds it. The colours differ
+ * from clip to clip and cannot be guessed.
  */
 #ifndef LT_DATA_SCENES_PLANTED_H
 #define LT_DATA_SCENES_PLANTED_H

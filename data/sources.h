@@ -1,6 +1,6 @@
 /* The video files that an ingest works through: named files, and the video files below named folders, in the order of
- * their names. Beside NAME.mp4, NAME.txt holds its caption and NAME.group the name of its group, both UTF-8 (a byte order mark is left
- * out).
+ * their names. Beside NAME.mp4, NAME.txt holds its caption and NAME.group the name of its group, both UTF-8 (a byte
+ * order mark is left out).
  */
 #ifndef LT_DATA_SOURCES_H
 #define LT_DATA_SOURCES_H
@@ -37,12 +37,13 @@ typedef struct lt_sources {
 /* The endings of video files, in small letters without the dot; NULL after the last. */
 const char *const *lt_source_endings(void);
 
-/* LT_INPUT unless `path` is a regular file: a video is read twice, so pipes and devices, which may never end, are not waited for. */
+/* LT_INPUT unless `path` is a regular file: a video is read twice, so pipes and devices, which may never end, are not
+ * waited for. */
 lt_status lt_source_check(const char *path);
 
-/* Adds what NAME=PATH names. In folders, files without the ending of a video file and hidden ones are passed over, and so are links
- * that lead back to a folder they are in. What cannot be read there is added with its problem and costs only itself.
- * LT_USAGE: not NAME=PATH; LT_INPUT: the path cannot be read, or the folder holds no video file. */
+/* Adds what NAME=PATH names. In folders, files without the ending of a video file and hidden ones are passed over, and
+ * so are links that lead back to a folder they are in. What cannot be read there is added with its problem and costs
+ * only itself. LT_USAGE: not NAME=PATH; LT_INPUT: the path cannot be read, or the folder holds no video file. */
 lt_status lt_sources_add(lt_sources *sources, const char *domain_and_path, const lt_grouping *grouping);
 void lt_sources_free(lt_sources *sources);
 

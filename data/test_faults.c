@@ -1,6 +1,6 @@
-/* Every call that a dataset makes of the system fails once, in each of the ways in which it can: what was committed stays, the next
- * opening goes on. The linker puts the functions below in the place of the system's (cmake/rooms.cmake). A sample of the calls is
- * tried; LT_TEST_FAULTS=all tries each. */
+/* Every call that a dataset makes of the system fails once, in each of the ways in which it can: what was committed
+ * stays, the next opening goes on. The linker puts the functions below in the place of the system's
+ * (cmake/rooms.cmake). A sample of the calls is tried; LT_TEST_FAULTS=all tries each. */
 #include "core/io.h"
 #include "core/log.h"
 #include "data/dataset.h"
@@ -116,7 +116,8 @@ static lt_status add(lt_dataset *set, int index) {
     return lt_dataset_add_clip(set, &clip);
 }
 
-/* Adds a clip and commits; after a failure it goes back and tries once more. *known counts what was reported as committed. */
+/* Adds a clip and commits; after a failure it goes back and tries once more. *known counts what was reported as
+ * committed. */
 static lt_status add_and_commit(lt_dataset *set, int *known) {
     for (int tries = 0;; tries++) {
         int index = (int)lt_dataset_clip_count(set);

@@ -409,7 +409,8 @@ static void bad_files_are_skipped_or_strict_ends_there(void) {
     lt_dataset_close(set);
 }
 
-/* 13 videos of 1 to 5 seconds in the order of their names: every role has one of 3 seconds, which blocks can be made of. */
+/* 13 videos of 1 to 5 seconds in the order of their names: every role has one of 3 seconds, which blocks can be made
+ * of. */
 static void few_videos_fill_every_role_with_long_ones(void) {
     static const int frames[13] = {16, 20, 24, 50, 28, 32, 60, 18, 22, 70, 80, 26, 30};
     int64_t groups[LT_ROLES] = {0}, longest[LT_ROLES] = {0};

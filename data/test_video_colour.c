@@ -1,5 +1,5 @@
-/* Colours against the definitions in float64, written down here once more: of the conversion itself, and of whole pictures of every
- * kind of pixel format on their way through the scaler. */
+/* Colours against the definitions in float64, written down here once more: of the conversion itself, and of whole
+ * pictures of every kind of pixel format on their way through the scaler. */
 #include "core/rng.h"
 #include "data/video_colour.h"
 #include "tests/harness.h"
@@ -83,7 +83,8 @@ static void white_grey_and_black_are_what_they_should_be(void) {
     CHECK(rgb[12] == 0 && rgb[14] == 0);
 }
 
-/* A flat picture to 4:2:0 and back. Codes of chroma are 1.8 to 2 codes of blue apart, so a colour may come back two codes off, grey one. */
+/* A flat picture to 4:2:0 and back. Codes of chroma are 1.8 to 2 codes of blue apart, so a colour may come back two
+ * codes off, grey one. */
 static void flat_colours_survive_the_way_to_420_and_back(void) {
     lt_colour colour = {.model = LT_COLOUR_YUV, .kr = 0.299, .kb = 0.114, .depth = 8};
     lt_colour_matrix matrix = lt_colour_to_rgb(&colour);
@@ -167,7 +168,8 @@ static lt_status scale(AVFrame *frame, int width, int height, lt_turn turn, bool
     return status;
 }
 
-/* Of a format as its descriptor has it: noise in every component but chroma, which is flat (how it is interpolated is another test). */
+/* Of a format as its descriptor has it: noise in every component but chroma, which is flat (how it is interpolated is
+ * another test). */
 static double worst_of_format(enum AVPixelFormat pixels, lt_colour colour, enum AVColorSpace space) {
     const AVPixFmtDescriptor *format = av_pix_fmt_desc_get(pixels);
     bool rgb = format->flags & AV_PIX_FMT_FLAG_RGB, grey = format->nb_components < 3;
@@ -327,7 +329,8 @@ static void halving_takes_means_and_keeps_columns_of_colour(void) {
     av_frame_free(&frame);
 }
 
-/* Four corners of different grey, turned by every matrix that keeps axes: matrix row (a b) says where the x axis goes, (c d) the y. */
+/* Four corners of different grey, turned by every matrix that keeps axes: matrix row (a b) says where the x axis goes,
+ * (c d) the y. */
 static void all_eight_orientations_are_undone(void) {
     for (int kind = 0; kind < 8; kind++) {
         int swap = kind / 4, sx = kind & 1 ? -1 : 1, sy = kind & 2 ? -1 : 1;

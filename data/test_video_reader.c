@@ -1,4 +1,5 @@
-/* Files of many kinds, made here through the FFmpeg libraries: what their clocks and containers say is what the reader gives. */
+/* Files of many kinds, made here through the FFmpeg libraries: what their clocks and containers say is what the reader
+ * gives. */
 #include "core/io.h"
 #include "data/sources.h"
 #include "data/video_reader.h"

@@ -54,7 +54,8 @@ lt_status lt_pace_of(const double *stamps, int64_t count, double nominal, lt_pac
         out->step = middle;
         out->burst = burst_of(stamps, count);
     }
-    /* Stamps on some of the pictures only, as MPEG program streams have them: their distances are not those of pictures. */
+    /* Stamps on some of the pictures only, as MPEG program streams have them: their distances are not those of
+     * pictures. */
     if (2 * stamped < count && nominal > 0) out->mean = out->burst = nominal, out->step = 1 / nominal;
     free(steps);
     return LT_OK;

@@ -5,9 +5,10 @@
  *     lt_clock_open(&clock, &pace, fps);
  *     lt_clock_next(&clock, stamp, duration, lost)     for each picture, in the order in which they are shown
  *
- * A piece is a run of pictures that follow each other. A new one begins where the clock starts again (joined recordings), where it
- * jumps (a hole, or a picture that is held), and where pictures were lost. Within a piece the pictures nearest to the points of a
- * grid are taken; nothing is taken twice, so that a source that is slower keeps its own rate.
+ * A piece is a run of pictures that follow each other. A new one begins where the clock starts again (joined
+ * recordings), where it jumps (a hole, or a picture that is held), and where pictures were lost. Within a piece the
+ * pictures nearest to the points of a grid are taken; nothing is taken twice, so that a source that is slower keeps its
+ * own rate.
  */
 #ifndef LT_DATA_VIDEO_CLOCK_H
 #define LT_DATA_VIDEO_CLOCK_H
@@ -56,8 +57,8 @@ void lt_clock_open(lt_clock *clock, const lt_pace *pace, double fps);
 /* `stamp` NAN: none; `duration` 0: none; `lost`: pictures before this one are missing. */
 lt_moment lt_clock_next(lt_clock *clock, double stamp, double duration, bool lost);
 
-/* Rate of `pictures` taken from `first` to `last` of one piece: the grid's or the nominal one where it is that, else what their times
- * say. */
+/* Rate of `pictures` taken from `first` to `last` of one piece: the grid's or the nominal one where it is that, else
+ * what their times say. */
 double lt_clock_rate(const lt_clock *clock, const lt_moment *first, const lt_moment *last, int64_t pictures);
 
 #ifdef __cplusplus

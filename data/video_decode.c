@@ -94,7 +94,8 @@ static void pop(lt_video_decoder *decoder) {
     decoder->queued--;
 }
 
-/* Where transport streams are joined their counters jump, for which one of the last packets before it is called damaged. */
+/* Where transport streams are joined their counters jump, for which one of the last packets before it is called
+ * damaged. */
 static bool is_joint(const lt_video_decoder *decoder) {
     for (int i = 1; i < decoder->queued; i++) {
         const AVPacket *here = decoder->queue[i - 1], *next = decoder->queue[i];
@@ -125,7 +126,8 @@ static lt_status feed(lt_video_decoder *decoder) {
     return LT_OK;
 }
 
-/* Alpha that is not opaque everywhere, looked for at 16 x 16 places: formats such as GIF's have it even where nothing shows through. */
+/* Alpha that is not opaque everywhere, looked for at 16 x 16 places: formats such as GIF's have it even where nothing
+ * shows through. */
 static bool is_transparent(const AVFrame *frame, const AVPixFmtDescriptor *format) {
     enum { SIDE = 16 };
     if (!format || !(format->flags & AV_PIX_FMT_FLAG_ALPHA) || format->flags & AV_PIX_FMT_FLAG_PAL)

@@ -59,8 +59,8 @@ static bool read_element(FILE *file, uint32_t *id, int64_t *size) {
     return !feof(file) && *size < INT64_MAX / 2;
 }
 
-/* Matroska says at its beginning how long its one big element is; the length in seconds that it states may be that of a last
- * picture that is held. */
+/* Matroska says at its beginning how long its one big element is; the length in seconds that it states may be that of a
+ * last picture that is held. */
 static lt_status check_segment(const lt_video_file *file) {
     enum { HEAD = 0x1a45dfa3, SEGMENT = 0x18538067 };
     FILE *bytes = fopen(file->path, "rb");

@@ -1,5 +1,5 @@
-/* A decoded picture as three planes that libswscale can scale without knowing colours. RGB, palettes and grey are named 4:4:4 planar,
- * because libswscale would scale RGB by way of YUV. Private to data/video*.c.
+/* A decoded picture as three planes that libswscale can scale without knowing colours. RGB, palettes and grey are named
+ * 4:4:4 planar, because libswscale would scale RGB by way of YUV. Private to data/video*.c.
  */
 #ifndef LT_DATA_VIDEO_PLANES_H
 #define LT_DATA_VIDEO_PLANES_H

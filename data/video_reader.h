@@ -1,11 +1,12 @@
-/* Reads the pictures of a video file: decoded by the FFmpeg libraries, cropped about the centre to the aspect of the output (pixels
- * are as wide as the container says), scaled, converted to RGB exactly, turned or mirrored upright, at no more than a given rate.
+/* Reads the pictures of a video file: decoded by the FFmpeg libraries, cropped about the centre to the aspect of the
+ * output (pixels are as wide as the container says), scaled, converted to RGB exactly, turned or mirrored upright, at
+ * no more than a given rate.
  *
- * The rate is lowered by taking the pictures nearest to a grid, by their time stamps (data/video_clock.h); a source that is slower
- * keeps its own rate. Only files of known video formats are opened: no playlists, no network, no pipes.
+ * The rate is lowered by taking the pictures nearest to a grid, by their time stamps (data/video_clock.h); a source
+ * that is slower keeps its own rate. Only files of known video formats are opened: no playlists, no network, no pipes.
  *
- * A damaged packet costs the pictures up to the next keyframe, which are counted; a file that is cut short, or of which less than a
- * tenth decodes, is an error.
+ * A damaged packet costs the pictures up to the next keyframe, which are counted; a file that is cut short, or of which
+ * less than a tenth decodes, is an error.
  *
  * In a build without FFmpeg lt_video_open is LT_UNAVAILABLE.
  */
@@ -66,8 +67,9 @@ lt_status lt_video_next(lt_video *video, uint8_t *rgb, lt_video_place *place, bo
 double lt_video_rate(const lt_video *video, const lt_video_place *first, const lt_video_place *last,
                      int64_t frames);
 
-/* How many of the source's frames first .. last repeat their predecessor: the difference is under a quarter of the
- * one before and of the one after. Frames that were left out count too. A still picture has none, a rate that was raised by repetition has many. */
+/* How many of the source's frames first .. last repeat their predecessor: the difference is under a quarter of the one
+ * before and of the one after. Frames that were left out count too. A still picture has none, a rate that was raised by
+ * repetition has many. */
 int64_t lt_video_repeats(const lt_video *video, int64_t first, int64_t last);
 
 #ifdef __cplusplus

@@ -83,7 +83,8 @@ static bool crop(const lt_scaler *scaler, AVFrame *frame) {
     return av_frame_apply_cropping(frame, AV_FRAME_CROP_UNALIGNED) >= 0;
 }
 
-/* Where chroma samples lie, in 1/256 of a luma pixel; untagged: in the middle of the pixels they cover, libswscale's own choice. */
+/* Where chroma samples lie, in 1/256 of a luma pixel; untagged: in the middle of the pixels they cover, libswscale's
+ * own choice. */
 static void set_site(struct SwsContext *sws, const AVPixFmtDescriptor *format, int site) {
     bool left = site == AVCHROMA_LOC_LEFT || site == AVCHROMA_LOC_TOPLEFT || site == AVCHROMA_LOC_BOTTOMLEFT;
     bool top = site == AVCHROMA_LOC_TOPLEFT || site == AVCHROMA_LOC_TOP;

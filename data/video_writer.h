@@ -1,14 +1,15 @@
 /* Writes RGB frames as they come into a fragmented mp4: a header first, then about one fragment a second, each flushed
- * to the system, in a file beside the one that is named (lt_part_path: out.part.mp4). What was written before a kill plays there.
+ * to the system, in a file beside the one that is named (lt_part_path: out.part.mp4). What was written before a kill
+ * plays there.
  *
  *     lt_video_writer_spec spec = {.width = 64, .height = 64, .fps = 16};
  *     LT_TRY(lt_video_writer_open("out.mp4", &spec, &video));
  *     LT_TRY(lt_video_writer_append(video, rgb, 8));      as often as needed
  *     LT_TRY(lt_video_writer_close(video));
  *
- * H.264 where the FFmpeg libraries have an encoder for it, else MPEG-4 part 2; yuv420p, BT.601 colours of limited range, square
- * pixels, all tagged so, converted exactly (data/video_colour.h). An odd side
- * gets one more row or column that repeats the edge. All functions answer LT_UNAVAILABLE in a build without FFmpeg.
+ * H.264 where the FFmpeg libraries have an encoder for it, else MPEG-4 part 2; yuv420p, BT.601 colours of limited
+ * range, square pixels, all tagged so, converted exactly (data/video_colour.h). An odd side gets one more row or column
+ * that repeats the edge. All functions answer LT_UNAVAILABLE in a build without FFmpeg.
  */
 #ifndef LT_DATA_VIDEO_WRITER_H
 #define LT_DATA_VIDEO_WRITER_H
@@ -36,8 +37,8 @@ lt_status lt_video_writer_open(const char *path, const lt_video_writer_spec *spe
 /* Appends rgb[frames][height][width][3]. After a failure only lt_video_writer_close may follow. */
 lt_status lt_video_writer_append(lt_video_writer *video, const uint8_t *rgb, int64_t frames);
 
-/* Writes what is pending, ends the file, flushes it to disk, gives it its name and frees `video`. Where this or an earlier call failed,
- * the file stays aside. NULL is fine. */
+/* Writes what is pending, ends the file, flushes it to disk, gives it its name and frees `video`. Where this or an
+ * earlier call failed, the file stays aside. NULL is fine. */
 lt_status lt_video_writer_close(lt_video_writer *video);
 /* The same for a video that is not complete: the file stays aside. */
 lt_status lt_video_writer_leave(lt_video_writer *video);

@@ -152,9 +152,9 @@ typedef struct longtake_policy {
     const char *consolidate;
     longtake_score score;
     void *user; /* what `score` is called with; lasts as long as the context */
-    /* So many floats belong to each entry, at most 16: 0 for a new one, they move, are saved and go with it, and where one is folded into
-     * another they become the mean of both by tokens. `update` (or NULL) writes view->state once per commit and layer, before any
-     * score; what it returns is as in `score`. */
+    /* So many floats belong to each entry, at most 16: 0 for a new one, they move, are saved and go with it, and where
+     * one is folded into another they become the mean of both by tokens. `update` (or NULL) writes view->state once per
+     * commit and layer, before any score; what it returns is as in `score`. */
     int state;
     int (*update)(const longtake_view *view, void *user);
 } longtake_policy;

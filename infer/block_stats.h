@@ -6,9 +6,9 @@
  *                                    "weights": [per head]}], "victims": [ids]}]}]}
  *
  * `entries` are those present at the commit, before the decision, the newest last; `read_mass` is the mean share of
- * attention over the commit passes that read the entry, `score` what the policy gave it, `weights` how this block's commit
- * pass weighed it (absent for the newest, which it did not read). Sequence 0 only. Blocks are written as they come, so
- * memory does not grow; the file takes its name at the end.
+ * attention over the commit passes that read the entry, `score` what the policy gave it, `weights` how this block's
+ * commit pass weighed it (absent for the newest, which it did not read). Sequence 0 only. Blocks are written as they
+ * come, so memory does not grow; the file takes its name at the end.
  */
 #ifndef LT_INFER_BLOCK_STATS_H
 #define LT_INFER_BLOCK_STATS_H

@@ -34,7 +34,8 @@ static void record(resampler *r, const sums *s, double weight) {
     r->outcomes[r->made++] = (outcome){t, weight};
 }
 
-/* Every way to draw `left` more groups from those from `at` on; `weight` is 1 over the product of the factorials so far. */
+/* Every way to draw `left` more groups from those from `at` on; `weight` is 1 over the product of the factorials so
+ * far. */
 static void enumerate(resampler *r, int at, int left, double weight, sums so_far) {
     for (int times = 0; times <= left; times++) {
         if (times > 1) weight /= times;

@@ -18,8 +18,8 @@ typedef struct lt_bootstrap_group {
 } lt_bootstrap_group;
 
 /* Quantiles at `tail` and 1 - `tail` of t = (mean of the resample - mean) / (its standard error by groups, without a
- * correction for few of them). The residuals add up to 0 and are not all 0. Resamples without an error of their own lie at
- * -INFINITY or INFINITY. Same groups, same result, whatever their order; sorts them. */
+ * correction for few of them). The residuals add up to 0 and are not all 0. Resamples without an error of their own lie
+ * at -INFINITY or INFINITY. Same groups, same result, whatever their order; sorts them. */
 lt_status lt_bootstrap_t(lt_bootstrap_group *groups, int count, double tail, uint64_t seed, double *low,
                          double *high);
 

@@ -1,5 +1,5 @@
-/* The calibration table: every fault applied to clips, and how far every metric answers. A metric is fit for use when it
- * answers the fault that it is meant for, clip after clip, and little else.
+/* The calibration table: every fault applied to clips, and how far every metric answers. A metric is fit for use when
+ * it answers the fault that it is meant for, clip after clip, and little else.
  */
 #ifndef LT_INFER_CALIBRATE_H
 #define LT_INFER_CALIBRATE_H
@@ -15,8 +15,8 @@ typedef struct lt_calibration {
     double clean[LT_METRIC_COUNT]; /* of videos without a fault: 1 for motion, 0 for most */
     /* Mean change against `clean`, and its standard deviation over clips. */
     double change[LT_FAULT_COUNT][LT_METRIC_COUNT], spread[LT_FAULT_COUNT][LT_METRIC_COUNT];
-    /* |change| in units of the metric's answer to its own fault (the weakest of its own): 1 or more there. NAN for metrics
-     * that have none: psnr and ssim answer everything, the loop's period is no measure. */
+    /* |change| in units of the metric's answer to its own fault (the weakest of its own): 1 or more there. NAN for
+     * metrics that have none: psnr and ssim answer everything, the loop's period is no measure. */
     double relative[LT_FAULT_COUNT][LT_METRIC_COUNT];
 } lt_calibration;
 

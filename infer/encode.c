@@ -25,7 +25,7 @@ typedef struct encoding {
     int64_t pending;         /* clips since the last commit */
 } encoding;
 
-/* ---- features of the file ----------------------------------------------------------------------------------------- */
+/* ---- features of the file ---------------------------------------------------------------------------------------- */
 
 /* Creates /latents or /text, or goes on with what is there. */
 static lt_status prepare_feature(encoding *e, lt_feature feature, const lt_feature_spec *wanted) {
@@ -50,7 +50,7 @@ static lt_status missing(encoding *e, lt_feature feature, int64_t clip, bool wan
     return LT_OK;
 }
 
-/* ---- latents ------------------------------------------------------------------------------------------------------ */
+/* ---- latents ----------------------------------------------------------------------------------------------------- */
 
 static lt_status open_codec(encoding *e) {
     const lt_model *m = e->model;
@@ -101,7 +101,7 @@ static lt_status encode_latents(encoding *e, int64_t clip) {
     return status;
 }
 
-/* ---- text --------------------------------------------------------------------------------------------------------- */
+/* ---- text -------------------------------------------------------------------------------------------------------- */
 
 static lt_status encode_set_up(lt_session *session, void *user) {
     encoding *e = user;
@@ -140,7 +140,7 @@ static lt_status encode_text(encoding *e, int64_t clip) {
     return status;
 }
 
-/* ---- all clips ---------------------------------------------------------------------------------------------------- */
+/* ---- all clips --------------------------------------------------------------------------------------------------- */
 
 static lt_status prepare(encoding *e) {
     lt_feature_spec spec;

@@ -1,10 +1,11 @@
 /* Fills /latents and /text of a dataset from a model's codec and text encoder (`longtake encode`).
  *
- * /latents: the whole latent frames of each clip, the clip being a video of its own, [channels, height, width] each, in the codec's
- * unit. /text: the embeddings of the visible tokens of each clip's caption, a row per token. Both float16, converted here.
+ * /latents: the whole latent frames of each clip, the clip being a video of its own, [channels, height, width] each, in
+ * the codec's unit. /text: the embeddings of the visible tokens of each clip's caption, a row per token. Both float16,
+ * converted here.
  *
- * What a clip has already is left alone, and clips are committed in batches: after a kill, the file is readable and the next call
- * goes on. Latents or text of another producer are refused (LT_INPUT) unless `force` replaces them.
+ * What a clip has already is left alone, and clips are committed in batches: after a kill, the file is readable and the
+ * next call goes on. Latents or text of another producer are refused (LT_INPUT) unless `force` replaces them.
  */
 #ifndef LT_INFER_ENCODE_H
 #define LT_INFER_ENCODE_H

@@ -49,10 +49,11 @@ lt_status lt_eval_row_baseline(const lt_eval_specs *specs, int baseline, const l
  * blocks, one of those since a cut. The reference is no row of its own table. */
 lt_status lt_eval_rows_correct(lt_eval_row *rows, int count);
 
-/* An object with policy, budget, domain, role, clips, groups, evicting_reads, first_block, loss {mean, stderr}, gaussian_loss,
- * vs_reference {policy, mean, ci95 (of this comparison on its own), table95 (corrected for the table: the verdict follows from
- * it), p, detectable, verdict}, since_cut, returns, cache_bytes, bytes, metrics. What there are no data for is null, errors
- * and intervals below 8 groups too. Freed with cJSON_Delete; NULL when out of memory. */
+/* An object with policy, budget, domain, role, clips, groups, evicting_reads, first_block, loss {mean, stderr},
+ * gaussian_loss, vs_reference {policy, mean, ci95 (of this comparison on its own), table95 (corrected for the table:
+ * the verdict follows from it), p, detectable, verdict}, since_cut, returns, cache_bytes, bytes, metrics. What there
+ * are no data for is null, errors and intervals below 8 groups too. Freed with cJSON_Delete; NULL when out of
+ * memory. */
 struct cJSON *lt_eval_row_json(const lt_eval_row *row);
 void lt_eval_rows_csv(FILE *to, const lt_eval_row *rows, int count);
 /* Aligned columns, then what the columns mean. */

@@ -16,18 +16,18 @@ typedef struct lt_eval_specs {
     int *reference;      /* [count]: lt_eval_specs_choose; -1 before, or when there is none */
 } lt_eval_specs;
 
-/* Every policy at every budget ("3", "60MiB", "25%" of the entries of `blocks` blocks), those that come out the same once:
- * keep-all and none have one budget whatever is asked. LT_USAGE names what cannot be read. */
+/* Every policy at every budget ("3", "60MiB", "25%" of the entries of `blocks` blocks), those that come out the same
+ * once: keep-all and none have one budget whatever is asked. LT_USAGE names what cannot be read. */
 lt_status lt_eval_specs_parse(const lt_model *model, const char *const *policies, int policy_count,
                               const char *const *budgets, int budget_count, int blocks, lt_eval_specs *out);
 void lt_eval_specs_free(lt_eval_specs *specs);
 
-/* Runs the hand-made policies on clips of role val and domain calm, with the other options as given, as far as there is a
- * choice to make: losses for lt_eval_specs_choose. *out is NULL without such clips, and a warning says so. */
+/* Runs the hand-made policies on clips of role val and domain calm, with the other options as given, as far as there is
+ * a choice to make: losses for lt_eval_specs_choose. *out is NULL without such clips, and a warning says so. */
 lt_status lt_eval_specs_validate(const lt_eval_specs *specs, lt_model *model, lt_dataset *set,
                                  const lt_eval_options *options, lt_eval_table **out);
-/* Chooses each policy's reference: the best hand-made one of equal bytes by these losses (one table per training seed; those
- * that are NULL are passed over); without any, the first in the order given. */
+/* Chooses each policy's reference: the best hand-made one of equal bytes by these losses (one table per training seed;
+ * those that are NULL are passed over); without any, the first in the order given. */
 lt_status lt_eval_specs_choose(lt_eval_specs *specs, lt_eval_table *const *validation, int tables);
 
 #ifdef __cplusplus

@@ -6,8 +6,8 @@
  *     lt_eval_slice slice = lt_slice_primary("calm");
  *     LT_TRY(lt_eval_table_figures(table, &slice, policy, reference, &figures));
  *
- * A clip's figure is the mean over its qualifying losses, and all clips count the same. A comparison uses the blocks that
- * qualify under both policies, for both, so that nothing but the policy differs.
+ * A clip's figure is the mean over its qualifying losses, and all clips count the same. A comparison uses the blocks
+ * that qualify under both policies, for both, so that nothing but the policy differs.
  */
 #ifndef LT_INFER_EVAL_TABLE_H
 #define LT_INFER_EVAL_TABLE_H
@@ -34,8 +34,8 @@ int64_t lt_eval_table_clips(const lt_eval_table *table);
 /* Domains in order of first appearance; NULL past the end. */
 const char *lt_eval_table_domain(const lt_eval_table *table, int index);
 
-/* The first block that is read with an eviction in force under every policy that evicts at all; the number of blocks when
- * none does. Figures from here on (lt_eval_slice.first_block) can be compared across budgets. */
+/* The first block that is read with an eviction in force under every policy that evicts at all; the number of blocks
+ * when none does. Figures from here on (lt_eval_slice.first_block) can be compared across budgets. */
 int lt_eval_table_first_block(const lt_eval_table *table);
 
 /* Which losses count. */
@@ -70,14 +70,14 @@ typedef struct lt_eval_figures {
 lt_status lt_eval_table_figures(const lt_eval_table *table, const lt_eval_slice *slice, int spec,
                                 int reference, lt_eval_figures *out);
 
-/* The same of several tables with the same specs, each of another training seed: seeds are crossed with groups, and clips
- * and reads count once per seed. */
+/* The same of several tables with the same specs, each of another training seed: seeds are crossed with groups, and
+ * clips and reads count once per seed. */
 lt_status lt_eval_tables_figures(const lt_eval_table *const *tables, int count, const lt_eval_slice *slice,
                                  int spec, int reference, lt_eval_figures *out);
 
 /* For each of `count` specs, the index of the hand-made policy it is compared with: of those with equal bytes the one
- * with the lowest primary loss in `validation` (calm validation clips, same specs, one table per training seed), or the first
- * in the order given when there are no tables or they say nothing about it; -1 when there is none. bytes [count]:
+ * with the lowest primary loss in `validation` (calm validation clips, same specs, one table per training seed), or the
+ * first in the order given when there are no tables or they say nothing about it; -1 when there is none. bytes [count]:
  * lt_policy_cache_bytes. */
 lt_status lt_eval_references(const lt_eval_table *const *validation, int tables, const lt_cache_spec *specs,
                              const int64_t *bytes, int count, int *reference);

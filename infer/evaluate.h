@@ -1,9 +1,9 @@
-/* Paired evaluation in teacher context: every policy sees the same clips, the same noise and the same times, and the only
- * thing that differs is what the cache holds when a block is read.
+/* Paired evaluation in teacher context: every policy sees the same clips, the same noise and the same times, and the
+ * only thing that differs is what the cache holds when a block is read.
  *
  * Of every clip the window of `blocks` blocks from its first frame is taken. Times are stratified: LT_EVAL_BINS bins of
- * [0, 1], each divided among `draws` draws, jittered within by Philox (seed; time, clip, block, draw). Prompts are null and
- * each block's motion is its own. The weights are those the model holds: lt_run_open loads the EMA.
+ * [0, 1], each divided among `draws` draws, jittered within by Philox (seed; time, clip, block, draw). Prompts are null
+ * and each block's motion is its own. The weights are those the model holds: lt_run_open loads the EMA.
  *
  *     struct lt_eval_table *table;                                       (infer/eval_table.h)
  *     LT_TRY(lt_evaluate(model, set, &options, specs, count, lt_eval_table_add, table));
@@ -65,9 +65,10 @@ typedef struct lt_eval_sample {
 
 typedef lt_status (*lt_eval_sink)(const lt_eval_sample *sample, void *user);
 
-/* Evaluates `count` specs, and hands every loss to `sink`, clip after clip in the dataset's order. LT_USAGE: options out
- * of range, training clips, or a policy that a pass over whole clips cannot run (scope=model with a policy that looks at
- * values); LT_INPUT: no clip qualifies, or frames of another size; LT_INTERRUPTED after a signal (core/io.h). */
+/* Evaluates `count` specs, and hands every loss to `sink`, clip after clip in the dataset's order. LT_USAGE: options
+ * out of range, training clips, or a policy that a pass over whole clips cannot run (scope=model with a policy that
+ * looks at values); LT_INPUT: no clip qualifies, or frames of another size; LT_INTERRUPTED after a signal
+ * (core/io.h). */
 lt_status lt_evaluate(lt_model *model, lt_dataset *set, const lt_eval_options *options,
                       const lt_cache_spec *specs, int count, lt_eval_sink sink, void *user);
 
@@ -85,8 +86,8 @@ bool lt_eval_evicting(const lt_model *model, const lt_cache_spec *spec, int bloc
 /* Where block `block` (from 0) of a clip stands in its shots. */
 lt_eval_place lt_eval_place_of(const lt_clip *row, const lt_model *model, int block);
 
-/* Loss of the best denoiser for independent values x ~ N(m, variance), noise n ~ N(0, 1), target n - x given
- * (1 - t) x + t n: with u = n - x it is Var(u) - Cov(u, x_t)^2 / Var(x_t) = v / ((1 - t)^2 v + t^2). What a model that has
+/* Loss of the best denoiser for independent values x ~ N(m, variance), noise n ~ N(0, 1), target n - x given (1 - t) x
+ * + t n: with u = n - x it is Var(u) - Cov(u, x_t)^2 / Var(x_t) = v / ((1 - t)^2 v + t^2). What a model that has
  * learned each channel's mean and variance, and nothing else, would reach. `variances`: one per channel; the mean. */
 double lt_gaussian_denoiser_loss(double t, const double *variances, int channels);
 

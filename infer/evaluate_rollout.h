@@ -1,6 +1,6 @@
-/* Rollouts: from the first blocks of a clip the model goes on alone, policy by policy with the same noise, and the video
- * is held against the clip as the codec reconstructs it (infer/metrics.h). Two baselines need no model: the last frame
- * standing still, and the context blocks copied in turn from the oldest on.
+/* Rollouts: from the first blocks of a clip the model goes on alone, policy by policy with the same noise, and the
+ * video is held against the clip as the codec reconstructs it (infer/metrics.h). Two baselines need no model: the last
+ * frame standing still, and the context blocks copied in turn from the oldest on.
  */
 #ifndef LT_INFER_EVALUATE_ROLLOUT_H
 #define LT_INFER_EVALUATE_ROLLOUT_H
@@ -40,7 +40,8 @@ typedef struct lt_rollout_sample {
 
 typedef lt_status (*lt_rollout_sink)(const lt_rollout_sample *sample, void *user);
 
-/* LT_USAGE, LT_INPUT and LT_INTERRUPTED as lt_evaluate; every policy can be streamed. `count` may be 0: baselines only. */
+/* LT_USAGE, LT_INPUT and LT_INTERRUPTED as lt_evaluate; every policy can be streamed. `count` may be 0: baselines
+ * only. */
 lt_status lt_evaluate_rollout(lt_model *model, lt_dataset *set, const lt_rollout_options *options,
                               const lt_cache_spec *specs, int count, lt_rollout_sink sink, void *user);
 
@@ -49,8 +50,8 @@ typedef struct lt_rollout_table lt_rollout_table;
 lt_status lt_rollout_table_open(int specs, lt_rollout_table **out);
 void lt_rollout_table_close(lt_rollout_table *table);                         /* NULL is fine */
 lt_status lt_rollout_table_add(const lt_rollout_sample *sample, void *table); /* an lt_rollout_sink */
-/* Mean of one metric over the clips of a domain (NULL: all) on which it says something, in `count` tables (one per training
- * seed); with `against` >= 0, of its difference from that row. samples is 0 when there are none. */
+/* Mean of one metric over the clips of a domain (NULL: all) on which it says something, in `count` tables (one per
+ * training seed); with `against` >= 0, of its difference from that row. samples is 0 when there are none. */
 lt_status lt_rollout_tables_figure(lt_rollout_table *const *tables, int count, const char *domain, int row,
                                    int against, lt_metric metric, lt_paired *out);
 

@@ -31,8 +31,8 @@ typedef struct lt_fault_row {
 /* NULL past the end. */
 const lt_fault_row *lt_fault_at(int index);
 
-/* Writes the first half of `clip` with the fault: out [frames / 2, height, width, 3]; `fast` needs the second half. The same
- * clip, fault and seed give the same bytes. */
+/* Writes the first half of `clip` with the fault: out [frames / 2, height, width, 3]; `fast` needs the second half. The
+ * same clip, fault and seed give the same bytes. */
 lt_status lt_fault_apply(lt_fault fault, const lt_video_view *clip, uint64_t seed, uint8_t *out);
 
 #ifdef __cplusplus

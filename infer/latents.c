@@ -13,7 +13,7 @@ lt_latents_mode lt_latents_mode_of(const char *name) {
     return strcmp(name, "latents") == 0 ? LT_LATENTS_STORED : LT_LATENTS_AUTO;
 }
 
-/* ---- who made them ------------------------------------------------------------------------------------------------ */
+/* ---- who made them ----------------------------------------------------------------------------------------------- */
 
 /* Names and values of the published tensors whose names begin with `prefix`; their number. */
 static lt_status hash_parameters(const lt_model *m, const char *prefix, int *count, uint64_t *hash) {
@@ -68,7 +68,7 @@ lt_status lt_text_feature(const lt_model *m, lt_feature_spec *out) {
     return lt_text_producer(m, out->producer);
 }
 
-/* ---- whether they are taken --------------------------------------------------------------------------------------- */
+/* ---- whether they are taken -------------------------------------------------------------------------------------- */
 
 /* Clips of whose whole latent frames a row is missing. */
 static lt_status count_missing(const lt_model *m, lt_dataset *set, int64_t *missing) {
@@ -118,7 +118,7 @@ lt_status lt_latents_choose(const lt_model *m, lt_dataset *set, lt_latents_mode 
     return LT_OK;
 }
 
-/* ---- rows --------------------------------------------------------------------------------------------------------- */
+/* ---- rows -------------------------------------------------------------------------------------------------------- */
 
 void lt_latents_from_rows(const lt_model *m, int64_t rows, const uint16_t *halves, float *latents) {
     int64_t n[4];

@@ -109,8 +109,8 @@ bool lt_on_line(int64_t a, int64_t b, int64_t expected_c) {
            (c > expected_c ? c : expected_c) / 1000 + 4096; /* sizes are rounded up */
 }
 
-/* A slot more takes the same bytes as the one before, so a large cache need not be filled to know what it takes, which takes time
- * with the square of its slots. Where a few do not lie on a line, it is. */
+/* A slot more takes the same bytes as the one before, so a large cache need not be filled to know what it takes, which
+ * takes time with the square of its slots. Where a few do not lie on a line, it is. */
 lt_status lt_memory_streaming(lt_model *model, const lt_stream_options *options, lt_memory *out) {
     static const int few[] = {16, 24, 32};
     const int segments = lt_block_segments(model, options->spec.granularity), budget = options->spec.budget;

@@ -29,12 +29,12 @@ typedef struct lt_memory {
 
 int64_t lt_memory_peak(const lt_memory *memory); /* the sum: all roles are held at once */
 
-/* The most that work on `device` may plan for: what is free now, with the context, less a reserve for kernels that are loaded when
- * first used. Each of `processes` that share it and plan at the same time gets an equal part. */
+/* The most that work on `device` may plan for: what is free now, with the context, less a reserve for kernels that are
+ * loaded when first used. Each of `processes` that share it and plan at the same time gets an equal part. */
 lt_status lt_memory_room(lt_device *device, int processes, int64_t *bytes);
 
-/* A model on a null device that stands for `device`: same backend, dtypes, context and rates. `flags` as in lt_model_open. The
- * caller closes it. */
+/* A model on a null device that stands for `device`: same backend, dtypes, context and rates. `flags` as in
+ * lt_model_open. The caller closes it. */
 typedef struct lt_shadow {
     lt_device *device;
     lt_model *model;
@@ -50,16 +50,16 @@ void lt_memory_forget_training(lt_memory *memory);
 bool lt_on_line(int64_t a, int64_t b, int64_t c);
 /* Of a stream of videos whose cache is full. `model` lies on a null device. */
 lt_status lt_memory_streaming(lt_model *model, const lt_stream_options *options, lt_memory *out);
-/* The same; where it exceeds `limit` (0: none), with fewer frames at once in the Mix-FFN (lt_dit.wide_bytes), as few as it takes or as
- * help. A model that runs within the limit needs the wide_bytes that this leaves in `model`. */
+/* The same; where it exceeds `limit` (0: none), with fewer frames at once in the Mix-FFN (lt_dit.wide_bytes), as few as
+ * it takes or as help. A model that runs within the limit needs the wide_bytes that this leaves in `model`. */
 lt_status lt_memory_fit_streaming(lt_model *model, const lt_stream_options *options, int64_t limit,
                                   lt_memory *out);
 
 /* The same of a run's checkpoint (lt_run_open), opened for inference. */
 lt_status lt_shadow_open_run(const char *run, const char *which, const lt_device *device, lt_shadow *out);
 
-/* LT_USAGE where `memory` exceeds `limit` bytes: names `what` needs it, the largest role, and `advice`, what would fit. A limit of 0 is
- * none. */
+/* LT_USAGE where `memory` exceeds `limit` bytes: names `what` needs it, the largest role, and `advice`, what would fit.
+ * A limit of 0 is none. */
 lt_status lt_memory_check(const lt_memory *memory, int64_t limit, const char *what, const char *advice);
 
 #ifdef __cplusplus

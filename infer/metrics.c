@@ -119,8 +119,8 @@ static double relative_slope(const lt_video_stats *s, look_value value) {
 
 /* ---- loops ---------------------------------------------------------------------------------------------- */
 
-/* The distance of frames rises with their time gap; a loop makes it fall again. Its depth against the highest peak before,
- * and at which gap. */
+/* The distance of frames rises with their time gap; a loop makes it fall again. Its depth against the highest peak
+ * before, and at which gap. */
 static double loop_depth(const lt_video_stats *s, int64_t *period) {
     double peak = 0, depth = 0;
     *period = 0;

@@ -1,5 +1,5 @@
-/* What can be said about a generated video without any pretrained network: against the video it should have continued, or
- * by itself. All videos are bytes [frames, height, width, 3].
+/* What can be said about a generated video without any pretrained network: against the video it should have continued,
+ * or by itself. All videos are bytes [frames, height, width, 3].
  *
  *     lt_video_stats *made, *real;
  *     LT_TRY(lt_video_stats_of(&video, &made));         once per video
@@ -52,7 +52,8 @@ double lt_psnr(const uint8_t *a, const uint8_t *b, int64_t bytes);
  * error visibility to structural similarity", 2004): 11 x 11 Gaussian window of deviation 1.5, K = 0.01, 0.03, over the
  * places where the window fits. LT_USAGE when a side is below 11. */
 lt_status lt_ssim(int height, int width, const uint8_t *a, const uint8_t *b, double *out);
-/* Of one frame: mean length of the luma's gradient per contrast (0 where there is none); standard deviation of luma; mean Cb and Cr (BT.601). */
+/* Of one frame: mean length of the luma's gradient per contrast (0 where there is none); standard deviation of luma;
+ * mean Cb and Cr (BT.601). */
 typedef struct lt_frame_look {
     double sharpness, contrast, cb, cr;
 } lt_frame_look;

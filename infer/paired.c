@@ -88,10 +88,10 @@ static double interaction(const units *u) {
     return total * cells / ((u->groups - 1.0) * (u->seeds - 1.0)) / (all * all);
 }
 
-/* Degrees of freedom of the CR2 variance where groups differ in size (Bell and McCaffrey, for samples of a group that are
- * all alike, which is the worst case): (sum of the eigenvalues)^2 / sum of their squares of the covariance of the scaled
- * residuals. groups - 1 for equal sizes. Covariance of residuals g and h, with n of N samples, Q = sum n^2:
- * n_g n_h (Q / N^2 - n_g / N - n_h / N), and n_g^2 more where g = h. */
+/* Degrees of freedom of the CR2 variance where groups differ in size (Bell and McCaffrey, for samples of a group that
+ * are all alike, which is the worst case): (sum of the eigenvalues)^2 / sum of their squares of the covariance of the
+ * scaled residuals. groups - 1 for equal sizes. Covariance of residuals g and h, with n of N samples, Q = sum n^2: n_g
+ * n_h (Q / N^2 - n_g / N - n_h / N), and n_g^2 more where g = h. */
 static double degrees_of_freedom(const units *u) {
     double all = (double)u->samples, squares = 0, trace = 0, products = 0;
     for (int g = 0; g < u->groups; g++) squares += u->group[g].size * u->group[g].size / (all * all);
@@ -109,8 +109,8 @@ static double degrees_of_freedom(const units *u) {
 
 /* ---- intervals of any level ------------------------------------------------------------------------------ */
 
-/* A table's intervals are made with about a third of the degrees of freedom: far out, the t statistic of skewed differences has
- * tails as heavy as that (docs/verdicts.md). */
+/* A table's intervals are made with about a third of the degrees of freedom: far out, the t statistic of skewed
+ * differences has tails as heavy as that (docs/verdicts.md). */
 static double freedom_of(const lt_paired *p, bool of_table) {
     return of_table ? (p->freedom + 2) / 3 : p->freedom;
 }
@@ -142,7 +142,8 @@ static double level_of(const lt_paired *p) {
     return exp(high);
 }
 
-/* The true difference at which a table's interval leaves 0 out with probability 0.8: both the mean and the width vary. */
+/* The true difference at which a table's interval leaves 0 out with probability 0.8: both the mean and the width
+ * vary. */
 static double detectable_at(const lt_paired *p, double level) {
     double width = fmax(half_width(p, LOW, level, true), half_width(p, HIGH, level, true));
     double deviation = hypot(p->standard_error, width / sqrt(2 * p->freedom));
@@ -156,8 +157,8 @@ static void set_table(lt_paired *p, double level, double hardest_level, double a
     p->p = fmin(1, adjusted);
 }
 
-/* How far the skew of the groups moves the ends of an interval. Groups and ends change sides where the skew is negative,
- * so that the interval of -x is minus that of x, to the bit. */
+/* How far the skew of the groups moves the ends of an interval. Groups and ends change sides where the skew is
+ * negative, so that the interval of -x is minus that of x, to the bit. */
 static lt_status measure_skew(const units *u, uint64_t seed, lt_paired *p) {
     enum { MOST = 20 };
     double cubes = 0, plain = 0, low, high, level = 0.05, all = (double)u->samples;
@@ -228,8 +229,8 @@ static int by_level(const void *a, const void *b) {
     return (x->level > y->level) - (x->level < y->level);
 }
 
-/* Holm, Scandinavian Journal of Statistics 6, 1979: the k-th smallest of m is tested at 0.05 / (m - k), k from 0, until one
- * fails; those after it keep the level it failed at. */
+/* Holm, Scandinavian Journal of Statistics 6, 1979: the k-th smallest of m is tested at 0.05 / (m - k), k from 0, until
+ * one fails; those after it keep the level it failed at. */
 lt_status lt_paired_correct(lt_paired *const *table, int count) {
     entry *entries = malloc(((size_t)count + 1) * sizeof *entries);
     int m = 0;

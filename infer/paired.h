@@ -1,6 +1,6 @@
-/* Paired statistics of figures that were measured on the same clips. Clips of one source are not independent, so the unit
- * is the group: errors are those of the groups' sums. Where several training seeds are compared, seeds are a second unit,
- * crossed with groups. docs/verdicts.md says how the method was chosen, and what it was measured to do.
+/* Paired statistics of figures that were measured on the same clips. Clips of one source are not independent, so the
+ * unit is the group: errors are those of the groups' sums. Where several training seeds are compared, seeds are a
+ * second unit, crossed with groups. docs/verdicts.md says how the method was chosen, and what it was measured to do.
  *
  *     lt_paired p, *table[] = {&p};
  *     LT_TRY(lt_paired_of(difference, group, NULL, count, 0, &p));       difference[i] = policy - reference
@@ -27,8 +27,8 @@ typedef struct lt_paired {
     double low, high;      /* 95 % interval of this comparison on its own */
 
     /* Of this comparison as one of its table's (lt_paired_correct; until then as the only one): the interval that the
-     * verdict follows from, Holm's p (at most 0.05 where the interval leaves 0 out), and how large a true difference must be
-     * for a verdict with probability 0.8. */
+     * verdict follows from, Holm's p (at most 0.05 where the interval leaves 0 out), and how large a true difference
+     * must be for a verdict with probability 0.8. */
     double table_low, table_high, p, detectable;
 
     /* What intervals of any level are made of. */
@@ -44,8 +44,8 @@ typedef struct lt_paired {
 lt_status lt_paired_of(const double *difference, const uint64_t *group, const uint64_t *seeds, int64_t count,
                        uint64_t bootstrap_seed, lt_paired *out);
 
-/* Holm's correction: of all comparisons of a table at once, so that at most 5 % of the tables without a difference hold a
- * verdict. Those with too few groups are not counted. Entries may be NULL. */
+/* Holm's correction: of all comparisons of a table at once, so that at most 5 % of the tables without a difference hold
+ * a verdict. Those with too few groups are not counted. Entries may be NULL. */
 lt_status lt_paired_correct(lt_paired *const *table, int count);
 
 /* "insufficient data" below LT_PAIRED_MIN_GROUPS groups; "not distinguishable" when the table's interval holds 0; else

@@ -29,8 +29,8 @@ typedef enum lt_noise_mode {
 } lt_noise_mode;
 extern const char *const lt_noise_names[LT_NOISE_COUNT]; /* "same", "independent", "monotone" */
 
-/* Times t[blocks] of one clip at one step: one draw for all; one each; or one each, sorted so that noise never decreases
- * with time (SANA-Video's monotonically increasing SNR sampler, arXiv 2509.24695, section 3.3). */
+/* Times t[blocks] of one clip at one step: one draw for all; one each; or one each, sorted so that noise never
+ * decreases with time (SANA-Video's monotonically increasing SNR sampler, arXiv 2509.24695, section 3.3). */
 void lt_clip_times(lt_noise_mode mode, const lt_rng_key *key, double mean, double deviation, double shift,
                    int blocks, double *t);
 

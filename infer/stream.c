@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- opening and closing ------------------------------------------------------------------------------------------ */
+/* ---- opening and closing ----------------------------------------------------------------------------------------- */
 
 static void ignore_commit(const lt_commit_event *event, void *user) { (void)event, (void)user; }
 static void ignore_read(const lt_read_event *event, void *user) { (void)event, (void)user; }

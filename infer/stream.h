@@ -1,5 +1,6 @@
-/* Streaming generation: any number of blocks, one after the other, with a cache of fixed memory. The one sampler loop of
- * the project: `generate`, samples during training, rollouts of the evaluation and `self` context training all call it.
+/* Streaming generation: any number of blocks, one after the other, with a cache of fixed memory. The one sampler loop
+ * of the project: `generate`, samples during training, rollouts of the evaluation and `self` context training all call
+ * it.
  *
  *     for each block: x = noise; for each step: x += (t' - t) velocity(x, t | cache);  then one commit pass at t = 0
  *
@@ -71,9 +72,9 @@ typedef struct lt_stream_memory {
 } lt_stream_memory;
 lt_stream_memory lt_video_stream_memory(const lt_video_stream *stream);
 
-/* Saves cache and position into a folder (made if need be; an interrupted save leaves the one before), and loads them into
- * a stream opened with the same model, seed, policy, budget and guidance (else LT_INPUT): what follows has the same bits
- * as if nothing had been interrupted. The prompt is not saved. */
+/* Saves cache and position into a folder (made if need be; an interrupted save leaves the one before), and loads them
+ * into a stream opened with the same model, seed, policy, budget and guidance (else LT_INPUT): what follows has the
+ * same bits as if nothing had been interrupted. The prompt is not saved. */
 lt_status lt_video_stream_save(lt_video_stream *stream, const char *folder);
 lt_status lt_video_stream_load(lt_video_stream *stream, const char *folder);
 

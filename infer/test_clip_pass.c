@@ -276,8 +276,8 @@ static double weighted(const float *loss, const double *weights, int clip) {
     return sum;
 }
 
-/* The derivative of a clip's loss by its read scale is the sum of dL/dw over its noisy reads, so the slopes along the way
- * from 0 to 1 add up to what all entries are worth; the scale of one clip touches no other, and no decision. */
+/* The derivative of a clip's loss by its read scale is the sum of dL/dw over its noisy reads, so the gradients along
+ * the way from 0 to 1 add up to what all entries are worth; the scale of one clip touches no other, and no decision. */
 static void slopes_along_the_read_scale_add_up_to_the_loss(void) {
     enum { POINTS = 16 };
     double weights[LOSSES], scale[CLIPS] = {1, 1}, ends[2] = {0}, other[2] = {0}, integral = 0;
@@ -360,8 +360,8 @@ static asked asked_by(lt_session *session, run *r) {
     return copies;
 }
 
-/* Training the scorer: reads, read masses, decisions and damage of all clips go to the device and come back together, so another
- * clip asks for nothing more. */
+/* Training the scorer: reads, read masses, decisions and damage of all clips go to the device and come back together,
+ * so another clip asks for nothing more. */
 static void more_clips_ask_the_device_as_often(void) {
     double weights[LOSSES];
     for (int i = 0; i < LOSSES; i++) weights[i] = 1.0 / LOSSES;

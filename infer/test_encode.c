@@ -178,7 +178,7 @@ static void captions_are_stored_as_the_rows_of_their_visible_tokens(void) {
     lt_dataset_close(set);
 }
 
-/* ---- the command -------------------------------------------------------------------------------------------------- */
+/* ---- the command ------------------------------------------------------------------------------------------------- */
 
 extern const lt_command lt_cmd_encode;
 
@@ -247,7 +247,7 @@ static void a_killed_encode_leaves_a_readable_file_and_the_next_goes_on(void) {
     lt_dataset_close(set);
 }
 
-/* ---- the loader --------------------------------------------------------------------------------------------------- */
+/* ---- the loader -------------------------------------------------------------------------------------------------- */
 
 static void the_loader_hands_out_the_latents_of_its_windows(void) {
     enum { ROWS = 4, ROW = 24 * 4 * 6 };

@@ -7,8 +7,8 @@ enum { CLIPS = 12, BLOCKS = 6, DRAWS = 4 };
 static lt_eval_options options;
 static lt_cache_spec specs[3];
 
-/* Policy s has loss 1 + s/10 + clip/100 where it evicts (blocks above 2), and 1 + clip/100 elsewhere. Blocks 4 and 5 are
- * the first two after a return. */
+/* Policy s has loss 1 + s/10 + clip/100 where it evicts (blocks above 2), and 1 + clip/100 elsewhere. Blocks 4 and 5
+ * are the first two after a return. */
 static double loss_of(int spec, int64_t clip, int block) {
     return 1 + (block > 2 ? spec / 10.0 : 0) + (double)clip / 100;
 }

@@ -164,7 +164,8 @@ static void a_saved_stream_of_other_options_is_refused(void) {
     CHECK_OK(lt_remove_tree(folder));
 }
 
-/* With guidance, Heun's two forwards a step, a prompt that changes and a cache that fills up: everything that ends a graph. */
+/* With guidance, Heun's two forwards a step, a prompt that changes and a cache that fills up: everything that ends a
+ * graph. */
 static void steps_repeated_as_a_graph_give_the_bits_of_launches(void) {
     enum { BLOCKS = 5 };
     static float latents[2][BLOCKS * TEST_BLOCK];

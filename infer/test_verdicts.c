@@ -1,5 +1,5 @@
-/* What intervals and verdicts are worth, by simulation with the very functions that every table uses. As a test: a part of
- * the grid with bounds. With "full TRIALS PART PARTS": all of it, field by field, as docs/verdicts.md shows it; the
+/* What intervals and verdicts are worth, by simulation with the very functions that every table uses. As a test: a part
+ * of the grid with bounds. With "full TRIALS PART PARTS": all of it, field by field, as docs/verdicts.md shows it; the
  * fields are shared among processes by their number (scripts/calibrate_verdicts.sh). */
 #include "core/rng.h"
 #include "infer/paired.h"
@@ -133,8 +133,8 @@ static double false_tables(const design *d, law l, int groups, int rows, bool al
     return (double)wrong / trials;
 }
 
-/* How often a difference as large as the mean of what `detectable` says is found in a table of `rows`, the others without
- * one; in the worse direction of the two. */
+/* How often a difference as large as the mean of what `detectable` says is found in a table of `rows`, the others
+ * without one; in the worse direction of the two. */
 static double power(const design *d, law l, int groups, int rows, int trials) {
     double detectable = 0, worst = 1;
     for (int way = 0; way < 3; way++) {

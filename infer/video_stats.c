@@ -27,8 +27,8 @@ static double sample(const uint8_t *luma, int height, int width, double x, doubl
     return (1 - v) * ((1 - u) * a[x0] + u * a[x1]) + v * ((1 - u) * b[x0] + u * b[x1]);
 }
 
-/* Frames are compared along the flow (Lai et al., "Learning blind video temporal consistency", arXiv 1808.00449, warping
- * error). */
+/* Frames are compared along the flow (Lai et al., "Learning blind video temporal consistency", arXiv 1808.00449,
+ * warping error). */
 static void measure_residual(const step_work *w, lt_video_step *step, int64_t consistent) {
     int64_t pixels = (int64_t)w->height * w->width;
     const uint8_t *a = w->luma, *b = w->luma + pixels;
@@ -42,8 +42,8 @@ static void measure_residual(const step_work *w, lt_video_step *step, int64_t co
     step->residual = consistent > 0 ? residual / (double)consistent : 0;
 }
 
-/* Motion that goes on: the harmonic mean of this flow's length and that of the step before, times the cosine between them
- * where that is positive. What jitters to and fro, as noise does, is no motion. */
+/* Motion that goes on: the harmonic mean of this flow's length and that of the step before, times the cosine between
+ * them where that is positive. What jitters to and fro, as noise does, is no motion. */
 static double lasting_motion(const step_work *w) {
     int64_t pixels = (int64_t)w->height * w->width;
     double sum = 0;

@@ -226,7 +226,7 @@ static void attn_dots(lt_bench *b) {
          .out = NEW(LT_BENCH_LIST, H));
 }
 
-/* Text of TEXT bytes: keys and values are views of one product. */
+/* Text of TEXT bytes: keys and values are views of one GEMM. */
 static void cross_attention(lt_bench *b) {
     SIZES;
     lt_tensor kv = NEW(G, TEXT, 2, H, D);

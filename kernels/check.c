@@ -123,7 +123,8 @@ static bool only_small(void) {
 }
 static size_t guard_after(void) { return poisons() ? GUARD_BYTES : 0; }
 
-/* The GPU that the environment asks for, and its memory that the host reaches too; opened once. NULL when it asks for none. */
+/* The GPU that the environment asks for, and its memory that the host reaches too; opened once. NULL when it asks for
+ * none. */
 static lt_device *gpu, *shared;
 
 static lt_status open_devices(void) {

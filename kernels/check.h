@@ -91,8 +91,8 @@ bool lt_check_next(lt_check *check);
 /* Frees everything; the first failure and its message, or LT_OK. */
 lt_status lt_check_end(lt_check *check);
 
-/* New contiguous operand in the pass's dtype for activations, or for sums (lt_ctx_sum_dtype). Take views of it (lt_slice,
- * lt_split) for strided operands. */
+/* New contiguous operand in the pass's dtype for activations, or for sums (lt_ctx_sum_dtype). Take views of it
+ * (lt_slice, lt_split) for strided operands. */
 lt_tensor lt_check_operand_new(lt_check *check, lt_check_role role, bool sum, int ndim, const int64_t *shape);
 #define LT_IN(check, ...)    lt_check_operand_new((check), LT_CHECK_INPUT, false, LT_DIMS(__VA_ARGS__))
 #define LT_OUT(check, ...)   lt_check_operand_new((check), LT_CHECK_OUTPUT, false, LT_DIMS(__VA_ARGS__))
@@ -107,8 +107,8 @@ lt_tensor lt_check_operand_new(lt_check *check, lt_check_role role, bool sum, in
 /* Input in e4m3 (on naive the same numbers in float64): normals times 64. */
 lt_tensor lt_check_e4m3(lt_check *check, int ndim, const int64_t *shape);
 #define LT_IN_E4M3(check, ...) lt_check_e4m3((check), LT_DIMS(__VA_ARGS__))
-/* Output in e4m3, as such an input. It is not compared with naive: a number that differs by its last digit may lie on the other side
- * of a boundary between codes. lt_check_coded says what it should be. */
+/* Output in e4m3, as such an input. It is not compared with naive: a number that differs by its last digit may lie on
+ * the other side of a boundary between codes. lt_check_coded says what it should be. */
 lt_tensor lt_check_e4m3_out(lt_check *check, int ndim, const int64_t *shape);
 #define LT_OUT_E4M3(check, ...) lt_check_e4m3_out((check), LT_DIMS(__VA_ARGS__))
 /* Whether `codes` and `scale` hold the rows of contiguous y [..., columns] as kernels/e4m3.h rounds them. */

@@ -63,7 +63,7 @@ lt_choices_origin lt_choices_origin_of(const lt_device *device) {
     return origin;
 }
 
-/* ---- as text ------------------------------------------------------------------------------------------------------- */
+/* ---- as text ----------------------------------------------------------------------------------------------------- */
 
 static cJSON *json_of(const lt_choice *choice) {
     char hex[HEX_DIGITS + 1];
@@ -165,7 +165,7 @@ lt_status lt_choices_parse(const lt_choices_origin *origin, const char *text, si
     return status;
 }
 
-/* ---- files --------------------------------------------------------------------------------------------------------- */
+/* ---- files ------------------------------------------------------------------------------------------------------- */
 
 lt_status lt_choices_save(const lt_device *device, const char *path) {
     lt_choices_origin origin = lt_choices_origin_of(device);

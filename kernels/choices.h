@@ -1,6 +1,6 @@
-/* Which algorithm runs a large matrix product, where measuring decided it: one table per process, which a run keeps as
- * algorithms.json and reads again, so that it goes on with the same bits (DESIGN section 5). kernels/cuda_blas.cu fills it; on other
- * devices it stays empty. Call these between ops, not while other threads run any.
+/* Which algorithm runs a large GEMM, where measuring decided it: one table per process, which a run keeps as
+ * algorithms.json and reads again, so that it goes on with the same bits (DESIGN section 5). kernels/cuda_blas.cu fills
+ * it; on other devices it stays empty. Call these between ops, not while other threads run any.
  */
 #ifndef LT_KERNELS_CHOICES_H
 #define LT_KERNELS_CHOICES_H
@@ -23,7 +23,7 @@ typedef struct lt_choice {
 int lt_choices_count(void);
 const lt_choice *lt_choices_at(int index); /* in the order of their first use; valid until the next change */
 const lt_choice *lt_choices_find(const int64_t key[LT_CHOICE_KEY]); /* or NULL */
-/* Adds it, or replaces the one of its key. Without memory for it the product is measured again. */
+/* Adds it, or replaces the one of its key. Without memory for it the GEMM is measured again. */
 void lt_choices_put(const lt_choice *choice);
 /* Forgets all. */
 void lt_choices_clear(void);
@@ -40,14 +40,15 @@ lt_choices_origin lt_choices_origin_of(const lt_device *device);
 
 /* All choices as JSON; the caller frees it. */
 lt_status lt_choices_text(const lt_choices_origin *origin, char **text, size_t *size);
-/* Adds those of such a text. LT_INPUT, and nothing is added, when it is damaged or comes from another GPU or version; the message
- * begins with `name`. */
+/* Adds those of such a text. LT_INPUT, and nothing is added, when it is damaged or comes from another GPU or version;
+ * the message begins with `name`. */
 lt_status lt_choices_parse(const lt_choices_origin *origin, const char *text, size_t size, const char *name);
 
 #define LT_CHOICES_NAME "algorithms.json" /* in the folder of a run */
 /* Writes the file, or none where there are no choices. */
 lt_status lt_choices_save(const lt_device *device, const char *path);
-/* Adds those of the file, if it is there. What cannot be used is left out with a warning: products are measured anew then. */
+/* Adds those of the file, if it is there. What cannot be used is left out with a warning: GEMMs are measured anew
+ * then. */
 void lt_choices_load(const lt_device *device, const char *path);
 
 #ifdef __cplusplus

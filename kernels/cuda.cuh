@@ -1,8 +1,8 @@
 /* What CUDA kernels share: loads and stores of activations by dtype, sums over a warp and a block, launching.
  *
- * A kernel is a template over the dtype T of its activations (float or __nv_bfloat16) and computes in float. Sums run over fixed
- * chunks in a fixed order: no atomics, so two runs give the same bits. Work that a launch cannot hold in one grid dimension loops
- * over it (grid-stride); offsets are 64-bit.
+ * A kernel is a template over the dtype T of its activations (float or __nv_bfloat16) and computes in float. Sums run
+ * over fixed chunks in a fixed order: no atomics, so two runs give the same bits. Work that a launch cannot hold in one
+ * grid dimension loops over it (grid-stride); offsets are 64-bit.
  */
 #ifndef LT_KERNELS_CUDA_CUH
 #define LT_KERNELS_CUDA_CUH
@@ -23,8 +23,8 @@ static inline lt_status lt_cuda_check(cudaError_t error) {
 }
 static inline lt_status lt_cuda_launched(void) { return lt_cuda_check(cudaGetLastError()); }
 
-/* Before launching a kernel with `bytes` of dynamic shared memory: more than 48 KiB must be asked for. GPUs give a block of
- * threads 99 KiB (sm_86, sm_89, sm_120), 163 (sm_80) or 227 (sm_90). */
+/* Before launching a kernel with `bytes` of dynamic shared memory: more than 48 KiB must be asked for. GPUs give a
+ * block of threads 99 KiB (sm_86, sm_89, sm_120), 163 (sm_80) or 227 (sm_90). */
 template <typename Kernel> static inline lt_status lt_cuda_allow(Kernel *kernel, size_t bytes) {
     if (bytes <= 48 << 10) return LT_OK;
     cudaError_t error =

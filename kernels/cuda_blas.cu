@@ -12,7 +12,7 @@
 #include <pthread.h>
 #include <string.h>
 
-/* ---- the plain kernel --------------------------------------------------------------------------------------------- */
+/* ---- the plain kernel -------------------------------------------------------------------------------------------- */
 
 static __device__ __forceinline__ float lt_load(const __nv_fp8_e4m3 *p) { return float(*p); }
 
@@ -32,7 +32,8 @@ struct plain_product {
 
 enum { TILE = 32, THREAD_ROWS = 8, PER_THREAD = TILE / THREAD_ROWS };
 
-/* tile[i][j] = element (first_row + i, first_column + j), zero outside the matrix. Neighbouring threads read neighbours. */
+/* tile[i][j] = element (first_row + i, first_column + j), zero outside the matrix. Neighbouring threads read
+ * neighbours. */
 template <typename T>
 __device__ __forceinline__ void load_tile(float (&tile)[TILE][TILE + 1], const view &v, int64_t g,
                                           int64_t first_row, int64_t first_column, int64_t rows,
@@ -107,7 +108,7 @@ lt_status run_plain(const lt_ctx *ctx, const lt_blas_product *q) {
     return lt_cuda_launched();
 }
 
-/* ---- plans: how cuBLASLt runs a product --------------------------------------------------------------------------- */
+/* ---- plans: how cuBLASLt runs a GEMM --------------------------------------------------------------------------- */
 
 /* Everything that the choice depends on. The same key on the same GPU gets the same algorithm, so results repeat. */
 struct plan_key {
@@ -123,7 +124,8 @@ enum plan_kind {
     PLAN_UNSCALED /* e4m3 whose rows the library does not scale: run_unscaled */
 };
 
-/* cuBLASLt counts by columns, so it sees every stored matrix transposed and computes d^T = b^T a^T: our b comes first. */
+/* cuBLASLt counts by columns, so it sees every stored matrix transposed and computes d^T = b^T a^T: our b comes
+ * first. */
 struct plan {
     plan_key key;
     plan_kind kind;
@@ -190,7 +192,7 @@ cudaDataType_t type_of(lt_dtype dtype) {
     return dtype == LT_E4M3 ? CUDA_R_8F_E4M3 : dtype == LT_BF16 ? CUDA_R_16BF : CUDA_R_32F;
 }
 
-/* A matrix that is `rows` by `columns` in the product. */
+/* A matrix that is `rows` by `columns` in the GEMM. */
 bool lay_out(cublasLtMatrixLayoutOpaque_t *layout, const lt_blas_matrix &x, int64_t rows, int64_t columns,
              int64_t batch) {
     uint64_t stored_columns = (uint64_t)(x.transposed ? rows : columns);
@@ -227,8 +229,8 @@ bool describe_scales(plan *q, const lt_blas_product &p) {
            set(q, CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, p.a.scale);
 }
 
-/* Up to `most` algorithms, in the library's order. Partial sums of a product that is cut along k must be float32 and in workspace:
- * the other schemes round them, or add them in the order in which they happen to come. */
+/* Up to `most` algorithms, in the library's order. Partial sums of a GEMM that is cut along k must be float32 and in
+ * workspace: the other schemes round them, or add them in the order in which they happen to come. */
 int propose(const lt_ctx *ctx, plan *q, const lt_blas_product &p, const lt_blas_matrix &c, int most,
             cublasLtMatmulHeuristicResult_t *found) {
     cublasLtMatmulPreferenceOpaque_t preference;
@@ -250,7 +252,7 @@ int propose(const lt_ctx *ctx, plan *q, const lt_blas_product &p, const lt_blas_
     return good;
 }
 
-/* The library's first choice; large products are settled when they run. */
+/* The library's first choice; large GEMMs are settled when they run. */
 bool choose(const lt_ctx *ctx, plan *q, const lt_blas_product &p, const lt_blas_matrix &c) {
     cublasLtMatmulHeuristicResult_t found;
     if (propose(ctx, q, p, c, 1, &found) == 0) return false;
@@ -258,8 +260,8 @@ bool choose(const lt_ctx *ctx, plan *q, const lt_blas_product &p, const lt_blas_
     return true;
 }
 
-/* Whether the bias may be read as it is. With a bf16 result, float32 is no documented type for it: small products, where the launch
- * that converts it would count, try nevertheless; large ones take the path that the library is made for. */
+/* Whether the bias may be read as it is. With a bf16 result, float32 is no documented type for it: small GEMMs, where
+ * the launch that converts it would count, try nevertheless; large ones take the path that the library is made for. */
 bool bias_fits(const lt_blas_product &p) {
     bool large = lt_blas_scratch(p.m, p.n, p.k, p.batch) > lt_blas_scratch(1, 1, 1, 1);
     return bias_is_aligned(p) && (p.d.dtype == LT_F32 || !large) && p.a.dtype != LT_E4M3;
@@ -292,7 +294,7 @@ void warn_unscaled(const lt_blas_product &p) {
             (long long)p.m, (long long)p.n, (long long)p.k, p.c.data ? " that adds" : "");
 }
 
-/* The plan of this product, made when it is new. The caller holds the lock. */
+/* The plan of this GEMM, made when it is new. The caller holds the lock. */
 plan *plan_of(const lt_ctx *ctx, const lt_blas_product &p, const lt_blas_matrix &c, const void *workspace) {
     plan_key key = key_of(ctx, p, c);
     plan *q = slot_of(key);
@@ -312,7 +314,7 @@ plan *plan_of(const lt_ctx *ctx, const lt_blas_product &p, const lt_blas_matrix 
     return q;
 }
 
-/* ---- running ------------------------------------------------------------------------------------------------------ */
+/* ---- running ----------------------------------------------------------------------------------------------------- */
 
 lt_status run_with_lock(const lt_ctx *ctx, const lt_blas_product &p, void *workspace);
 
@@ -372,7 +374,7 @@ void *rows_from(const lt_blas_matrix &x, int64_t row) {
     return (char *)x.data + row * x.ld * (int64_t)lt_dtype_size(x.dtype);
 }
 
-/* Some rows at a time: the bare product in float32, then its scales, bias and what is added. */
+/* Some rows at a time: the bare GEMM in float32, then its scales, bias and what is added. */
 lt_status run_unscaled(const lt_ctx *ctx, const lt_blas_product &p, void *workspace) {
     size_t taken = lt_blas_workspace(p.m, p.n, p.k, 1, p.bias != NULL);
     float *sums = (float *)((char *)workspace + taken);
@@ -400,13 +402,13 @@ cublasStatus_t call(const lt_ctx *ctx, plan *q, const lt_blas_product &p, const 
                           lt_blas_scratch(p.m, p.n, p.k, p.batch), lt_cuda_stream(ctx));
 }
 
-/* ---- large products: the fastest algorithm ------------------------------------------------------------------------- */
+/* ---- large GEMMs: the fastest algorithm ------------------------------------------------------------------------- */
 
 bool is_large(const lt_blas_product &p) {
     return 2.0 * (double)p.m * (double)p.n * (double)p.k * (double)p.batch >= 1e10;
 }
 
-/* Whether the library runs the product so, within the scratch that there is. */
+/* Whether the library runs the GEMM so, within the scratch that there is. */
 bool is_allowed(const lt_ctx *ctx, plan *q, const lt_blas_product &p, const cublasLtMatmulAlgo_t &algorithm) {
     cublasLtMatmulHeuristicResult_t result;
     return cublasLtMatmulAlgoCheck((cublasLtHandle_t)lt_cuda_blas(ctx->device), &q->product, &q->b, &q->a,
@@ -414,7 +416,7 @@ bool is_allowed(const lt_ctx *ctx, plan *q, const lt_blas_product &p, const cubl
            result.workspaceSize <= lt_blas_scratch(p.m, p.n, p.k, p.batch);
 }
 
-/* An algorithm chosen earlier, if the library has it for this product. */
+/* An algorithm chosen earlier, if the library has it for this GEMM. */
 bool take(const lt_ctx *ctx, plan *q, const lt_blas_product &p, const lt_choice *before) {
     cublasLtMatmulAlgo_t algorithm;
     if (!before) return false;
@@ -424,8 +426,8 @@ bool take(const lt_ctx *ctx, plan *q, const lt_blas_product &p, const lt_choice 
     return true;
 }
 
-/* Where each row has a scale the library proposes a single algorithm, yet runs some of those that it proposes for one scale a
- * matrix: they join the `ways` in `found`. */
+/* Where each row has a scale the library proposes a single algorithm, yet runs some of those that it proposes for one
+ * scale a matrix: they join the `ways` in `found`. */
 int propose_more(const lt_ctx *ctx, plan *q, const lt_blas_product &p, const lt_blas_matrix &c, int ways,
                  cublasLtMatmulHeuristicResult_t (&found)[LT_FASTEST_MOST]) {
     const int32_t one_scale = CUBLASLT_MATMUL_MATRIX_SCALE_SCALAR_32F;
@@ -439,7 +441,7 @@ int propose_more(const lt_ctx *ctx, plan *q, const lt_blas_product &p, const lt_
     return ways;
 }
 
-/* The choice of a product that was measured and differs only in whether it adds, or also in the number of rows. */
+/* The choice of a GEMM that was measured and differs only in whether it adds, or also in the number of rows. */
 const lt_choice *relative(const plan_key &key, bool other_rows) {
     int64_t rows = key.value[KEY_ROWS];
     for (int i = 0; i < lt_choices_count(); i++) {
@@ -459,7 +461,7 @@ size_t extent(const lt_blas_matrix &x, const lt_blas_product &p) {
     return (size_t)((p.batch - 1) * x.stride + (p.m - 1) * x.ld + p.n) * lt_dtype_size(x.dtype);
 }
 
-/* Where trials may write: to d, which the product itself overwrites afterwards; if it adds to what d holds, to what the
+/* Where trials may write: to d, which the GEMM itself overwrites afterwards; if it adds to what d holds, to what the
  * operation's workspace leaves of the scratch arena. NULL: nowhere. */
 void *trial_output(const lt_ctx *ctx, const lt_blas_product &p) {
     const char *c = (const char *)p.c.data, *d = (const char *)p.d.data;
@@ -512,8 +514,8 @@ bool is_captured(const lt_ctx *ctx) {
            status != cudaStreamCaptureStatusNone;
 }
 
-/* Before the first run of a large product, and the only place where an op waits for the device: its algorithm is that of the run
- * (kernels/choices.h), else the fastest, where that can be found out without touching what the product reads. */
+/* Before the first run of a large GEMM, and the only place where an op waits for the device: its algorithm is that of
+ * the run (kernels/choices.h), else the fastest, where that can be found out without touching what the GEMM reads. */
 lt_status settle(const lt_ctx *ctx, plan *q, const lt_blas_product &p, const lt_blas_matrix &c,
                  void *scratch) {
     q->epoch = lt_choices_epoch();

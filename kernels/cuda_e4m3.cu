@@ -14,9 +14,9 @@ struct rounding {
     float *scales;
 };
 
-/* A block rounds one row at a time, from the last row on: what the op before wrote last is in L2 still, and the product behind finds
- * the first codes there. The first HELD packs of each thread stay in registers between the search for the largest and the
- * rounding; what a longer row has beyond is read again. */
+/* A block rounds one row at a time, from the last row on: what the op before wrote last is in L2 still, and the GEMM
+ * behind finds the first codes there. The first HELD packs of each thread stay in registers between the search for the
+ * largest and the rounding; what a longer row has beyond is read again. */
 template <typename T, int HELD> __global__ void __launch_bounds__(THREADS) round_packs(rounding a) {
     constexpr int N = lt_pack_of<T>;
     __shared__ unsigned shared[WARPS];

@@ -1,5 +1,5 @@
-/* Activations in e4m3 on CUDA: rows that are rounded before a product reads them. Plain C: describe functions ask for the memory
- * where there is no GPU. Defined only where the build has CUDA.
+/* Activations in e4m3 on CUDA: rows that are rounded before a GEMM reads them. Plain C: describe functions ask for the
+ * memory where there is no GPU. Defined only where the build has CUDA.
  */
 #ifndef LT_KERNELS_CUDA_E4M3_H
 #define LT_KERNELS_CUDA_E4M3_H

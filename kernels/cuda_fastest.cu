@@ -20,8 +20,8 @@ struct contest {
     double best[LT_FASTEST_MOST];
 };
 
-/* One run of each way that is left. Ways take turns, so that all meet the same clocks, and one run goes ahead of those that are
- * timed, so that the device is never found waiting for the host. */
+/* One run of each way that is left. Ways take turns, so that all meet the same clocks, and one run goes ahead of those
+ * that are timed, so that the device is never found waiting for the host. */
 lt_status ask_for_round(contest &g) {
     int ahead = 0;
     while (ahead < g.ways && !(g.left[ahead] && g.run(g.user, ahead))) g.left[ahead++] = false;

@@ -1,5 +1,5 @@
-/* Rounding rows to e4m3 on CUDA: what kernels share that hold a row in packs of 16 bytes, as memory holds it. The arithmetic is that
- * of kernels/e4m3.h. */
+/* Rounding rows to e4m3 on CUDA: what kernels share that hold a row in packs of 16 bytes, as memory holds it. The
+ * arithmetic is that of kernels/e4m3.h. */
 #ifndef LT_KERNELS_E4M3_CUH
 #define LT_KERNELS_E4M3_CUH
 
@@ -45,8 +45,8 @@ __device__ __forceinline__ void lt_e4m3_store(uint8_t *codes, const uint4 &raw, 
     *reinterpret_cast<typename lt_e4m3_codes<T>::type *>(codes) = lt_e4m3_code_pack<T>(raw, factor);
 }
 
-/* Over a warp, or over the block of at most 32 warps, all there, whose `shared` holds a number of each. In every thread; one
- * barrier, so the next use takes other memory or waits before. */
+/* Over a warp, or over the block of at most 32 warps, all there, whose `shared` holds a number of each. In every
+ * thread; one barrier, so the next use takes other memory or waits before. */
 template <bool WARP>
 __device__ __forceinline__ float lt_e4m3_team_largest(unsigned largest, unsigned *shared) {
     largest = __reduce_max_sync(~0u, largest);

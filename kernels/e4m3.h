@@ -1,5 +1,5 @@
-/* Rows in e4m3: every row of a matrix is divided by a scale of its own, so that its largest number becomes 448, and rounded to the
- * nearest. The same arithmetic, to the bit, on the host and on a GPU.
+/* Rows in e4m3: every row of a matrix is divided by a scale of its own, so that its largest number becomes 448, and
+ * rounded to the nearest. The same arithmetic, to the bit, on the host and on a GPU.
  */
 #ifndef LT_KERNELS_E4M3_H
 #define LT_KERNELS_E4M3_H
@@ -20,7 +20,8 @@ extern "C" {
 /* Rows that hold nothing larger are rounded as if they did: their factor would not be finite. */
 #define LT_E4M3_LEAST 0x1p-100f
 
-/* What a row is multiplied with, and what makes up for it afterwards. `largest`: of its magnitudes, at least LT_E4M3_LEAST. */
+/* What a row is multiplied with, and what makes up for it afterwards. `largest`: of its magnitudes, at least
+ * LT_E4M3_LEAST. */
 static inline LT_EVERYWHERE float lt_e4m3_factor(float largest) { return LT_E4M3_LARGEST / largest; }
 static inline LT_EVERYWHERE float lt_e4m3_scale(float largest) { return largest / LT_E4M3_LARGEST; }
 
@@ -48,7 +49,8 @@ static inline void lt_e4m3_round(const float *row, int64_t count, float *out) {
     for (int64_t i = 0; i < count; i++) out[i] = lt_e4m3_to_f32(lt_f32_to_e4m3(row[i] * factor)) * scale;
 }
 
-/* Whole matrices on the CPU: rows that lie ld apart, rounded, and e4m3 with its scales as float32; `to` is contiguous. */
+/* Whole matrices on the CPU: rows that lie ld apart, rounded, and e4m3 with its scales as float32; `to` is
+ * contiguous. */
 static inline void lt_e4m3_round_rows(const float *from, int64_t rows, int64_t columns, int64_t ld,
                                       float *to) {
 #pragma omp parallel for schedule(static) if (rows * columns >= 1 << 15)

@@ -10,8 +10,8 @@
  *
  * Conventions, everywhere: x is input, y output, w weight, b bias; dx is the gradient of x. `accumulate_dx` true adds
  * to what dx holds, false overwrites it. An empty tensor (data NULL) for an optional operand means "absent"; an empty
- * gradient is not computed. Floating operands of one call share one dtype: float64 on naive, float32 on cpu (where an op
- * says otherwise, it says so). Leading dimensions may be strided as lt_as_rows allows unless an op says contiguous.
+ * gradient is not computed. Floating operands of one call share one dtype: float64 on naive, float32 on cpu (where an
+ * op says otherwise, it says so). Leading dimensions may be strided as lt_as_rows allows unless an op says contiguous.
  */
 #ifndef LT_KERNELS_OP_H
 #define LT_KERNELS_OP_H
@@ -78,11 +78,11 @@ const lt_op *lt_op_at(lt_op_id id);
 /* The launcher. Typed wrappers (lt_linear_forward, ...) call it; nothing else does. */
 lt_status lt_op_run(lt_ctx *ctx, lt_op_id id, const void *args);
 
-/* The dtype of activations and of the matrices they are multiplied with: float64 on naive; bf16 where ctx->dtype says so; else
- * float32. */
+/* The dtype of activations and of the matrices they are multiplied with: float64 on naive; bf16 where ctx->dtype says
+ * so; else float32. */
 lt_dtype lt_ctx_dtype(const lt_ctx *ctx);
-/* The dtype of everything that sums or steers: S and z, weights of entries, gradients of parameters, biases, norms, tables,
- * modulation, latents, losses. float64 on naive, else float32. */
+/* The dtype of everything that sums or steers: S and z, weights of entries, gradients of parameters, biases, norms,
+ * tables, modulation, latents, losses. float64 on naive, else float32. */
 lt_dtype lt_ctx_sum_dtype(const lt_ctx *ctx);
 /* The dtype of matrices in e4m3, whose rows have a scale each (a sum): on naive their numbers in float64. */
 lt_dtype lt_ctx_e4m3_dtype(const lt_ctx *ctx);

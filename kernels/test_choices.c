@@ -1,4 +1,4 @@
-/* Choices of algorithms: as a file, anywhere; what measuring does to products, with LT_TEST_DEVICE=cuda. */
+/* Choices of algorithms: as a file, anywhere; what measuring does to GEMMs, with LT_TEST_DEVICE=cuda. */
 #include "core/io.h"
 #include "core/log.h"
 #include "core/rng.h"
@@ -123,7 +123,7 @@ static void a_bad_file_is_a_warning(void) {
     lt_log_init(NULL, NULL, LT_LOG_WARN);
 }
 
-/* ---- on a GPU ------------------------------------------------------------------------------------------------------ */
+/* ---- on a GPU ---------------------------------------------------------------------------------------------------- */
 
 /* More than 1e10 FLOP. */
 enum { ROWS = 2304, K = 1536, M = 1600 };
@@ -132,7 +132,7 @@ static struct {
     lt_device *device, *cpu;
     lt_arena memory, scratch;
     lt_ctx ctx;
-    lt_tensor x, w, b, y, start; /* y begins as start where products are added */
+    lt_tensor x, w, b, y, start; /* y begins as start where GEMMs are added */
     float *wanted, *sum;         /* x w^T + b, and with start */
 } g;
 
@@ -149,7 +149,7 @@ static lt_tensor normals(lt_dtype dtype, int64_t rows, int64_t columns, uint64_t
     return t;
 }
 
-/* The same product in float32 on the CPU. */
+/* The same GEMM in float32 on the CPU. */
 static void make_reference(const float *x, const float *w, const float *b, const float *start) {
     lt_arena arena;
     CHECK_OK(lt_arena_init(&arena, g.cpu, 256 << 20, "scratch"));
@@ -210,7 +210,7 @@ static float *product(bool accumulate) {
     return result;
 }
 
-/* The first product chooses, the second uses the choice: both are right, and alike to the bit. */
+/* The first GEMM chooses, the second uses the choice: both are right, and alike to the bit. */
 static void check_two(bool accumulate) {
     float *first = product(accumulate), *second = product(accumulate);
     lt_tensor found = LT_VIEW(first, LT_F32, ROWS, M);
@@ -220,8 +220,8 @@ static void check_two(bool accumulate) {
     free(first), free(second);
 }
 
-/* Among them products that add to what the result holds, which trials must not touch: with room beside the workspace, with the
- * choice of the product that does not add, and with neither. */
+/* Among them GEMMs that add to what the result holds, which trials must not touch: with room beside the workspace, with
+ * the choice of the GEMM that does not add, and with neither. */
 static void measured_products_are_right(void) {
     const size_t wide = 64 << 20, narrow = 33 << 20;
     if (!open_gpu(wide)) return;

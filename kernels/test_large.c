@@ -1,8 +1,9 @@
-/* Operands of more than 2^31 elements: an op over all rows does on the first and the last of them what it does when called on
- * these alone, and what it sums over all rows is the sum over four quarters. The GPU is compared with itself; that it is right on
- * small operands is what the other tests show.
+/* Operands of more than 2^31 elements: an op over all rows does on the first and the last of them what it does when
+ * called on these alone, and what it sums over all rows is the sum over four quarters. The GPU is compared with itself;
+ * that it is right on small operands is what the other tests show.
  *
- * Needs LT_TEST_DEVICE=cuda and 40 GB of free memory there; else, or with LT_TEST_SMALL=1, the same checks on small operands. */
+ * Needs LT_TEST_DEVICE=cuda and 40 GB of free memory there; else, or with LT_TEST_SMALL=1, the same checks on small
+ * operands. */
 #include "core/rng.h"
 #include "kernels/attention/attention.h"
 #include "kernels/check.h"
@@ -36,11 +37,11 @@ static struct {
     lt_arena memory, scratch;
     lt_ctx ctx;
     sizes n;
-    lt_tolerance rows, sums, e4m3; /* e4m3: rows of its products */
+    lt_tolerance rows, sums, e4m3; /* e4m3: rows of its GEMMs */
     uint64_t keys;
 } m;
 
-/* ---- operands ------------------------------------------------------------------------------------------------------ */
+/* ---- operands ---------------------------------------------------------------------------------------------------- */
 
 /* Every byte 0xFF: what an op leaves out is not a number. */
 static lt_tensor make(lt_dtype dtype, int ndim, const int64_t *shape) {
@@ -83,7 +84,7 @@ static lt_tensor group(lt_tensor t, int64_t first, int64_t count) {
     return lt_split(lt_slice(t, 0, first, count), 0, 1, count);
 }
 
-/* ---- comparisons --------------------------------------------------------------------------------------------------- */
+/* ---- comparisons ------------------------------------------------------------------------------------------------- */
 
 /* A contiguous copy, as what is in e4m3 lies already; the caller frees its data. */
 static lt_tensor on_host(lt_tensor t) {
@@ -121,7 +122,7 @@ static lt_tensor end_of(lt_tensor t, bool last) {
     return t;
 }
 
-/* ---- the whole and its parts --------------------------------------------------------------------------------------- */
+/* ---- the whole and its parts ------------------------------------------------------------------------------------- */
 
 enum { OUTPUTS = 2, PARTS = 4 };
 
@@ -132,7 +133,7 @@ typedef struct work {
     int64_t count, edge;
     lt_tensor rows[OUTPUTS]; /* written: dimension 0 has `count` */
     lt_tensor sums[OUTPUTS]; /* written: sums over all rows */
-    bool e4m3;               /* a product of it */
+    bool e4m3;               /* a GEMM of it */
 } work;
 
 static void check_edge(const work *w, bool last) {
@@ -183,7 +184,7 @@ static void check_work(work w) {
 static int64_t tokens(void) { return (int64_t)m.n.frames * m.n.height * m.n.width; }
 static int64_t channels(void) { return m.n.heads * m.n.dim; }
 
-/* ---- copies and rows ----------------------------------------------------------------------------------------------- */
+/* ---- copies and rows --------------------------------------------------------------------------------------------- */
 
 static lt_tensor op_x, op_h, op_w, op_b, op_gate; /* what the works below read */
 
@@ -294,7 +295,7 @@ static void rms_norm_of_packed_rows(void) {
     check_work((work){"rms_norm_backward", run_rms_backward, T, 9, {y}, {dweight}});
 }
 
-/* ---- products ------------------------------------------------------------------------------------------------------ */
+/* ---- GEMMs ------------------------------------------------------------------------------------------------------ */
 
 static void run_linear(int64_t first, int64_t count, const lt_tensor *rows, const lt_tensor *sums) {
     (void)sums;
@@ -327,7 +328,7 @@ static void products_of_rows(void) {
     }
 }
 
-/* ---- the Mix-FFN ---------------------------------------------------------------------------------------------------- */
+/* ---- the Mix-FFN ------------------------------------------------------------------------------------------------- */
 
 static void run_glu(int64_t first, int64_t count, const lt_tensor *rows, const lt_tensor *sums) {
     (void)sums;
@@ -385,7 +386,7 @@ static void temporal_convolutions_of_blocks(void) {
     check_work((work){"temporal_conv_backward", run_conv_backward, PARTS, 1, {dx, dtail}, {dw}});
 }
 
-/* ---- attention ------------------------------------------------------------------------------------------------------ */
+/* ---- attention --------------------------------------------------------------------------------------------------- */
 
 static lt_tensor op_q, op_k, op_v, op_dout, op_S, op_z, op_dS, op_dz;
 static int64_t first_frame; /* of the tokens that a call gets */
@@ -505,7 +506,7 @@ static void cross_attention_of_many_tokens(void) {
     check_work((work){"cross_attention", run_cross, T, T / m.n.frames, {o, dq}, {dk, dv}});
 }
 
-/* ---- e4m3 ----------------------------------------------------------------------------------------------------------- */
+/* ---- e4m3 -------------------------------------------------------------------------------------------------------- */
 
 static lt_tensor op_y, op_x_scale, op_w_scale;
 
@@ -620,7 +621,7 @@ static void products_of_rows_in_e4m3(void) {
     check_work((work){"temporal_conv, w in e4m3", run_conv_narrow, PARTS, 1, {y}, .e4m3 = true});
 }
 
-/* ---- set-up --------------------------------------------------------------------------------------------------------- */
+/* ---- set-up ------------------------------------------------------------------------------------------------------ */
 
 static void choose_sizes(void) {
     const char *wanted = getenv("LT_TEST_SMALL");

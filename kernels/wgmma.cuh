@@ -1,5 +1,5 @@
-/* Products of four warps together, Hopper's wgmma. What is compiled for sm_90a has them (LT_MMA_HOPPER); all other code multiplies
- * warp by warp.
+/* MMAs of four warps together, Hopper's wgmma. What is compiled for sm_90a has them (LT_MMA_HOPPER); all other code
+ * multiplies warp by warp.
  *
  * Places of operands in registers are those of mma.sync, 16 rows a warp. Operands in shared memory are told by a
  * descriptor: where they start, two strides, and how chunks of 16 bytes change places.
@@ -22,11 +22,11 @@
 
 #if LT_MMA_HOPPER
 
-/* Registers are as they were written, and may be read by products from here on. */
+/* Registers are as they were written, and may be read by MMAs from here on. */
 static __device__ __forceinline__ void lt_wgmma_begin() {
     asm volatile("wgmma.fence.sync.aligned;" : : : "memory");
 }
-/* Products since then are on their way; no one may touch their operands or results before lt_mma_products_wait. */
+/* MMAs since then are on their way; no one may touch their operands or results before lt_mma_products_wait. */
 static __device__ __forceinline__ void lt_wgmma_send() {
     asm volatile("wgmma.commit_group.sync.aligned;" : : : "memory");
 }
@@ -37,8 +37,9 @@ template <int PAIRS> static __device__ __forceinline__ void lt_wgmma_arrived(flo
 }
 enum { LT_WGMMA_PLAIN = 0, LT_WGMMA_SWAP64 = 2 };
 
-/* A descriptor; sixteenths of bytes added to it move it on. `leading` and `stride`, in bytes, of S: from one half of a step
- * to the other, from 8 result channels to the next 8; of tiles: from panel to panel, from 8 tokens to the next 8. */
+/* A descriptor; sixteenths of bytes added to it move it on. `leading` and `stride`, in bytes, of S: from one half of a
+ * step to the other, from 8 result channels to the next 8; of tiles: from panel to panel, from 8 tokens to the next
+ * 8. */
 static __device__ __forceinline__ uint64_t lt_wgmma_at(uint32_t address, uint32_t leading, uint32_t stride,
                                                        int swap) {
     return (uint64_t)((address & 0x3ffff) >> 4) | (uint64_t)(leading >> 4) << 16 |
@@ -54,7 +55,8 @@ static __device__ __forceinline__ uint64_t lt_wgmma_at(uint32_t address, uint32_
 #    define LT_R4          ",%48,%49,%50,%51,%52,%53,%54,%55"
 #    define LT_R5          ",%56,%57,%58,%59,%60,%61,%62,%63"
 #    define LT_R6          ",%64,%65,%66,%67,%68,%69,%70,%71,%72,%73,%74,%75"
-/* Rows in registers a0 to a3, the right operand at `b`; the first product (ADD "0") does not look at what c was: "=f" says so. */
+/* Rows in registers a0 to a3, the right operand at `b`; the first MMA (ADD "0") does not look at what c was: "=f" says
+ * so. */
 #    define LT_WGMMA_ROWS(N, PLACES, A, B, TURNED, ADD, ...)                                                 \
         asm volatile("{.reg .pred p; setp.ne.b32 p, " ADD ", 0;\n"                                           \
                      "wgmma.mma_async.sync.aligned.m64n" N "k16.f32.bf16.bf16 {" PLACES "}, {" A "}, " B     \
@@ -91,7 +93,8 @@ static __device__ __forceinline__ uint64_t lt_wgmma_at(uint32_t address, uint32_
         else if constexpr (PAIRS == 4)                                                                       \
         LT_WGMMA_ROWS("32", LT_R0, "%16,%17,%18,%19", "%20", "%21", ADD, LT_C16(C, 0))
 
-/* c[pair] = 16 columns of the warp's 16 rows times 16 rows of the right operand, which may lie transposed (`turned`). */
+/* c[pair] = 16 columns of the warp's 16 rows times 16 rows of the right operand, which may lie transposed
+ * (`turned`). */
 template <int PAIRS, int turned = 0>
 static __device__ __forceinline__ void lt_wgmma_rows_first(float (&c)[PAIRS][4], uint32_t a0, uint32_t a1,
                                                            uint32_t a2, uint32_t a3, uint64_t b) {
@@ -145,7 +148,7 @@ template <int LEFT = 0> static __device__ __forceinline__ void lt_mma_products_w
 #endif
 }
 
-/* What this thread has written to shared memory is seen by products that start after the next barrier. */
+/* What this thread has written to shared memory is seen by MMAs that start after the next barrier. */
 static __device__ __forceinline__ void lt_mma_publish() {
 #if LT_MMA_HOPPER
     asm volatile("fence.proxy.async.shared::cta;" : : : "memory");

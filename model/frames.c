@@ -37,7 +37,7 @@ static int64_t positions_of(const lt_model *m, int64_t latent_frames) {
     return latent_frames * (m->frame_height / m->codec->stride_h) * (m->frame_width / m->codec->stride_w);
 }
 
-/* ---- streams ------------------------------------------------------------------------------------------------------ */
+/* ---- streams ----------------------------------------------------------------------------------------------------- */
 
 struct lt_frame_stream {
     const lt_model *model;
@@ -132,7 +132,7 @@ lt_status lt_frame_stream_decode(lt_frame_stream *s, int64_t latent_frames, cons
     return lt_codec_stream_decode(s->codec, latent_frames, s->plain, rgb);
 }
 
-/* ---- whole videos ------------------------------------------------------------------------------------------------- */
+/* ---- whole videos ------------------------------------------------------------------------------------------------ */
 
 static lt_status encode_clip(lt_frame_stream *s, const double *statistics, int64_t latent_frames,
                              const uint8_t *rgb, float *latents) {

@@ -1,8 +1,9 @@
-/* A linear layer as a module: y = x w^T + b, with what comes with a weight wherever it is used: the scales of its rows where it is FP8
- * (w->scale), and a low-rank adapter.
+/* A linear layer as a module: y = x w^T + b, with what comes with a weight wherever it is used: the scales of its rows
+ * where it is FP8 (w->scale), and a low-rank adapter.
  *
- * An adapter (LoRA, arXiv 2106.09685) adds (x down^T) up^T. The factor alpha / rank of the usual file formats is multiplied into `up`
- * when an adapter is loaded. It runs in the dtype of activations, so a layer whose operand is quantised has none: merge it first.
+ * An adapter (LoRA, arXiv 2106.09685) adds (x down^T) up^T. The factor alpha / rank of the usual file formats is
+ * multiplied into `up` when an adapter is loaded. It runs in the dtype of activations, so a layer whose operand is
+ * quantised has none: merge it first.
  */
 #ifndef LT_MODEL_LINEAR_H
 #define LT_MODEL_LINEAR_H

@@ -1,7 +1,7 @@
 /* Parameters: what is trained, how it is named in published files, and where it lies.
  *
  * A parameter is one tensor in memory with its gradient, optimizer moments and EMA. It may serve several published
- * tensors: to_q, to_k and to_v are three row ranges of one matrix, so one matrix product serves them. A published
+ * tensors: to_q, to_k and to_v are three row ranges of one matrix, so one GEMM serves them. A published
  * tensor has a published name, shape and axis permutation; only import, export and checkpoints see these.
  *
  * Declare everything first, then allocate once: weights, gradients and optimizer state are one slab each.
@@ -26,9 +26,10 @@ typedef enum lt_init {
 
 #define LT_PARAM_NAME 96
 
-/* Names of the inputs that the last dimension of a published tensor multiplies, as a trained head's first matrix. They are written
- * to the file's metadata ("a,b,c" behind `key`), and a file's columns are mapped by name: an input that the file does not know
- * gets columns of zeros, so nothing of it enters; one that the program does not have is LT_INPUT and is named. */
+/* Names of the inputs that the last dimension of a published tensor multiplies, as a trained head's first matrix. They
+ * are written to the file's metadata ("a,b,c" behind `key`), and a file's columns are mapped by name: an input that the
+ * file does not know gets columns of zeros, so nothing of it enters; one that the program does not have is LT_INPUT and
+ * is named. */
 typedef struct lt_inputs {
     const char *key;
     int count; /* the last dimension; at most LT_INPUTS */
@@ -72,8 +73,8 @@ typedef struct lt_params {
     int count;
     lt_published *published;
     int published_count;
-    /* Tensors whose names begin with this need not be in a file, or may be there in a form that this program cannot read: then
-     * none of them is loaded, and `missing` says why. NULL: all are required. */
+    /* Tensors whose names begin with this need not be in a file, or may be there in a form that this program cannot
+     * read: then none of them is loaded, and `missing` says why. NULL: all are required. */
     const char *optional;
     char missing[512]; /* "" where everything was loaded */
     lt_pool pool;
@@ -87,7 +88,8 @@ void lt_params_free(lt_params *params);
 lt_param *lt_params_add(lt_params *params, bool decay, int ndim, const int64_t *shape);
 #define LT_PARAM(params, decay, ...) lt_params_add((params), (decay), LT_DIMS(__VA_ARGS__))
 
-/* Statistics that are stored with the parameters but belong to the data: `param` is never trained, whatever patterns say. */
+/* Statistics that are stored with the parameters but belong to the data: `param` is never trained, whatever patterns
+ * say. */
 void lt_params_fix(lt_param *param);
 
 /* Names the next `count(shape)` elements of the parameter added last. `axes` NULL: stored as published. */
@@ -97,14 +99,15 @@ lt_status lt_params_publish(lt_params *params, lt_init init, double scale, const
 /* The tensor published last has these inputs. */
 void lt_params_name_inputs(lt_params *params, const lt_inputs *inputs);
 
-/* Bytes of one copy of all parameters (what a gradients or EMA arena must hold); of their values; and of the masters. */
+/* Bytes of one copy of all parameters (what a gradients or EMA arena must hold); of their values; and of the
+ * masters. */
 size_t lt_params_bytes(const lt_params *params);
 size_t lt_params_value_bytes(const lt_params *params);
 size_t lt_params_master_bytes(const lt_params *params);
 int64_t lt_params_numel(const lt_params *params);
 
-/* Gives every parameter memory: values from `weights`; gradients from `grads`, moments, and masters of bf16 matrices, from
- * `moments`, EMA from `ema` (each may be NULL: absent). */
+/* Gives every parameter memory: values from `weights`; gradients from `grads`, moments, and masters of bf16 matrices,
+ * from `moments`, EMA from `ema` (each may be NULL: absent). */
 lt_status lt_params_allocate(lt_params *params, lt_arena *weights, lt_arena *grads, lt_arena *moments,
                              lt_arena *ema);
 /* Rounds masters into the working copies again: after they were swapped. */
@@ -114,8 +117,8 @@ lt_status lt_params_initialise(lt_params *params, uint64_t seed);
 /* The same for the optional tensors alone, when loading has left them out: they start untrained. */
 lt_status lt_params_initialise_missing(lt_params *params, uint64_t seed);
 
-/* Makes the parameters trainable, or frozen, whose published names match `pattern` (glob with *, ?; several separated by
- * commas; NULL: all; fixed ones never). Returns how many published tensors matched. */
+/* Makes the parameters trainable, or frozen, whose published names match `pattern` (glob with *, ?; several separated
+ * by commas; NULL: all; fixed ones never). Returns how many published tensors matched. */
 int lt_params_set_trainable(lt_params *params, const char *pattern, bool trainable);
 /* Before a step: no parameter has a gradient. */
 void lt_params_clear_grads(lt_params *params);
@@ -127,11 +130,11 @@ lt_status lt_param_fill_grad(lt_param *param, lt_ctx *ctx);
 /* Which copy is read or written. */
 typedef enum lt_param_copy { LT_COPY_VALUE, LT_COPY_EMA, LT_COPY_M, LT_COPY_V } lt_param_copy;
 
-/* Writes all published tensors (float32, published shapes) to a safetensors file, with "weights_hash" (lt_st_hash) behind the
- * metadata given, and reads them back, where that must hold. Reading demands
- * every name with its shape (any float dtype) and names the first that is missing or differs, before any value
- * changes; tensors of the file that the model does not have are an error unless `allow_extra`. What is optional (lt_params.optional)
- * may be missing or not fit: params->missing. */
+/* Writes all published tensors (float32, published shapes) to a safetensors file, with "weights_hash" (lt_st_hash)
+ * behind the metadata given, and reads them back, where that must hold. Reading demands every name with its shape (any
+ * float dtype) and names the first that is missing or differs, before any value changes; tensors of the file that the
+ * model does not have are an error unless `allow_extra`. What is optional (lt_params.optional) may be missing or not
+ * fit: params->missing. */
 lt_status lt_params_save(const lt_params *params, lt_param_copy copy, const char *path,
                          const char *const (*metadata)[2], int metadata_count);
 lt_status lt_params_load(lt_params *params, lt_param_copy copy, const char *path, bool allow_extra);
@@ -161,11 +164,11 @@ const lt_published *lt_params_find(const lt_params *params, const char *name);
 lt_status lt_params_get_grad(const lt_params *params, const lt_published *published, double *out);
 /* EMA = values. */
 lt_status lt_params_reset_ema(lt_params *params);
-/* Values (masters, where there are some), EMA and moments of `from` into `to`, a twin in host memory that was pinned: complete when
- * `stream` of from->device has come to it. */
+/* Values (masters, where there are some), EMA and moments of `from` into `to`, a twin in host memory that was pinned:
+ * complete when `stream` of from->device has come to it. */
 lt_status lt_params_copy_to_pinned(const lt_params *from, lt_params *to, lt_stream *stream);
-/* EMA <-> values (or their masters, whose working copies follow): evaluation runs on the EMA weights; call twice to swap
- * back. */
+/* EMA <-> values (or their masters, whose working copies follow): evaluation runs on the EMA weights; call twice to
+ * swap back. */
 lt_status lt_params_swap_ema(lt_params *params, lt_ctx *ctx);
 /* 64-bit hash of all values, in declaration order. */
 lt_status lt_params_hash(const lt_params *params, uint64_t *out);

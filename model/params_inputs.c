@@ -1,4 +1,5 @@
-/* Named inputs of trained heads: a file says which inputs its columns are, and the program maps them to its own by name. */
+/* Named inputs of trained heads: a file says which inputs its columns are, and the program maps them to its own by
+ * name. */
 #include "model/params.h"
 
 #include <stdio.h>

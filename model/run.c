@@ -23,7 +23,8 @@ static bool holds(const char *folder, const char *name) {
 
 /* ---- weights ------------------------------------------------------------------------------------------- */
 
-/* `__metadata__` of weight files: "format" as PyTorch's own writers have it, since names and shapes are the published ones. */
+/* `__metadata__` of weight files: "format" as PyTorch's own writers have it, since names and shapes are the published
+ * ones. */
 enum { METADATA = 4 };
 typedef struct metadata {
     char commit[LT_COMMIT_MAX], model[160];

@@ -1,5 +1,5 @@
-/* A forward whose large products read e4m3 against one whose products do not: on the CPU, which rounds as a GPU does and multiplies
- * in float32; on a GPU against bf16. LT_TEST_FP8_MODEL=model/sana-video-2b-480p takes that preset there. */
+/* A forward whose large GEMMs read e4m3 against one whose GEMMs do not: on the CPU, which rounds as a GPU does and
+ * multiplies in float32; on a GPU against bf16. LT_TEST_FP8_MODEL=model/sana-video-2b-480p takes that preset there. */
 #include "model/model.h"
 
 #include "core/rng.h"
@@ -74,8 +74,9 @@ static float *velocity_of(lt_model *model, const float *clip, double t, int64_t 
     return f.velocity;
 }
 
-/* RMS of the difference over RMS, over all times together: what a sampler adds up. Where little noise is left the velocity depends
- * on details that lie far below the signal, and the share of the difference is larger there than at the other end. */
+/* RMS of the difference over RMS, over all times together: what a sampler adds up. Where little noise is left the
+ * velocity depends on details that lie far below the signal, and the share of the difference is larger there than at
+ * the other end. */
 static void compare(lt_model *narrow, lt_model *wide, const float *clip, const char *name) {
     double difference = 0, size = 0;
     for (int step = 0; step < 5; step++) {

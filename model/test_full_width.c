@@ -1,5 +1,6 @@
-/* Gradients of a training step at the width of the 2-billion-parameter model, two layers, one latent frame (1,560 tokens): a GPU in
- * float32 and in bf16 against the CPU. Skipped without a GPU, because the CPU's side alone says nothing. */
+/* Gradients of a training step at the width of the 2-billion-parameter model, two layers, one latent frame (1,560
+ * tokens): a GPU in float32 and in bf16 against the CPU. Skipped without a GPU, because the CPU's side alone says
+ * nothing. */
 #include "model/model.h"
 
 #include "autograd/ops.h"

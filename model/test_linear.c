@@ -1,4 +1,5 @@
-/* The linear layer as a module: both call forms against a float64 rendition, with and without an adapter, and the adapter's gradients. */
+/* The linear layer as a module: both call forms against a float64 rendition, with and without an adapter, and the
+ * adapter's gradients. */
 #include "autograd/ops.h"
 #include "core/rng.h"
 #include "model/linear.h"

@@ -506,7 +506,7 @@ static void plans_follow_what_is_trainable(void) {
     lt_params_set_trainable(&m->params, NULL, false);
     lt_params_set_trainable(&m->params, "proj_out.*", true);
     CHECK_OK(lt_session_measure(m, "null", &work, &few));
-    /* No gradient of a frozen matrix is computed: a third of the products of a step. */
+    /* No gradient of a frozen matrix is computed: a third of the GEMMs of a step. */
     CHECK(few.meter.flops < 0.7 * all.meter.flops && few.step_bytes < all.step_bytes);
     lt_model_close(m);
 }

@@ -8,7 +8,8 @@
 
 #include <math.h>
 
-/* Matrices that start at zero would hide what comes before them: they get normals of the size of other matrices' values. */
+/* Matrices that start at zero would hide what comes before them: they get normals of the size of other matrices'
+ * values. */
 static inline void test_fill_zeros(lt_params *params) {
     for (int i = 0; i < params->published_count; i++) {
         const lt_published *p = &params->published[i];

@@ -1,6 +1,6 @@
-/* Files with random damage: every command ends by itself, with an exit code of the table and a message, whatever was hit.
- * Run under AddressSanitizer too, this is where a bad offset in a file would show: a sanitizer's exit code is none of the
- * table. LT_FUZZ_FILES sets how many damaged copies of each file are tried, LT_FUZZ_SEED which. */
+/* Files with random damage: every command ends by itself, with an exit code of the table and a message, whatever was
+ * hit. Run under AddressSanitizer too, this is where a bad offset in a file would show: a sanitizer's exit code is none
+ * of the table. LT_FUZZ_FILES sets how many damaged copies of each file are tried, LT_FUZZ_SEED which. */
 #include "core/rng.h"
 #include "data/dataset.h"
 #include "tests/testing.h"
@@ -15,9 +15,9 @@ static int files = DEFAULT_FILES, refused, accepted;
 
 static int64_t below(int64_t end) { return (int64_t)(lt_rng_uniform(&dice, thrown++) * (double)end); }
 
-/* Copy number `number` of `original`, damaged in one of the ways in which files are: bytes changed, cut short, a hole of zeros,
- * a piece repeated. The first `head` bytes (where formats keep their tables) are hit half of the time. Copy 0 is half of the
- * file, which no format here can do without: what the dice hit may be a comment. */
+/* Copy number `number` of `original`, damaged in one of the ways in which files are: bytes changed, cut short, a hole
+ * of zeros, a piece repeated. The first `head` bytes (where formats keep their tables) are hit half of the time. Copy 0
+ * is half of the file, which no format here can do without: what the dice hit may be a comment. */
 static void damage(const char *original, const char *copy, int64_t head, int number) {
     char *bytes = NULL;
     size_t size = 0;
@@ -116,8 +116,8 @@ static void datasets_that_lost_their_frames(void) {
     CHECK(!lt_path_exists(in_folder("w.mp4")));
 }
 
-/* A checkpoint in which one file is damaged (a changed weight is a weight, so few of those may be refused); `name` within
- * checkpoints/step-6, which is the latest and the best. */
+/* A checkpoint in which one file is damaged (a changed weight is a weight, so few of those may be refused); `name`
+ * within checkpoints/step-6, which is the latest and the best. */
 static void damaged_checkpoint(const char *name, int64_t head) {
     char original[LT_PATH_MAX], copy[LT_PATH_MAX];
     const char *run = in_folder("work");

@@ -1,5 +1,5 @@
-/* A video that is six times as long takes the same memory, and every frame of it is there. scripts/long_stream.sh does the
- * same for 20, 400 and 4,000 blocks, with the time per block and the resident memory. */
+/* A video that is six times as long takes the same memory, and every frame of it is there. scripts/long_stream.sh does
+ * the same for 20, 400 and 4,000 blocks, with the time per block and the resident memory. */
 #include "tests/testing.h"
 
 enum { SHORT = 20, LONG = 120, BLOCK_FRAMES = 4, SIDE = 16, FRAME = SIDE * SIDE * 3 };

@@ -1,5 +1,6 @@
 /* Parity with the published transformer: forward after every sub-layer (1e-4) and all gradients (1e-3), float32, on the
- * fixtures that tests/fixtures/make_parity.py wrote; and block-causal streaming against its own rendition in PyTorch. */
+ * fixtures that tests/fixtures/make_parity.py wrote; and block-causal streaming against its own rendition in
+ * PyTorch. */
 #include "kernels/check.h"
 #include "kernels/testing_device.h"
 #include "model/dit/dit.h"

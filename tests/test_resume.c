@@ -169,7 +169,8 @@ static void killed_runs_end_with_the_bits_of_an_unbroken_one(void) {
 
 /* ---- SIGTERM --------------------------------------------------------------------------------------------------- */
 
-/* Sends `signal` while a run is under way, if possible while it writes a checkpoint; one that is over too soon is begun anew. */
+/* Sends `signal` while a run is under way, if possible while it writes a checkpoint; one that is over too soon is begun
+ * anew. */
 static bool interrupt(const char *run, int signal, double part) {
     for (int attempt = 0; attempt < 8; attempt++) {
         process p = start_training(run, false);

@@ -1,4 +1,5 @@
-/* What the program does with the descriptors it is given: closed ones, a full disk, a reader that has gone. And two of it at once. */
+/* What the program does with the descriptors it is given: closed ones, a full disk, a reader that has gone. And two of
+ * it at once. */
 #include "tests/testing.h"
 
 static const char experiment[] = "{\"experiment\": {\"policies\": [\"none\", \"window\"], \"budgets\": "

@@ -1,6 +1,6 @@
 /* The program `longtake` as its users see it: commands run as children, in a folder of the test's own, with a model and
- * scenes so small that every step takes a fraction of a second. A test that defines TEST_ON_DEVICE before it includes this has
- * them compute on the GPU, in float32, where LT_TEST_DEVICE=cuda asks for it. */
+ * scenes so small that every step takes a fraction of a second. A test that defines TEST_ON_DEVICE before it includes
+ * this has them compute on the GPU, in float32, where LT_TEST_DEVICE=cuda asks for it. */
 #ifndef LT_TESTS_TESTING_H
 #define LT_TESTS_TESTING_H
 
@@ -42,7 +42,8 @@ static inline bool on_gpu(void) {
     return asked && strcmp(asked, "cuda") == 0;
 }
 
-/* Of commands that compute, unless they choose a device themselves or run out of disk: the limit would hit the driver's files. */
+/* Of commands that compute, unless they choose a device themselves or run out of disk: the limit would hit the driver's
+ * files. */
 static inline int choose_device(const char **argv, int count, int64_t file_limit) {
     static const char *const computing[] = {"train", "generate", "evaluate", "ablate"};
     bool computes = false;

@@ -40,8 +40,8 @@ typedef struct lt_model_bench {
     /* Planned before anything was allocated, context and all: */
     int64_t forward_planned, stream_planned;
     lt_recompute_choice step_choice, train_choice; /* of the steps, with what they keep */
-    /* What the device holds beside the bytes above: taken before the first allocation, and by kernels and libraries since; what
-     * other processes take meanwhile counts with the latter. */
+    /* What the device holds beside the bytes above: taken before the first allocation, and by kernels and libraries
+     * since; what other processes take meanwhile counts with the latter. */
     int64_t context_bytes, library_bytes;
 } lt_model_bench;
 

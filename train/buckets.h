@@ -1,8 +1,8 @@
 /* Gradients in buckets: what several processes sum at a time, while the backward pass is still at work on the rest.
  *
- * A layer's gradients are final when the backward pass has come through it (lt_tape_mark), the last layer first. So a bucket
- * is one or more layers, from the last to the first, and the last bucket is everything else: embeddings, heads, scorer.
- * Gradients that are neighbours in memory are summed as one piece.
+ * A layer's gradients are final when the backward pass has come through it (lt_tape_mark), the last layer first. So a
+ * bucket is one or more layers, from the last to the first, and the last bucket is everything else: embeddings, heads,
+ * scorer. Gradients that are neighbours in memory are summed as one piece.
  *
  *     LT_TRY(lt_buckets_plan(&model->params, bytes, &buckets));
  *     each step: lt_buckets_begin(&buckets);
@@ -41,8 +41,8 @@ typedef struct lt_buckets {
     int next; /* the first that is not summed yet */
 } lt_buckets;
 
-/* Of layers, each bucket but the last takes at least `bytes` of gradients. The same on all ranks, whose parameters are trained
- * alike. Free it in any case. */
+/* Of layers, each bucket but the last takes at least `bytes` of gradients. The same on all ranks, whose parameters are
+ * trained alike. Free it in any case. */
 lt_status lt_buckets_plan(const lt_params *params, int64_t bytes, lt_buckets *out);
 void lt_buckets_free(lt_buckets *buckets);
 /* A size that leaves something to do beside each sum and makes the best of the wire. */

@@ -8,7 +8,8 @@ extern "C" {
 
 struct cJSON;
 
-/* Adds version, commit (null where unknown), dirty, compiler and libraries: {name: version, or null where the build does without}. */
+/* Adds version, commit (null where unknown), dirty, compiler and libraries: {name: version, or null where the build
+ * does without}. */
 void lt_build_info(struct cJSON *root);
 
 #ifdef __cplusplus

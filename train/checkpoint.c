@@ -210,7 +210,8 @@ static bool is_whole(const char *folder) {
     return lt_path_join(done, folder, "DONE") == LT_OK && lt_path_exists(done);
 }
 
-/* Of the whole checkpoints before this one, the newest `keep` - 1 stay, and the best; remains of interrupted writes go. */
+/* Of the whole checkpoints before this one, the newest `keep` - 1 stay, and the best; remains of interrupted writes
+ * go. */
 static lt_status prune(const lt_checkpoint *c, const char *checkpoints) {
     char **names, path[LT_PATH_MAX];
     int count;
@@ -249,7 +250,8 @@ static lt_status write_new(const lt_checkpoint *c, const char *checkpoints, cons
     return lt_write_file(done, "", 0);
 }
 
-/* Also where the best is an earlier one: a kill before this link, after which the run went on, left it at the one before. */
+/* Also where the best is an earlier one: a kill before this link, after which the run went on, left it at the one
+ * before. */
 static lt_status point_to_best(const lt_checkpoint *c, const char *checkpoints) {
     char best[LT_PATH_MAX], name[64];
     snprintf(name, sizeof name, "step-%" PRId64, c->state->best_step);

@@ -33,17 +33,20 @@ typedef struct lt_checkpoint {
     int64_t keep; /* newest that stay; the best stays besides */
 } lt_checkpoint;
 
-/* Writes step-N of state->step unless it is there already, moves the links (`best` to that of state->best_step), and then removes what need not stay. LT_FAILED when the disk has not enough space; nothing is written then. */
+/* Writes step-N of state->step unless it is there already, moves the links (`best` to that of state->best_step), and
+ * then removes what need not stay. LT_FAILED when the disk has not enough space; nothing is written then. */
 lt_status lt_checkpoint_write(const lt_checkpoint *checkpoint);
 
-/* The end of that, for a checkpoint that is written: links and removals that a kill or a failure may have kept from being done. */
+/* The end of that, for a checkpoint that is written: links and removals that a kill or a failure may have kept from
+ * being done. */
 lt_status lt_checkpoint_tidy(const lt_checkpoint *checkpoint);
 
-/* Steps of the whole checkpoints of `run`, ascending, at most `most`; the number of them, 0 where the folder cannot be read. */
+/* Steps of the whole checkpoints of `run`, ascending, at most `most`; the number of them, 0 where the folder cannot be
+ * read. */
 int lt_checkpoint_steps(const char *run, int64_t *steps, int most);
 
-/* Back to the checkpoint of state->step: newer ones, newer samples and metrics.jsonl as it is go to a new folder RUN/set-aside/N, and the
- * links point to what is left. *aside gets that folder. */
+/* Back to the checkpoint of state->step: newer ones, newer samples and metrics.jsonl as it is go to a new folder
+ * RUN/set-aside/N, and the links point to what is left. *aside gets that folder. */
 lt_status lt_checkpoint_go_back(const char *run, const lt_train_state *state, char aside[LT_PATH_MAX]);
 
 /* Restores values, EMA, moments and state from a folder that lt_run_checkpoint found. LT_INPUT names what is wrong. */

@@ -21,8 +21,8 @@ static lt_status broadcast(const training *run, char **text, size_t *size) {
     return lt_comm_broadcast(comm, *text, bytes, 0);
 }
 
-/* What rank 0 measured holds for all: the file, and a resumed run, know one choice a product. A rank on another kind of GPU keeps
- * its own. */
+/* What rank 0 measured holds for all: the file, and a resumed run, know one choice a GEMM. A rank on another kind of
+ * GPU keeps its own. */
 static lt_status share(const training *run) {
     lt_choices_origin origin = lt_choices_origin_of(run->options.device);
     char *text = NULL;

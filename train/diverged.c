@@ -45,7 +45,8 @@ static int compare(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* Whether the step after a checkpoint, the first that its values made, is much like those before: at most ten times the median loss. */
+/* Whether the step after a checkpoint, the first that its values made, is much like those before: at most ten times the
+ * median loss. */
 static bool is_sound(const history *h, int64_t step) {
     double before[BEFORE];
     int count = 0;

@@ -24,9 +24,9 @@ typedef struct lt_environment {
         consequence; /* what follows from other surroundings; NULL: nothing, as nothing done before is gone on with */
 } lt_environment;
 
-/* Writes commit, dirty flag, compiler, library versions, device, threads, processes, host, dataset with its hash, and the
- * command line, and the rest. What cannot be found out is null. Where the file is there already, warns of what differs
- * (train/differences.h) and keeps the record of that under "earlier". */
+/* Writes commit, dirty flag, compiler, library versions, device, threads, processes, host, dataset with its hash, and
+ * the command line, and the rest. What cannot be found out is null. Where the file is there already, warns of what
+ * differs (train/differences.h) and keeps the record of that under "earlier". */
 lt_status lt_environment_write(const char *path, const lt_environment *now);
 /* The `recompute` of such a file, freed by the caller; NULL where there is none. */
 char *lt_environment_recompute(const char *path);

@@ -1,6 +1,6 @@
 /* A run's metrics.jsonl: one JSON object per line, written line by line. Rows of a step have step, loss, lr, grad_norm,
- * tokens_per_s, peak_bytes, seconds; rows of a validation have step, val_loss, val_by_time, seconds. Numbers that are not
- * finite are null.
+ * tokens_per_s, peak_bytes, seconds; rows of a validation have step, val_loss, val_by_time, seconds. Numbers that are
+ * not finite are null.
  */
 #ifndef LT_TRAIN_METRICS_H
 #define LT_TRAIN_METRICS_H
@@ -13,8 +13,8 @@ extern "C" {
 
 typedef struct lt_metrics lt_metrics;
 
-/* Opens for appending. Rows with a step above `step` (those that followed the checkpoint that a run resumes from), and a
- * line that a kill cut short, are removed first. */
+/* Opens for appending. Rows with a step above `step` (those that followed the checkpoint that a run resumes from), and
+ * a line that a kill cut short, are removed first. */
 lt_status lt_metrics_open(const char *path, int64_t step, lt_metrics **out);
 void lt_metrics_close(lt_metrics *metrics);
 /* The rows so far survive a power cut: before a checkpoint that follows them. */

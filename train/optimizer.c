@@ -40,7 +40,8 @@ lt_status lt_optimizer_norm(lt_optimizer *optimizer, lt_session *session, double
     return LT_OK;
 }
 
-/* While there are few steps the average reaches back over a tenth of them only, so that it forgets the initial values. */
+/* While there are few steps the average reaches back over a tenth of them only, so that it forgets the initial
+ * values. */
 static double warm_decay(int64_t step) { return (1.0 + (double)step) / (10.0 + (double)step); }
 
 lt_status lt_optimizer_update(const lt_optimizer *optimizer, lt_session *session,

@@ -23,7 +23,8 @@ void lt_optimizer_free(lt_optimizer *optimizer);
 lt_status lt_optimizer_norm(lt_optimizer *optimizer, lt_session *session, double clip_norm, double *norm,
                             bool *finite);
 
-/* One step at learning rate `lr`; `step` from 1 (bias correction). Weight decay applies where lt_param.decay says so. */
+/* One step at learning rate `lr`; `step` from 1 (bias correction). Weight decay applies where lt_param.decay says
+ * so. */
 lt_status lt_optimizer_update(const lt_optimizer *optimizer, lt_session *session,
                               const lt_train_config *config, double lr, int64_t step);
 

@@ -35,8 +35,8 @@ typedef struct lt_plan {
     int layers;
 } lt_plan;
 
-/* `target` is "null" or "null:NAME" (lt_target_at). `policy` and `budget` are those of the streamed video. `limit`: bytes that
- * train.recompute=auto may use; 0: what `train` takes there without a limit (lt_memory_room). */
+/* `target` is "null" or "null:NAME" (lt_target_at). `policy` and `budget` are those of the streamed video. `limit`:
+ * bytes that train.recompute=auto may use; 0: what `train` takes there without a limit (lt_memory_room). */
 lt_status lt_plan_make(const lt_config *config, const char *target, const char *policy, const char *budget,
                        int64_t limit, lt_plan *out);
 void lt_plan_free(lt_plan *plan);

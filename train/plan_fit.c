@@ -89,8 +89,8 @@ static lt_status stream_peak(const search *s, int64_t value, int64_t *peak) {
     return LT_OK;
 }
 
-/* The largest value from 1 to `most` whose bytes are within the limit. They grow about in a straight line, so each guess lies where
- * the line through the last two measurements meets the limit. */
+/* The largest value from 1 to `most` whose bytes are within the limit. They grow about in a straight line, so each
+ * guess lies where the line through the last two measurements meets the limit. */
 static lt_status largest(const search *s, peak_fn peak_of, int64_t most, int64_t *out) {
     int64_t low = 1, high = most + 1, low_peak, peak;
     *out = 0;
@@ -139,7 +139,7 @@ static lt_status find_frame(search *s, const lt_config *config, lt_plan_fit *out
     return LT_OK;
 }
 
-/* What train.recompute=auto takes depends on the limit; what it can do with is everything computed again. */
+/* What train.recompute=auto takes depends on the limit; what it can do with is everything recomputed. */
 static lt_status fix_automatic(search *s, const lt_config *config) {
     opened o;
     lt_recompute recompute;

@@ -1,4 +1,5 @@
-/* What would fit: the largest batch, clip, frame and cache within a limit, each with everything else as it is configured. */
+/* What would fit: the largest batch, clip, frame and cache within a limit, each with everything else as it is
+ * configured. */
 #ifndef LT_TRAIN_PLAN_FIT_H
 #define LT_TRAIN_PLAN_FIT_H
 
@@ -14,7 +15,7 @@ enum { LT_PLAN_CLIPS = 8 };
 /* The most that fits; 0: not even the least. */
 typedef struct lt_plan_fit {
     int64_t budget;        /* slots of the streamed video */
-    int64_t batch, blocks; /* train.batch, train.blocks; where train.recompute is auto, all computed again */
+    int64_t batch, blocks; /* train.batch, train.blocks; where train.recompute is auto, all recomputed */
     bool recompute_all;    /* train.recompute=all, and nothing else changed, fits */
     int64_t batch_all;     /* train.batch with train.recompute=all */
     int64_t frame_size[2]; /* model.frame_size, with train.batch=1 and train.recompute=all */

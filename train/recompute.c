@@ -100,8 +100,8 @@ typedef struct chooser {
     void *user;
 } chooser;
 
-/* Products run near the rate of the largest ones; passes over memory at less of a copy's. Where a rate is unknown: a processor's
- * bandwidth; a GPU's 200 operations a byte; a processor's ten. */
+/* GEMMs run near the rate of the largest ones; passes over memory at less of a copy's. Where a rate is unknown: a
+ * processor's bandwidth; a GPU's 200 operations a byte; a processor's ten. */
 static double milliseconds(const lt_target *target, const lt_tape_tally *tally) {
     double bandwidth = target->bandwidth > 0 ? 0.8 * target->bandwidth : 2e10;
     double flops = target->matrix_flops > 0 ? 0.95 * target->matrix_flops
@@ -135,7 +135,7 @@ static lt_dit_keep first_of(const chooser *c, int count) {
     return keep;
 }
 
-/* The last layer is never computed again: its values are still there. */
+/* The last layer is never recomputed: its values are still there. */
 static double again_ms(const chooser *c, const lt_dit_keep *keep) {
     double ms = 0, last = 0;
     for (int i = 0; i < LT_DIT_VALUES; i++) {

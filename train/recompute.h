@@ -1,7 +1,8 @@
 /* What the backward pass computes again (model/dit/dit.h: lt_dit_keep), and choosing it by a budget of bytes.
  *
- * Each value of a layer saves a known time when it is kept, and takes known bytes. Values are kept in the order of milliseconds
- * saved per byte, layer after layer, as many as fit: each candidate is measured on a null device, so what it takes is exact.
+ * Each value of a layer saves a known time when it is kept, and takes known bytes. Values are kept in the order of
+ * milliseconds saved per byte, layer after layer, as many as fit: each candidate is measured on a null device, so what
+ * it takes is exact.
  */
 #ifndef LT_TRAIN_RECOMPUTE_H
 #define LT_TRAIN_RECOMPUTE_H
@@ -36,8 +37,9 @@ typedef struct lt_recompute_choice {
     double again_ms, all_ms;   /* estimated time to compute again: by this choice, and when nothing is kept */
 } lt_recompute_choice;
 
-/* The most that fits into `limit` bytes. Where nothing does, LT_OK with peak = least > limit: the caller says what is too large.
- * `target`: whose rates count (0 where unknown: those of an ordinary processor). `passes`: steps that one measurement takes. */
+/* The most that fits into `limit` bytes. Where nothing does, LT_OK with peak = least > limit: the caller says what is
+ * too large. `target`: whose rates count (0 where unknown: those of an ordinary processor). `passes`: steps that one
+ * measurement takes. */
 lt_status lt_recompute_choose(int layers, const lt_target *target, int64_t limit, double passes,
                               lt_recompute_measure measure, void *user, lt_recompute_choice *out);
 

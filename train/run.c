@@ -157,8 +157,8 @@ static void summarise(const training *run) {
     if (run->state.step) lt_info("resumed at step %" PRId64, run->state.step);
 }
 
-/* What this rank may take, before any has taken something: its part where ranks share a device. All keep the same, so what the one
- * with the least room can. */
+/* What this rank may take, before any has taken something: its part where ranks share a device. All keep the same, so
+ * what the one with the least room can. */
 static lt_status find_room(training *run) {
     lt_comm *comm = run->options.comm;
     lt_device *device = run->options.device;

@@ -32,13 +32,15 @@ typedef struct lt_run_options {
     lt_run_end *end; /* or NULL: not asked for */
 } lt_run_options;
 
-/* One process at a time writes into a run (core/folder.h): LT_INPUT where another one does. What a resumed run is gone on with that it was
- * not begun with (data, threads, program, device, configuration) is said, and kept in environment.json. With resume_from, newer
- * checkpoints, newer samples and metrics.jsonl as it was go to RUN/set-aside/N first.
+/* One process at a time writes into a run (core/folder.h): LT_INPUT where another one does. What a resumed run is gone
+ * on with that it was not begun with (data, threads, program, device, configuration) is said, and kept in
+ * environment.json. With resume_from, newer checkpoints, newer samples and metrics.jsonl as it was go to
+ * RUN/set-aside/N first.
  *
- * LT_USAGE: configuration, more than memory_limit, or `out` exists and neither resume nor force is set. LT_INPUT: data or weights; nothing was
- * written then. LT_INTERRUPTED: a checkpoint was written; resume goes on from it. A resumed run goes on from its latest
- * complete checkpoint, or from the start where it has none, and gives the same bits as an unbroken one. */
+ * LT_USAGE: configuration, more than memory_limit, or `out` exists and neither resume nor force is set. LT_INPUT: data
+ * or weights; nothing was written then. LT_INTERRUPTED: a checkpoint was written; resume goes on from it. A resumed run
+ * goes on from its latest complete checkpoint, or from the start where it has none, and gives the same bits as an
+ * unbroken one. */
 lt_status lt_run_train(const lt_run_options *options);
 
 /* The configuration that a resumed run was started with: `out`/config.json with these overrides. */

@@ -1,4 +1,5 @@
-/* The run folder: config.json, environment.json, algorithms.json, metrics.jsonl, TensorBoard events, log.txt, checkpoints, samples. */
+/* The run folder: config.json, environment.json, algorithms.json, metrics.jsonl, TensorBoard events, log.txt,
+ * checkpoints, samples. */
 #include "train/run_impl.h"
 
 #include "core/log.h"
@@ -28,8 +29,8 @@ static bool is_or_becomes(const char *name, const char *file) {
 
 static const char kind[] = "run";
 
-/* A start that was cut short before config.json: nothing of it is worth keeping, so the next start needs no --force. --force that was
- * cut short while it removed the old run leaves more, and is given again. */
+/* A start that was cut short before config.json: nothing of it is worth keeping, so the next start needs no --force.
+ * --force that was cut short while it removed the old run leaves more, and is given again. */
 static bool never_began(const char *out) {
     static const char *const results[] = {"config.json", "metrics.jsonl", "checkpoints", "samples"};
     for (size_t i = 0; i < sizeof results / sizeof *results; i++)
@@ -151,8 +152,8 @@ static lt_status open_log(training *run) {
 
 /* ---- opening and closing ----------------------------------------------------------------------------------------- */
 
-/* config.json goes last: it makes the folder a run, which --resume takes if a kill comes then, and environment.json says what such a
- * run started from. --force takes a folder with either. */
+/* config.json goes last: it makes the folder a run, which --resume takes if a kill comes then, and environment.json
+ * says what such a run started from. --force takes a folder with either. */
 static lt_status write_records(training *run) {
     const lt_run_options *o = &run->options;
     char path[LT_PATH_MAX], keep[LT_RECOMPUTE_TEXT];

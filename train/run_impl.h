@@ -38,15 +38,16 @@ typedef struct training {
 lt_status lt_run_folder_open(training *run);
 /* log.txt ends with the message of a run that did not end well. */
 void lt_run_folder_close(training *run, lt_status status); /* lt_error stays */
-/* First of all: LT_USAGE when the folder is there and must not be. What is there is locked; nothing else is changed. Lead only. */
+/* First of all: LT_USAGE when the folder is there and must not be. What is there is locked; nothing else is changed.
+ * Lead only. */
 lt_status lt_run_folder_claim(training *run);
 /* LT_FAILED where log.txt could not be written. */
 lt_status lt_run_folder_check_log(training *run);
 /* Rows and scalars so far are flushed to disk. */
 lt_status lt_run_folder_sync(training *run);
 
-/* algorithms.json. A resumed run reads it before its first product; later ones are kept, and rank 0's hold for all ranks: after
- * every step, before a checkpoint. All ranks call both. */
+/* algorithms.json. A resumed run reads it before its first GEMM; later ones are kept, and rank 0's hold for all ranks:
+ * after every step, before a checkpoint. All ranks call both. */
 void lt_run_read_choices(const lt_run_options *options);
 lt_status lt_run_keep_choices(training *run);
 

@@ -52,7 +52,8 @@ static void show(training *run, const lt_step_result *r) {
     run->shown_step = r->step;
 }
 
-/* A rank that fails alone ends the job, and with it what this one has not written yet: with others, files do not wait. */
+/* A rank that fails alone ends the job, and with it what this one has not written yet: with others, files do not
+ * wait. */
 static lt_status go_on_writing(training *run) {
     bool alone = !run->options.comm || lt_comm_size(run->options.comm) == 1;
     return alone ? lt_checkpoint_writer_step(run->writer) : lt_checkpoint_writer_finish(run->writer);
@@ -144,8 +145,8 @@ static lt_status write_checkpoint(training *run, bool ends) {
     return LT_OK;
 }
 
-/* What is due after a step. The best weights are always a checkpoint. A stop waits for a validation that is due: resuming
- * begins after it, and would not have its row. */
+/* What is due after a step. The best weights are always a checkpoint. A stop waits for a validation that is due:
+ * resuming begins after it, and would not have its row. */
 static lt_status between_steps(training *run, bool last, bool stop) {
     const lt_train_config *c = &run->config;
     int64_t step = run->state.step;

@@ -82,8 +82,9 @@ static lt_status write_record(lt_tensorboard *board, const message *m) {
     return lt_rows_add(board->rows, record, (size_t)(at - record));
 }
 
-/* Event 3: file_version; then event 7, session_log, with status START: TensorBoard drops what earlier files say of this event's step
- * and of later ones (event_accumulator.py keeps `step < event.step`), so it is the first step that this file is going to have. */
+/* Event 3: file_version; then event 7, session_log, with status START: TensorBoard drops what earlier files say of this
+ * event's step and of later ones (event_accumulator.py keeps `step < event.step`), so it is the first step that this
+ * file is going to have. */
 static lt_status write_head(lt_tensorboard *board, int64_t step, bool others) {
     static const char version[] = "brain.Event:2";
     message head = event_at(0), start = event_at(step + 1), log = {.size = 0};

@@ -22,8 +22,8 @@ static bool covers(const lt_buckets *b, const lt_bucket *bucket, const lt_tensor
     return false;
 }
 
-/* Each trained gradient is in one bucket, which is complete when the gradient's layer has gone backward and not before; the others
- * are in none. */
+/* Each trained gradient is in one bucket, which is complete when the gradient's layer has gone backward and not before;
+ * the others are in none. */
 static void check_plan(const lt_params *params, const lt_buckets *b) {
     for (int i = 0; i < params->count; i++) {
         const lt_var *var = &params->items[i]->var;

@@ -1,5 +1,6 @@
-/* Checkpoints that are written beside the steps, on the CPU and on one that plays a device: there, copies to pinned memory happen as
- * late as they may, when a stream or the host waits for them. Files must be those of lt_checkpoint_write. */
+/* Checkpoints that are written beside the steps, on the CPU and on one that plays a device: there, copies to pinned
+ * memory happen as late as they may, when a stream or the host waits for them. Files must be those of
+ * lt_checkpoint_write. */
 #include "core/log.h"
 #include "core/parallel.h"
 #include "train/checkpoint_writer.h"
@@ -396,8 +397,8 @@ static void a_sample_waits_for_the_update(void) {
     CHECK(late.waits == waits + 2 || late.waits == waits + 1);
 }
 
-/* With weights whose copies take as long as a step, in bf16 with masters. A run of three steps has no checkpoint but its last, which
- * is read from the device at once. */
+/* With weights whose copies take as long as a step, in bf16 with masters. A run of three steps has no checkpoint but
+ * its last, which is read from the device at once. */
 static void a_gpu_writes_beside_steps_what_it_writes_at_once(void) {
     static const char *const model[] = {"model.layers=4", "model.heads=8", "model.head_dim=64"};
     const char *three[] = {"train.steps=3", model[0], model[1], model[2], NULL};

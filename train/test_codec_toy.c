@@ -1,5 +1,5 @@
-/* A causal codec (1 + 4 (L - 1) frames, with state) through training, evaluation, rollouts and generation: none of them assumes
- * latent frames of equal length, or that a block can be decoded alone. */
+/* A causal codec (1 + 4 (L - 1) frames, with state) through training, evaluation, rollouts and generation: none of them
+ * assumes latent frames of equal length, or that a block can be decoded alone. */
 #include "model/codec/testing_toy.h"
 
 #include "core/cli.h"

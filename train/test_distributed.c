@@ -1,5 +1,5 @@
-/* One process against two under mpirun, at the same global batch, on the CPU and on two GPUs where there are any. Started by mpirun
- * this is one of the two. */
+/* One process against two under mpirun, at the same global batch, on the CPU and on two GPUs where there are any.
+ * Started by mpirun this is one of the two. */
 #include "core/parallel.h"
 #include "kernels/choices.h"
 #include "train/testing.h"
@@ -77,7 +77,7 @@ static lt_status join(lt_comm **comm) {
     return status;
 }
 
-/* Each rank has chosen an algorithm of its own for a product: after training rank 0's is there. */
+/* Each rank has chosen an algorithm of its own for a GEMM: after training rank 0's is there. */
 static void choose(const lt_comm *comm) {
     lt_choice own = {.key = {1, 2, 3}, .algorithm = {7 + (uint64_t)lt_comm_rank(comm)}};
     lt_choices_put(&own);

@@ -211,7 +211,8 @@ static bool there(const char *name) {
     return lt_path_join(path, out[0], name) == LT_OK && lt_path_exists(path);
 }
 
-/* What a kill leaves before there is a config.json holds nothing: the next start takes it, and --resume cannot go on with it. */
+/* What a kill leaves before there is a config.json holds nothing: the next start takes it, and --resume cannot go on
+ * with it. */
 static void a_start_that_was_cut_short_begins_again(void) {
     static const char *const remains[] = {"environment.json", "environment.json.tmp123"};
     lt_folder_lock *lock = NULL;
@@ -261,7 +262,7 @@ static void a_folder_that_is_no_run_is_not_replaced(void) {
     }
 }
 
-/* Where there are any: on a GPU, for large products. Resuming with them: kernels/test_choices.c. */
+/* Where there are any: on a GPU, for large GEMMs. Resuming with them: kernels/test_choices.c. */
 static void choices_of_algorithms_are_kept(void) {
     static const char *const one[] = {"train.steps=1", NULL};
     const lt_choice choice = {.key = {4096, 512, 512}, .algorithm = {0xABC}};

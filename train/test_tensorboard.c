@@ -102,8 +102,9 @@ static void scalars_come_back(void) {
     free(data);
 }
 
-/* What TensorBoard shows of a folder: how often it has each step, files in the order of their names, where a record with
- * session_log drops what came before and has its step or a later one (event_accumulator.py, _CheckForRestartAndMaybePurge). */
+/* What TensorBoard shows of a folder: how often it has each step, files in the order of their names, where a record
+ * with session_log drops what came before and has its step or a later one (event_accumulator.py,
+ * _CheckForRestartAndMaybePurge). */
 static void shown_steps(int *times, int most) {
     char **names, path[LT_PATH_MAX], *data;
     int count;

@@ -112,8 +112,8 @@ static lt_status begin_pass(lt_trainer *t, lt_var **loss) {
     return lt_trainer_forward(t, &t->batch, true, loss);
 }
 
-/* Its backward; adds to *loss_sum and the figures. The host reads the losses last: until then the device has work, and the host has time
- * for the next batch. */
+/* Its backward; adds to *loss_sum and the figures. The host reads the losses last: until then the device has work, and
+ * the host has time for the next batch. */
 static lt_status end_pass(lt_trainer *t, lt_var *loss, double *loss_sum, double *figures) {
     bool others = t->objectives.has_passes; /* which take the memory of this one */
     if (loss->needs_grad || !others) LT_TRY(backward(t, loss));
@@ -170,8 +170,8 @@ static lt_status check_frames(const lt_trainer_spec *spec) {
     return LT_OK;
 }
 
-/* Stored latents are those of whole clips. Where the first of a video stands for fewer frames than the others, a window that begins
- * later has other latents than its frames alone would, so windows begin with the clip. */
+/* Stored latents are those of whole clips. Where the first of a video stands for fewer frames than the others, a window
+ * that begins later has other latents than its frames alone would, so windows begin with the clip. */
 static int64_t window_align(const lt_trainer *t) {
     const lt_codec *codec = t->spec.model->codec;
     bool causal = codec->bytes || codec->first_frames != codec->stride_t;
@@ -303,7 +303,8 @@ static lt_status prepare_next(lt_trainer *t) {
                                  t->next_latents);
 }
 
-/* The next batch into host memory: latents, and for each clip a number of its own, which all its randomness hangs on. */
+/* The next batch into host memory: latents, and for each clip a number of its own, which all its randomness hangs
+ * on. */
 static lt_status fill_batch(lt_trainer *t) {
     const lt_train_config *c = t->config;
     LT_TRY(prepare_next(t));

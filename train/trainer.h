@@ -52,8 +52,8 @@ lt_status lt_trainer_step(lt_trainer *trainer, lt_step_result *out);
 /* The next update waits on the device until `event` is reached: somebody reads the values before. NULL: it need not. */
 void lt_trainer_update_after(lt_trainer *trainer, lt_event *event);
 
-/* LT_FAILED, on all ranks, when a rank's values or their EMA are not rank 0's: all have taken the same steps. It reads all
- * values: for checkpoints. All ranks must call. */
+/* LT_FAILED, on all ranks, when a rank's values or their EMA are not rank 0's: all have taken the same steps. It reads
+ * all values: for checkpoints. All ranks must call. */
 lt_status lt_trainer_check_ranks(lt_trainer *trainer);
 
 /* Clips the loader shuffles; seconds the steps have waited for frames. */
@@ -74,17 +74,17 @@ lt_status lt_trainer_measure(const lt_trainer_spec *spec, const char *target, lt
 
 /* The same by role, with the streams of rollouts and samples where the model lies on a null device. */
 lt_status lt_trainer_memory(const lt_trainer_spec *spec, lt_session_plan *plan, lt_memory *out);
-/* Where config->recompute is automatic: chooses what is kept within `limit` bytes (0: everything), all roles counted, and puts it
- * there; spec->config is `config`. Otherwise *out has the peak alone. lt_trainer_fit: LT_USAGE where that exceeds the limit, with the
- * largest role and what would fit. */
+/* Where config->recompute is automatic: chooses what is kept within `limit` bytes (0: everything), all roles counted,
+ * and puts it there; spec->config is `config`. Otherwise *out has the peak alone. lt_trainer_fit: LT_USAGE where that
+ * exceeds the limit, with the largest role and what would fit. */
 lt_status lt_trainer_choose(const lt_trainer_spec *spec, lt_train_config *config, int64_t limit,
                             lt_recompute_choice *out);
 lt_status lt_trainer_fit(const lt_trainer_spec *spec, lt_train_config *config, int64_t limit,
                          lt_recompute_choice *out);
 
-/* Validation loss of the values in force (swap the EMA in before) on fixed clips, noise and times: `clips` clips of role
- * val, each at five times, one in each fifth of [0, 1]. by_time: mean loss in each fifth. *found is false, and nothing is
- * measured, where the dataset has no such clips. All ranks must call. */
+/* Validation loss of the values in force (swap the EMA in before) on fixed clips, noise and times: `clips` clips of
+ * role val, each at five times, one in each fifth of [0, 1]. by_time: mean loss in each fifth. *found is false, and
+ * nothing is measured, where the dataset has no such clips. All ranks must call. */
 enum { LT_TIME_BINS = 5 };
 typedef struct lt_validation {
     bool found;

@@ -46,12 +46,14 @@ lt_status lt_trainer_choose_validation(lt_trainer *trainer);
 
 /* Plans the sums of gradients. */
 lt_status lt_trainer_join_ranks(lt_trainer *trainer);
-/* The forward that follows is the step's last: in its backward gradients become final, and their sums start where they can go on
- * beside it. A rank would wait for one that fails there if they could not: those start in lt_trainer_share, once all have agreed. */
+/* The forward that follows is the step's last: in its backward gradients become final, and their sums start where they
+ * can go on beside it. A rank would wait for one that fails there if they could not: those start in lt_trainer_share,
+ * once all have agreed. */
 void lt_trainer_sum_from_here(lt_trainer *trainer);
 /* The worst status of all ranks; sums that were started are dropped when it is bad. */
 lt_status lt_trainer_agree(lt_trainer *trainer, lt_status mine);
-/* Completes the sums of gradients, and sums the figures. A rank that fails in it or later ends the job (lt_comm_end_alone). */
+/* Completes the sums of gradients, and sums the figures. A rank that fails in it or later ends the job
+ * (lt_comm_end_alone). */
 lt_status lt_trainer_share(lt_trainer *trainer, double *loss, double *figures);
 
 /* The mean of the pass's losses, in float64, by draw order. */

@@ -62,8 +62,8 @@ static void plan_on_line(const lt_session_plan *a, const lt_session_plan *b, dou
     }
 }
 
-/* All bytes grow in a straight line with the clips, since every clip takes the same: so the graph of a large batch, whose nodes
- * take half a megabyte a clip, need not be made. Where they do not, it is. */
+/* All bytes grow in a straight line with the clips, since every clip takes the same: so the graph of a large batch,
+ * whose nodes take half a megabyte a clip, need not be made. Where they do not, it is. */
 static lt_status measure(const lt_trainer_spec *spec, lt_session_plan *plan) {
     int ranks = spec->comm ? lt_comm_size(spec->comm) : 1, clips = spec->config->batch / ranks;
     lt_session_plan at[3];
@@ -120,7 +120,7 @@ lt_status lt_trainer_choose(const lt_trainer_spec *spec, lt_train_config *config
 
 /* ---- fitting ----------------------------------------------------------------------------------------------------- */
 
-/* What would fit: everything computed again, then one clip a process as well. */
+/* What would fit: everything recomputed, then one clip a process as well. */
 static lt_status advise(const lt_trainer_spec *spec, const lt_train_config *config, int64_t limit, char *text,
                         size_t size) {
     lt_train_config less = *config;

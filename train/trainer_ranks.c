@@ -1,4 +1,5 @@
-/* What the processes of a job do together in a step: they agree to go on, sum gradients and figures, and stay the same. */
+/* What the processes of a job do together in a step: they agree to go on, sum gradients and figures, and stay the
+ * same. */
 #include "train/trainer_impl.h"
 
 #include <inttypes.h>

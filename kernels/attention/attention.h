@@ -9,9 +9,10 @@
  * q and k arrive after their RMS norm, before ReLU and rotation: both happen inside. Nothing of size tokens x tokens or
  * tokens x d x d is stored.
  *
- * Where nothing looks back at q and k, state and output apply the norms too, as they load, in float32: k_gain and k_scale, q_gain
- * below. They are the norm's weights per head and channel, and the factor of each token (lt_rms_scale_forward), which all its heads
- * share; all are finite. q has no such factor: o and r stay as they are when a token's q is multiplied by a positive number.
+ * Where nothing looks back at q and k, state and output apply the norms too, as they load, in float32: k_gain and
+ * k_scale, q_gain below. They are the norm's weights per head and channel, and the factor of each token
+ * (lt_rms_scale_forward), which all its heads share; all are finite. q has no such factor: o and r stay as they are
+ * when a token's q is multiplied by a positive number.
  *
  * q, k, v, o and their gradients are activations (lt_ctx_dtype); S, z, r, weights, dots and their gradients are sums
  * (lt_ctx_sum_dtype: float32 on CUDA whatever the precision of q, k, v). On CUDA heads have at most 256 channels.
@@ -59,8 +60,8 @@ typedef struct lt_attn_state_backward_args {
 } lt_attn_state_backward_args;
 lt_status lt_attn_state_backward(lt_ctx *ctx, const lt_attn_state_backward_args *args);
 
-/* Several combinations in one call: all readers of a block. One combination is a left fold in the order given (time order), so
- * equal lists give equal bits and w = 1 is exact:
+/* Several combinations in one call: all readers of a block. One combination is a left fold in the order given (time
+ * order), so equal lists give equal bits and w = 1 is exact:
  *     acc = w_0 S_0;  acc = fma(w_1, S_1, acc);  ...
  * Its first `weighted` sources have weights, the others (the block's own segments) count once. */
 typedef struct lt_attn_sum {
@@ -87,8 +88,8 @@ typedef struct lt_attn_sum_gradient {
     bool accumulate_dweights;
 } lt_attn_sum_gradient;
 
-/* Sources may share a gradient (an entry that several readers read): in the order of the lists each one overwrites it or adds
- * to it. Those that share dS_e share dz_e. */
+/* Sources may share a gradient (an entry that several readers read): in the order of the lists each one overwrites it
+ * or adds to it. Those that share dS_e share dz_e. */
 typedef struct lt_attn_combine_backward_args {
     int count;
     const lt_attn_sum_gradient *sums;

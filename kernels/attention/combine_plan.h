@@ -1,11 +1,11 @@
 /* Inside kernels/attention: what the launches of one call of combine or its backward do, as lists of states to fold.
  *
- * Both directions are folds. Forward, a list is a combination and its items are the sources. Backward, a list is the gradient
- * of a source and its items are the gradients of the sums that read it, in the order of the call: so each gradient is written
- * once, by one block of threads, however many readers it has.
+ * Both directions are folds. Forward, a list is a combination and its items are the sources. Backward, a list is the
+ * gradient of a source and its items are the gradients of the sums that read it, in the order of the call: so each
+ * gradient is written once, by one block of threads, however many readers it has.
  *
- * A plan is the argument of a kernel, which has room for 32,764 bytes; a longer call takes several, in the order that they
- * are handed out. */
+ * A plan is the argument of a kernel, which has room for 32,764 bytes; a longer call takes several, in the order that
+ * they are handed out. */
 #ifndef LT_KERNELS_ATTENTION_COMBINE_PLAN_H
 #define LT_KERNELS_ATTENTION_COMBINE_PLAN_H
 

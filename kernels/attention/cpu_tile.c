@@ -7,8 +7,8 @@
 #    define KEEP_IN_REGISTER(x) (void)(x)
 #endif
 
-/* Element (i, p) of A at A[i * row_step + p * k_step], one of the two a constant 1 where this is inlined. Every third row has a
- * pointer, from which an address reaches two more. */
+/* Element (i, p) of A at A[i * row_step + p * k_step], one of the two a constant 1 where this is inlined. Every third
+ * row has a pointer, from which an address reaches two more. */
 LT_INLINE lt_v entry_of(const float *const *third, int i, int64_t row_step, int64_t at) {
     lt_v a = third[i / 3][i % 3 * row_step + at] - (lt_v){0};
     KEEP_IN_REGISTER(a);

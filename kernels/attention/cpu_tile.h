@@ -1,4 +1,4 @@
-/* Small matrix products for use inside parallel loops, where BLAS must not be called, and the vector type they are
+/* Small GEMMs for use inside parallel loops, where BLAS must not be called, and the vector type they are
  * written with: the processor's widest.
  *
  * Operands of one head are packed into rows of lt_pad16(d) floats, padding zero, so that no loop has a ragged end.
@@ -71,8 +71,8 @@ LT_INLINE float lt_v_sum(lt_v x) {
 void lt_tile_product(int64_t m, int64_t n, int64_t k, const float *A, int64_t row_step, int64_t k_step,
                      const float *B, int64_t ldb, float *C, int64_t ldc, bool accumulate);
 
-/* Where a product goes and what it is added to: C itself, rows of something else, one row (start_step 0), or, where `start` is
- * NULL, nothing. */
+/* Where a GEMM goes and what it is added to: C itself, rows of something else, one row (start_step 0), or, where
+ * `start` is NULL, nothing. */
 typedef struct lt_tile_out {
     float *C;
     int64_t ldc;

@@ -13,7 +13,8 @@ template <typename T> struct back_plan {
 };
 
 /* Rows [128 * part, + 16 M) of S become the columns of the matrix. Neighbouring threads read neighbouring rows, so that
- * their stores do not meet in one bank; the rest of what a row's access fetches waits in the cache for the next turn. */
+ * their stores do not meet in one bank; the rest of what a row's access fetches waits in the cache for the next
+ * turn. */
 template <int M, typename T>
 static __device__ __forceinline__ void load_transposed(const back_plan<T> &p, int part, float *matrix) {
     constexpr int TILE = 16 * M, GROUPS = LT_ATTN_THREADS / TILE;

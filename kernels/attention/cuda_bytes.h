@@ -32,7 +32,7 @@ lt_attn_chunks lt_attn_chunks_of(int64_t items, int64_t segment_tokens, int64_t 
 /* Of sums over tokens into S and z: partial sums in float32, where there is more than one chunk. */
 lt_attn_chunks lt_attn_sum_chunks(const lt_attn_shape *shape, const lt_rope *rope, lt_segment_box box);
 size_t lt_attn_sum_bytes(const lt_attn_shape *shape, int64_t segments, lt_attn_chunks chunks);
-/* Of products with S; r is a sum over tokens, so it wants few chunks and a partial sum each. */
+/* Of GEMMs with S; r is a sum over tokens, so it wants few chunks and a partial sum each. */
 lt_attn_chunks lt_attn_read_chunks(const lt_attn_shape *shape, const lt_rope *rope, lt_segment_box box,
                                    bool wants_r);
 size_t lt_attn_r_bytes(const lt_attn_shape *shape, lt_attn_chunks chunks);

@@ -13,8 +13,8 @@ struct few_plan {
     lt_fold_item item[128];
 };
 
-/* N elements of S or z from `i` on, which belong to one head. The sum stays in registers while the items pass, so the result
- * may be the first of them. */
+/* N elements of S or z from `i` on, which belong to one head. The sum stays in registers while the items pass, so the
+ * result may be the first of them. */
 template <int N, bool OF_S, typename P>
 static __device__ __forceinline__ void fold(const P &p, int head, int64_t i) {
     const lt_fold_list &list = p.list[blockIdx.y];

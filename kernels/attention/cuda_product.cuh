@@ -1,4 +1,4 @@
-/* Inside kernels/attention: products of tokens with the S of their segment and head, for the generic CUDA kernels.
+/* Inside kernels/attention: GEMMs of tokens with the S of their segment and head, for the generic CUDA kernels.
  *
  *     read        y_i = S^T (R_i phi(a_i)), divided by z . phi(a_i) where there is a z; r = sum_i phi(a_i) / (z . phi(a_i))
  *     read back   w_i = R_i^T (S x_i), from which come gradients of a
@@ -26,7 +26,7 @@ lt_status lt_attn_read(lt_ctx *ctx, const lt_attn_read_args *args);
  *
  *     da = w / mass + z m where a > 0, 0 where mass = 0
  *
- * since g . o = (S g) . (R phi(a)) / mass: one product gives both terms. */
+ * since g . o = (S g) . (R phi(a)) / mass: one GEMM gives both terms. */
 typedef struct lt_attn_back_args {
     const lt_tensor *a, *x, *da; /* da may be empty */
     const float *S, *z;

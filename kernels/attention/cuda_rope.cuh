@@ -1,7 +1,7 @@
 /* Inside kernels/attention: where tokens stand and how they turn, for all CUDA kernels of the folder.
  *
- * Angles are computed in float64 once a call, into a table of float32 cosines and sines per position of each axis: the frame
- * table has rows for every block, rows and columns are the same in all blocks.
+ * Angles are computed in float64 once a call, into a table of float32 cosines and sines per position of each axis: the
+ * frame table has rows for every block, rows and columns are the same in all blocks.
  */
 #ifndef LT_KERNELS_ATTENTION_CUDA_ROPE_CUH
 #define LT_KERNELS_ATTENTION_CUDA_ROPE_CUH
@@ -9,7 +9,8 @@
 #include "kernels/attention/cuda_bytes.h"
 #include "kernels/cuda.cuh"
 
-/* A kernel argument. Each entry is (cosine, sine); pairs of channels 0 .. d/2 are those of time, rows, columns in turn. */
+/* A kernel argument. Each entry is (cosine, sine); pairs of channels 0 .. d/2 are those of time, rows, columns in
+ * turn. */
 typedef struct lt_rope_table {
     const float2 *frames;  /* [blocks, grid_frames, t] */
     const float2 *rows;    /* [height, h] */

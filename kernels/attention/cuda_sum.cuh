@@ -2,8 +2,8 @@
  *
  *     S = sum_i (R_i phi(a_i)) x_i^T      z = sum_i phi(a_i)
  *
- * or, with (mass_i, m_i) given per token, with x_i / mass_i for x_i (0 where mass_i = 0) and m_i phi(a_i) for phi(a_i); or, with
- * a norm, with phi(a_i scale_i gain) for phi(a_i).
+ * or, with (mass_i, m_i) given per token, with x_i / mass_i for x_i (0 where mass_i = 0) and m_i phi(a_i) for phi(a_i);
+ * or, with a norm, with phi(a_i scale_i gain) for phi(a_i).
  */
 #ifndef LT_KERNELS_ATTENTION_CUDA_SUM_CUH
 #define LT_KERNELS_ATTENTION_CUDA_SUM_CUH

@@ -1,8 +1,8 @@
-/* Inside kernels/attention: the generic CUDA kernels' tiles and operands. They serve float32 and bf16, any even number of
- * channels up to 256, any strides; products run on the ordinary float32 units.
+/* Inside kernels/attention: the generic CUDA kernels' tiles and operands. They serve float32 and bf16, any even number
+ * of channels up to 256, any strides; GEMMs run on the ordinary float32 units.
  *
- * 256 threads stand as 16 x 16, (ty, tx), over a tile; each owns M consecutive channels of 16 * M along tx. M is 2, 4 or 8 for
- * heads of up to 32, 64 or 128 channels; wider heads take two such parts.
+ * 256 threads stand as 16 x 16, (ty, tx), over a tile; each owns M consecutive channels of 16 * M along tx. M is 2, 4
+ * or 8 for heads of up to 32, 64 or 128 channels; wider heads take two such parts.
  */
 #ifndef LT_KERNELS_ATTENTION_CUDA_TILE_CUH
 #define LT_KERNELS_ATTENTION_CUDA_TILE_CUH
@@ -103,8 +103,8 @@ __device__ __forceinline__ void lt_attn_put_all(T *p, const float (&values)[M], 
     for (int i = 0; i < M; i += N) lt_attn_put<N>(p + i, values + i, left - i, wide, add);
 }
 
-/* Where quad q (channels 4q .. 4q + 3) lies in a row of 16 * M floats in shared memory: for M = 8 even quads come first, so
- * that the 16 threads that each read their 8 channels as two quads meet no bank twice. */
+/* Where quad q (channels 4q .. 4q + 3) lies in a row of 16 * M floats in shared memory: for M = 8 even quads come
+ * first, so that the 16 threads that each read their 8 channels as two quads meet no bank twice. */
 template <int M> __device__ __forceinline__ int lt_attn_quad(int q) {
     return M == 8 ? 4 * ((q & 1) * 16 + (q >> 1)) : 4 * q;
 }

@@ -1,17 +1,17 @@
 /* Inside kernels/attention: the bf16 path on tensor cores, for NVIDIA GPUs from compute capability 8.0 on.
  *
- * It serves heads of 32, 64, 96, 112 or 128 channels in rows that 16-byte accesses can reach, and segments that are whole
- * frames, so that a segment's tokens follow each other. For all else there are the kernels in cuda_*.cu.
+ * It serves heads of 32, 64, 96, 112 or 128 channels in rows that 16-byte accesses can reach, and segments that are
+ * whole frames, so that a segment's tokens follow each other. For all else there are the kernels in cuda_*.cu.
  *
  *     state            a block of threads sums one head over a chunk of tokens; a second launch adds the chunks up
  *     output           a warp takes 16 tokens at a time from memory to memory; S waits in shared memory
- *     state backward   the same with two products
+ *     state backward   the same with two MMAs
  *     output backward  both: da as output does it, dS as state does it
  *
- * Code for sm_90a multiplies by wgmma, except in `state`, which waits for memory whichever it takes and needs fewer registers
- * for mma.sync; all other code, that for plain sm_90 too, multiplies by mma.sync. In code for sm_90a the copy engine carries
- * the tokens of `state backward` (mma_box.cuh) where both gradients are asked for and neither is added to. From sm_90 on an
- * op's kernels overlap (lt_mma_launch).
+ * Code for sm_90a multiplies by wgmma, except in `state`, which waits for memory whichever it takes and needs fewer
+ * registers for mma.sync; all other code, that for plain sm_90 too, multiplies by mma.sync. In code for sm_90a the copy
+ * engine carries the tokens of `state backward` (mma_box.cuh) where both gradients are asked for and neither is added
+ * to. From sm_90 on an op's kernels overlap (lt_mma_launch).
  */
 #ifndef LT_KERNELS_ATTENTION_MMA_H
 #define LT_KERNELS_ATTENTION_MMA_H
@@ -22,9 +22,9 @@
 extern "C" {
 #endif
 
-/* Tokens of one segment are shared out over `count` chunks of `tokens`, a multiple of a tile, so that `items` segments and
- * heads give an H100 so many blocks of threads a multiprocessor: kernels that sum S keep it in registers, those that read
- * S have room for more, unless boxes of tokens take it from shared memory. Any GPU runs them. */
+/* Tokens of one segment are shared out over `count` chunks of `tokens`, a multiple of a tile, so that `items` segments
+ * and heads give an H100 so many blocks of threads a multiprocessor: kernels that sum S keep it in registers, those
+ * that read S have room for more, unless boxes of tokens take it from shared memory. Any GPU runs them. */
 enum { LT_MMA_TILE = 64, LT_MMA_SUM_RESIDENT = 2, LT_MMA_READ_RESIDENT = 3, LT_MMA_BOX_RESIDENT = 2 };
 /* Of `output`: the largest heads leave less room where it sums r as well. */
 #define LT_MMA_OUTPUT_RESIDENT(dim, wants_r)                                                                 \

@@ -1,5 +1,5 @@
-/* Inside kernels/attention: 16 tokens of one head as a box that Hopper's copy engine carries between memory and shared memory.
- * Memory sees whole lines, and no thread waits for a load of its own.
+/* Inside kernels/attention: 16 tokens of one head as a box that Hopper's copy engine carries between memory and shared
+ * memory. Memory sees whole lines, and no thread waits for a load of its own.
  */
 #ifndef LT_KERNELS_ATTENTION_MMA_BOX_CUH
 #define LT_KERNELS_ATTENTION_MMA_BOX_CUH

@@ -44,8 +44,8 @@ static __device__ __forceinline__ uint4 ordered(const float *matrix, int piece, 
     return make_uint4(words[0], words[1], words[2], words[3]);
 }
 
-/* Rows of blocks: S, then S^T, of those that are asked for. Neither reads nor writes what the kernel ahead writes, and awaits
- * it only so that the next kernel need not. */
+/* Rows of blocks: S, then S^T, of those that are asked for. Neither reads nor writes what the kernel ahead writes, and
+ * awaits it only so that the next kernel need not. */
 template <int D>
 static __global__ void __launch_bounds__(THREADS)
     order_matrices(const float *S, int64_t pieces, uint4 *plain, uint4 *transposed) {

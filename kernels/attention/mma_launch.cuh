@@ -26,8 +26,8 @@ template <typename F> static inline lt_status lt_mma_by_dim(int64_t dim, F &&lau
  *   - every thread awaits before it ends: to await the kernel ahead is to await all kernels ahead of it;
  *   - what other kernels of the op write is touched only after lt_mma_await, and the op's results are written only then.
  *
- * lt_mma_await: until the kernels ahead have ended and what they wrote is visible. lt_mma_let_next_start: once all blocks of
- * threads are there, the next kernel may take what room is left. */
+ * lt_mma_await: until the kernels ahead have ended and what they wrote is visible. lt_mma_let_next_start: once all
+ * blocks of threads are there, the next kernel may take what room is left. */
 static __device__ __forceinline__ void lt_mma_await() {
 #if __CUDA_ARCH__ >= 900
     asm volatile("griddepcontrol.wait;" : : : "memory");
@@ -100,9 +100,9 @@ static inline bool lt_mma_runs_on(const lt_ctx *ctx) {
 lt_status lt_mma_begin(lt_ctx *ctx, const lt_rope *rope, lt_segment_box box, const lt_attn_shape *shape,
                        int resident, char **workspace, lt_mma_grid *grid);
 
-/* plain[item] = S[item] and transposed[item] = S[item]^T (either may be NULL) in bf16, in the order in which products take
- * it: piece (step, two, lane) holds what lane needs of step `step` for result pairs 2 * two and 2 * two + 1; for wgmma see
- * kernels/wgmma.cuh. */
+/* plain[item] = S[item] and transposed[item] = S[item]^T (either may be NULL) in bf16, in the order in which MMAs take
+ * it: piece (step, two, lane) holds what lane needs of step `step` for result pairs 2 * two and 2 * two + 1; for wgmma
+ * see kernels/wgmma.cuh. */
 lt_status lt_mma_order_matrices(lt_ctx *ctx, const float *S, int64_t items, int64_t dim, uint4 *plain,
                                 uint4 *transposed);
 

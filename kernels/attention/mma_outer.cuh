@@ -4,8 +4,8 @@
 
 #include "kernels/attention/mma_tile.cuh"
 
-/* The four warps of a block hold a quarter each: a half of the rows, a half of the columns; TOGETHER, by wgmma, 16 of every
- * 64 rows, where rows from D on are of no meaning. */
+/* The four warps of a block hold a quarter each: a half of the rows, a half of the columns; TOGETHER, by wgmma, 16 of
+ * every 64 rows, where rows from D on are of no meaning. */
 template <int D, bool TOGETHER> struct lt_mma_outer {
     static constexpr int ROWS =
                              TOGETHER ? (D + 63) / 64 : (D / 16 + 1) / 2, /* tiles of 16 rows, of 8 columns */

@@ -20,8 +20,8 @@ __device__ __forceinline__ float2 gained(uint32_t x, const float4 &gain, int whi
     return make_float2(lt_attn_phi(v.x * g.x), lt_attn_phi(v.y * g.y));
 }
 
-/* a = phi(q), and 1 / (z.a) of the lane's tokens; 0 where z.a = 0. GAINED: a stays q, of which features are made anew wherever they
- * are needed, so that they are rounded once, after they were turned. */
+/* a = phi(q), and 1 / (z.a) of the lane's tokens; 0 where z.a = 0. GAINED: a stays q, of which features are made anew
+ * wherever they are needed, so that they are rounded once, after they were turned. */
 template <int D, bool GAINED>
 __device__ __forceinline__ void weigh(lt_mma_tokens<D> &a, const float *z, const float *gain,
                                       float (&inverse)[2], int t) {

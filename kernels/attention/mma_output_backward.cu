@@ -2,9 +2,9 @@
  *
  *     m = -c^2 (R^T u . a)        da = c R^T u + z m        dS = sum (c R a) g^T        dz = sum m a
  *
- * as g.o = c (u . R a) = c (R^T u . a): o itself is not needed, and g goes into dS as it came. A block of threads takes one
- * head and a chunk of tokens. Of each tile of 64 tokens a warp makes u, m, da and c R a of 16, as in mma_output.cu; then
- * all warps together add the tile to dS, as in mma_state.cu. */
+ * as g.o = c (u . R a) = c (R^T u . a): o itself is not needed, and g goes into dS as it came. A block of threads takes
+ * one head and a chunk of tokens. Of each tile of 64 tokens a warp makes u, m, da and c R a of 16, as in mma_output.cu;
+ * then all warps together add the tile to dS, as in mma_state.cu. */
 #include "kernels/attention/mma_launch.cuh"
 #include "kernels/attention/mma_outer.cuh"
 #include "kernels/attention/mma_stream.cuh"

@@ -16,8 +16,9 @@ struct state_job {
     const float *k_gain, *k_scale; /* [H, D], [G, T]: the norm that k still lacks, or NULL */
 };
 
-/* A thread's part of that norm. The factors of its tokens are asked for a tile ahead, of the largest heads after the products
- * before it; its channels' gains, which the nearest cache has, come anew for each tile: products leave few registers. */
+/* A thread's part of that norm. The factors of its tokens are asked for a tile ahead, of the largest heads after the
+ * MMAs before it; its channels' gains, which the nearest cache has, come anew for each tile: MMAs leave few
+ * registers. */
 template <int D> struct key_norm {
     static constexpr bool EARLY = D <= 112;
     float gain[8], scale[lt_mma_share<D>::PASSES];

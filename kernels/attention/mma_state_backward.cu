@@ -1,10 +1,10 @@
-/* dv = dS^T (R b) and dk from R^T (dS v) + dz on tensor cores: two products of the tokens of a warp, as in mma_output.cu.
+/* dv = dS^T (R b) and dk from R^T (dS v) + dz on tensor cores: two MMAs of the tokens of a warp, as in mma_output.cu.
  *
- * state_gradients serves all calls. Its tokens come and go in registers; __syncwarp keeps the compiler from starting the next
- * group's loads early, which would take more registers than there are.
+ * state_gradients serves all calls. Its tokens come and go in registers; __syncwarp keeps the compiler from starting
+ * the next group's loads early, which would take more registers than there are.
  *
- * both_gradients, on Hopper, is for calls that want both gradients and add to neither: tokens come and go as boxes through
- * shared memory (mma_box.cuh), so that loads of angles never stand behind loads from memory.
+ * both_gradients, on Hopper, is for calls that want both gradients and add to neither: tokens come and go as boxes
+ * through shared memory (mma_box.cuh), so that loads of angles never stand behind loads from memory.
  */
 #include "kernels/attention/mma_box.cuh"
 #include "kernels/attention/mma_launch.cuh"

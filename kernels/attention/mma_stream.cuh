@@ -1,10 +1,10 @@
-/* Inside kernels/attention: 16 tokens of one head in the registers of a warp, on their way through a product. */
+/* Inside kernels/attention: 16 tokens of one head in the registers of a warp, on their way through an MMA. */
 #ifndef LT_KERNELS_ATTENTION_MMA_STREAM_CUH
 #define LT_KERNELS_ATTENTION_MMA_STREAM_CUH
 
 #include "kernels/attention/mma_tile.cuh"
 
-/* What a product makes in one go: all of a token's channels, or one group. */
+/* What an MMA makes in one go: all of a token's channels, or one group. */
 template <int D> struct lt_mma_at_once {
     static constexpr int GROUPS = LT_MMA_HOPPER ? lt_mma_layout<D>::GROUPS : 1;
     static constexpr int PAIRS = LT_MMA_HOPPER ? lt_mma_layout<D>::PAIRS : 4;
@@ -49,7 +49,8 @@ static __device__ __forceinline__ void lt_mma_places(lt_mma_place (&at)[2], cons
     for (int i = 0; i < 2; i++) at[i] = lt_mma_place_of<D>(grid, block, min(token + 8 * i, last - 1));
 }
 
-/* x = R features(x) for all tokens: of two pairs at a time, `gains` of both and what makes features of one with its half of them. */
+/* x = R features(x) for all tokens: of two pairs at a time, `gains` of both and what makes features of one with its
+ * half of them. */
 template <int D, typename Gains, typename Features>
 static __device__ __forceinline__ void lt_mma_turn_features(lt_mma_tokens<D> &a, const float2 *turns,
                                                             const lt_mma_place (&at)[2], int t, Gains gains,
@@ -79,7 +80,7 @@ static __device__ __forceinline__ void lt_mma_turn(lt_mma_tokens<D> &a, const fl
 }
 
 #if LT_MMA_HOPPER
-/* value = the product of the lane's two tokens, low and high, with a matrix in the order that lt_mma_order_matrices makes,
+/* value = the MMA of the lane's two tokens, low and high, with a matrix in the order that lt_mma_order_matrices makes,
  * after the next wait. All four warps of the block together. */
 template <int D>
 static __device__ __forceinline__ void lt_mma_rows_times(float (&value)[lt_mma_layout<D>::PAIRS][4],
@@ -98,7 +99,7 @@ static __device__ __forceinline__ void lt_mma_rows_times(float (&value)[lt_mma_l
 }
 #endif
 
-/* The next groups of channels of the product with a matrix in the order that lt_mma_order_matrices makes:
+/* The next groups of channels of the MMA with a matrix in the order that lt_mma_order_matrices makes:
  * value[pair][2 * half + e] belongs to token `half` and channel e of that pair of these. */
 template <int D>
 static __device__ __forceinline__ void lt_mma_product(float (&value)[lt_mma_at_once<D>::PAIRS][4],

@@ -1,11 +1,11 @@
 /* Inside kernels/attention: tiles of tokens on tensor cores.
  *
- * A product of tensor cores (m16n8k16) hands lane (g, t) = (lane / 4, lane % 4) fixed places of its operands: of the left
- * one rows g and g + 8 and two pairs of neighbouring columns a step, of the result rows g and g + 8 and one pair of columns
- * a tile. Which channel such a pair stands for is ours to choose, as long as both sides of a sum agree. We choose it so that
- * a lane holds of each token 8 consecutive channels of every 32: they come and go in 16-byte accesses without shared
- * memory, both channels of a rotation are in one register, and result pair r lies where operand pair r lay. D % 32 = 16
- * leaves a last group of 16 channels, 4 a lane.
+ * An MMA of tensor cores (m16n8k16) hands lane (g, t) = (lane / 4, lane % 4) fixed places of its operands: of the left
+ * one rows g and g + 8 and two pairs of neighbouring columns a step, of the result rows g and g + 8 and one pair of
+ * columns a tile. Which channel such a pair stands for is ours to choose, as long as both sides of a sum agree. We
+ * choose it so that a lane holds of each token 8 consecutive channels of every 32: they come and go in 16-byte accesses
+ * without shared memory, both channels of a rotation are in one register, and result pair r lies where operand pair r
+ * lay. D % 32 = 16 leaves a last group of 16 channels, 4 a lane.
  */
 #ifndef LT_KERNELS_ATTENTION_MMA_TILE_CUH
 #define LT_KERNELS_ATTENTION_MMA_TILE_CUH
@@ -37,7 +37,7 @@ template <int D> struct lt_mma_layout {
     static __host__ __device__ constexpr int first_channel(int group, int t) { return channel(4 * group, t); }
 };
 
-/* ---- two bf16 in a register ----------------------------------------------------------------------------------------- */
+/* ---- two bf16 in a register -------------------------------------------------------------------------------------- */
 
 static __device__ __forceinline__ float2 lt_mma_unpack(uint32_t x) {
     return make_float2(__uint_as_float(x << 16), __uint_as_float(x & 0xffff0000u));
@@ -73,7 +73,7 @@ static __device__ __forceinline__ float lt_mma_quad_sum(float x) {
     return x + __shfl_xor_sync(~0u, x, 2);
 }
 
-/* ---- instructions that C++ has no word for ----------------------------------------------------------------------------- */
+/* ---- instructions that C++ has no word for ----------------------------------------------------------------------- */
 
 static __device__ __forceinline__ void lt_mma(float (&c)[4], uint32_t a0, uint32_t a1, uint32_t a2,
                                               uint32_t a3, uint32_t b0, uint32_t b1) {
@@ -109,8 +109,8 @@ static __device__ __forceinline__ void lt_mma_copies_end_group() {
 template <int N> static __device__ __forceinline__ void lt_mma_copies_wait() {
     asm volatile("cp.async.wait_group %0;" : : "n"(N) : "memory");
 }
-/* Operands are read once: they need no place in the first-level cache, which the angles do. Zeros where the source is not
- * `there`. */
+/* Operands are read once: they need no place in the first-level cache, which the angles do. Zeros where the source is
+ * not `there`. */
 static __device__ __forceinline__ uint4 lt_mma_stream16(const void *from, bool there) {
     uint4 x = make_uint4(0, 0, 0, 0);
     asm volatile("{.reg .pred p; setp.ne.b32 p, %5, 0; "
@@ -139,7 +139,7 @@ static __device__ __forceinline__ void lt_mma_store8(void *to, uint32_t x, uint3
     asm volatile("st.global.v2.u32 [%0], {%1,%2};" : : "l"(to), "r"(x), "r"(y) : "memory");
 }
 
-/* ---- where a call's tokens and angles are -------------------------------------------------------------------------------- */
+/* ---- where a call's tokens and angles are ------------------------------------------------------------------------ */
 
 /* Division of numbers below 2^31. */
 struct lt_mma_divisor {
@@ -236,10 +236,10 @@ static __device__ __forceinline__ float2 lt_mma_turn_of(const float4 &turns, int
     return which ? make_float2(turns.z, turns.w) : make_float2(turns.x, turns.y);
 }
 
-/* ---- tiles in shared memory: rows of 16-byte chunks ------------------------------------------------------------------------ */
+/* ---- tiles in shared memory: rows of 16-byte chunks -------------------------------------------------------------- */
 
-/* Bytes of a panel: 32 channels of a tile's tokens. Where the warps of a block sum a tile up TOGETHER, by wgmma, it lies in
- * panels (kernels/wgmma.cuh), else in whole rows. */
+/* Bytes of a panel: 32 channels of a tile's tokens. Where the warps of a block sum a tile up TOGETHER, by wgmma, it
+ * lies in panels (kernels/wgmma.cuh), else in whole rows. */
 enum { LT_MMA_PANEL = LT_MMA_TILE * 64 };
 
 /* Chunks change places so that neither 8 tokens at one chunk nor two tokens at 4 chunks share a bank. */
@@ -276,8 +276,8 @@ static __device__ __forceinline__ void lt_mma_put_group(char *tile, int token, i
     }
 }
 
-/* One group of a row in memory = (or +=) values where the masks of their pairs have ones, 0 elsewhere; `row` is channel 0 of
- * the head. */
+/* One group of a row in memory = (or +=) values where the masks of their pairs have ones, 0 elsewhere; `row` is channel
+ * 0 of the head. */
 template <int D>
 static __device__ __forceinline__ void lt_mma_write_group(lt_bf16 *row, int group, int t, float2 (&value)[4],
                                                           const uint32_t (&mask)[4], bool add) {

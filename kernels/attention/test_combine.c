@@ -168,8 +168,8 @@ static void long_lists_agree_with_the_reference(void) {
     CHECK_OK(lt_check_end(&c));
 }
 
-/* Several readers of entries that they share, each with segments of its own: a block of a training step. Gradients of entries
- * sum over their readers and what earlier calls left there. */
+/* Several readers of entries that they share, each with segments of its own: a block of a training step. Gradients of
+ * entries sum over their readers and what earlier calls left there. */
 enum { READERS = 5, ENTRIES = 3 };
 typedef struct readers {
     lt_tensor S[READERS * (ENTRIES + 1)], z[READERS * (ENTRIES + 1)], dS[READERS * (ENTRIES + 1)],
@@ -219,7 +219,7 @@ static void readers_that_share_entries_agree_with_the_reference(void) {
     CHECK_OK(lt_check_end(&c));
 }
 
-/* ---- plans: what CUDA launches, carried out here in plain loops ---------------------------------------------------- */
+/* ---- plans: what CUDA launches, carried out here in plain loops -------------------------------------------------- */
 
 static void carry_out(const lt_fold_plan *p) {
     for (int l = 0; l < p->lists; l++)
@@ -245,8 +245,9 @@ static void carry_out_dots(const lt_dot_plan *p) {
         }
 }
 
-/* A call too long for one plan, through the op or, on the CPU's passes, through the plans: more sums than a plan has lists,
- * one of them of more sources than a plan has items, more shared gradients than lists, some of them overwritten midway. */
+/* A call too long for one plan, through the op or, on the CPU's passes, through the plans: more sums than a plan has
+ * lists, one of them of more sources than a plan has items, more shared gradients than lists, some of them overwritten
+ * midway. */
 enum { LONG_SUMS = 300, LONGEST = 900, POOL = 250, LONG_SOURCES = LONGEST + 3 * LONG_SUMS };
 typedef struct long_call {
     lt_tensor S[LONG_SOURCES], z[LONG_SOURCES], dS[LONG_SOURCES], dz[LONG_SOURCES];

@@ -247,8 +247,8 @@ static void nan_in_a_key_is_not_hidden(void) {
     CHECK_OK(lt_check_end(&c));
 }
 
-/* The norm of a token with a NaN or an infinity: its factor is NaN, or 0; either way the channel is lost for all, and a NaN for
- * all heads. */
+/* The norm of a token with a NaN or an infinity: its factor is NaN, or 0; either way the channel is lost for all, and a
+ * NaN for all heads. */
 static void what_is_no_number_stays_so_under_a_norm(void) {
     lt_check c;
     lt_check_begin(&c, 19);

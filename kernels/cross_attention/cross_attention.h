@@ -1,13 +1,14 @@
-/* Softmax attention of video tokens to text tokens: o = softmax(scale q k^T + (1 - mask) * -10000) v. The additive
- * mask is the published one: with all text masked the softmax is over the raw scores. The largest mask term of a row is
- * taken off first, also in lse: it changes no probability, and scores keep the digits that -10000 would cost them. On CUDA heads
- * have at most 256 channels; bf16 takes tensor cores where they are a multiple of 8, at most 128, and rows lie 16 bytes apart.
+/* Softmax attention of video tokens to text tokens: o = softmax(scale q k^T + (1 - mask) * -10000) v. The additive mask
+ * is the published one: with all text masked the softmax is over the raw scores. The largest mask term of a row is
+ * taken off first, also in lse: it changes no probability, and scores keep the digits that -10000 would cost them. On
+ * CUDA heads have at most 256 channels; bf16 takes tensor cores where they are a multiple of 8, at most 128, and rows
+ * lie 16 bytes apart.
  *
- * With o_scale the forward pass leaves o in e4m3 (lt_ctx_e4m3_dtype), for a product that would round it next
- * (lt_linear_args.x_scale). Rows of o are means of rows of v, so the largest magnitude in v bounds them: all rows of a group share
- * the scale in which that is 448 (kernels/e4m3.h), and nothing has to look at a whole row first. A number keeps three bits of
- * fraction down to 2^-14 of the bound. o is rounded to the dtype of activations, then to e4m3. All tokens of the text count,
- * masked or not; NaN or infinity in any makes every row of its groups NaN. */
+ * With o_scale the forward pass leaves o in e4m3 (lt_ctx_e4m3_dtype), for a GEMM that would quantise it next
+ * (lt_linear_args.x_scale). Rows of o are means of rows of v, so the largest magnitude in v bounds them: all rows of a
+ * group share the scale in which that is 448 (kernels/e4m3.h), and nothing has to look at a whole row first. A number
+ * keeps three bits of fraction down to 2^-14 of the bound. o is rounded to the dtype of activations, then to e4m3. All
+ * tokens of the text count, masked or not; NaN or infinity in any makes every row of its groups NaN. */
 #ifndef LT_KERNELS_CROSS_ATTENTION_H
 #define LT_KERNELS_CROSS_ATTENTION_H
 

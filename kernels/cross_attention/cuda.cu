@@ -34,8 +34,8 @@ __device__ __forceinline__ void soften(float (&s)[N], const float (&terms)[N], f
     }
 }
 
-/* One block: a tile of queries of one head (SCALED: each with its own factor besides); keys and then values of 32 tokens at a time pass
- * through shared memory. CODED: o goes to memory in e4m3. */
+/* One block: a tile of queries of one head (SCALED: each with its own factor besides); keys and then values of 32
+ * tokens at a time pass through shared memory. CODED: o goes to memory in e4m3. */
 template <typename T, int DIM, bool SCALED, bool CODED>
 __global__ void __launch_bounds__(LT_CROSS_THREADS) cross_forward(const lt_cross_forward<T> a) {
     typedef sizes<DIM> z;

@@ -5,11 +5,12 @@ namespace {
 /* M tiles of 16 queries are a warp's at a time: two halve the reads of shared memory. */
 enum { M = 2, WARPS = 8, QUERIES = M * 16 };
 
-/* How far, in powers of two, a score may exceed the one that exponentials refer to before the sums are scaled anew. float32
- * has room for more. */
+/* How far, in powers of two, a score may exceed the one that exponentials refer to before the sums are scaled anew.
+ * float32 has room for more. */
 constexpr float slack = 8;
 
-/* One warp's queries. Of each tile a lane has two rows. SCALED: each has its own factor besides. CODED: o goes to memory in e4m3. */
+/* One warp's queries. Of each tile a lane has two rows. SCALED: each has its own factor besides. CODED: o goes to
+ * memory in e4m3. */
 template <int DIM, bool SCALED, bool CODED> struct attend {
     lt_cross_left q[M][DIM / 16];
     lt_cross_sums o[M][DIM / 8];
@@ -63,7 +64,8 @@ template <int DIM, bool SCALED, bool CODED> struct attend {
         }
     }
 
-    /* Refers exponentials to the largest score so far, where one has outgrown the slack. Seldom after the first keys. */
+    /* Refers exponentials to the largest score so far, where one has outgrown the slack. Seldom after the first
+     * keys. */
     __device__ __forceinline__ void follow(const lt_cross_sums (&s)[M][2]) {
         float largest[M][2];
         bool outgrown = false;
@@ -137,8 +139,8 @@ template <int DIM, bool SCALED, bool CODED> struct attend {
     }
 };
 
-/* One block holds a head's keys and values; its warps take tiles of queries in turn. Only where they do not all fit do the
- * warps move from part to part together. */
+/* One block holds a head's keys and values; its warps take tiles of queries in turn. Only where they do not all fit do
+ * the warps move from part to part together. */
 template <int DIM, bool SCALED, bool CODED>
 __global__ void __launch_bounds__(WARPS * 32, 1)
     cross_forward_mma(const lt_cross_forward<lt_bf16> a, lt_cross_share share) {

@@ -1,7 +1,7 @@
 /* Inside kernels/cross_attention: bf16 tensor cores (mma.sync m16n8k16: 16 x 16 by 16 x 8, sums in float32).
  *
- * Lane l of a warp holds, of a 16 x 8 block of sums, elements (l / 4, 2 (l % 4)) and the next, and the same eight rows below.
- * Two such blocks side by side, rounded to bf16, are a left operand of 16 x 16 as they lie.
+ * Lane l of a warp holds, of a 16 x 8 block of sums, elements (l / 4, 2 (l % 4)) and the next, and the same eight rows
+ * below. Two such blocks side by side, rounded to bf16, are a left operand of 16 x 16 as they lie.
  */
 #ifndef LT_KERNELS_CROSS_ATTENTION_CUDA_MMA_CUH
 #define LT_KERNELS_CROSS_ATTENTION_CUDA_MMA_CUH
@@ -35,8 +35,8 @@ __device__ __forceinline__ unsigned lt_cross_shared(const void *p) {
     return (unsigned)__cvta_generic_to_shared(p);
 }
 
-/* 16 rows by 16 columns of a tile as right operands: rows 0-7 in b[0], b[1], rows 8-15 in b[2], b[3]; sums get a column for
- * each row. */
+/* 16 rows by 16 columns of a tile as right operands: rows 0-7 in b[0], b[1], rows 8-15 in b[2], b[3]; sums get a column
+ * for each row. */
 template <int ld> __device__ __forceinline__ void lt_cross_rows(const lt_bf16 *tile, unsigned (&b)[4]) {
     int lane = lt_cross_lane();
     const lt_bf16 *p = tile + (lane % 8 + lane / 16 * 8) * ld + lane / 8 % 2 * 8;
@@ -45,7 +45,8 @@ template <int ld> __device__ __forceinline__ void lt_cross_rows(const lt_bf16 *t
                  : "r"(lt_cross_shared(p))
                  : "memory");
 }
-/* The same place transposed: columns 0-7 in b[0], b[1], columns 8-15 in b[2], b[3]; sums get a column for each column. */
+/* The same place transposed: columns 0-7 in b[0], b[1], columns 8-15 in b[2], b[3]; sums get a column for each
+ * column. */
 template <int ld> __device__ __forceinline__ void lt_cross_columns(const lt_bf16 *tile, unsigned (&b)[4]) {
     int lane = lt_cross_lane();
     const lt_bf16 *p = tile + lane % 16 * ld + lane / 16 * 8;
@@ -131,8 +132,8 @@ __device__ __forceinline__ void lt_cross_store(const lt_cross_sums (&sums)[DIM /
     }
 }
 
-/* The same in e4m3, rounded to bf16 first. Of two blocks of eight channels lanes have two codes each, of a row above and one
- * below; neighbours change, so that one has four of the first block, the other four of the second. */
+/* The same in e4m3, rounded to bf16 first. Of two blocks of eight channels lanes have two codes each, of a row above
+ * and one below; neighbours change, so that one has four of the first block, the other four of the second. */
 template <int DIM>
 __device__ __forceinline__ void lt_cross_store_codes(const lt_cross_sums (&sums)[DIM / 8],
                                                      const float (&scale)[2], float factor, int64_t stride,
@@ -236,13 +237,14 @@ template <int DIM> struct lt_cross_text {
 
 #endif
 
-/* How queries are shared out where keys and values stay in shared memory: `splits` blocks a head, `room` keys at a time. */
+/* How queries are shared out where keys and values stay in shared memory: `splits` blocks a head, `room` keys at a
+ * time. */
 struct lt_cross_share {
     int splits, room;
 };
 
-/* `each` bytes a key; a block takes `queries` at a time. Blocks are to fill the GPU about twice, so that the last ones to end
- * leave little idle; no sum depends on it. */
+/* `each` bytes a key; a block takes `queries` at a time. Blocks are to fill the GPU about twice, so that the last ones
+ * to end leave little idle; no sum depends on it. */
 static inline lt_status lt_cross_share_out(const lt_cross_dims &n, int64_t each, int64_t queries,
                                            int multiprocessors, lt_cross_share *out) {
     int device, bytes;

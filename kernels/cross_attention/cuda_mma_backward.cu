@@ -28,7 +28,8 @@ __device__ __forceinline__ void find_delta(const lt_cross_left (&dout)[DIM / 16]
     }
 }
 
-/* One block holds a head's keys and values, as in the forward pass; a warp finds delta and dq of 16 queries at a time. */
+/* One block holds a head's keys and values, as in the forward pass; a warp finds delta and dq of 16 queries at a
+ * time. */
 template <int DIM>
 __global__ void __launch_bounds__(QUERY_WARPS * 32, 1)
     query_gradients_mma(const lt_cross_backward<lt_bf16> a, lt_cross_share share) {
@@ -109,7 +110,7 @@ __device__ __forceinline__ void ask_unit(const lt_cross_backward<lt_bf16> &a, in
     }
 }
 
-/* One warp's keys. Rows of its products are keys, columns are queries. */
+/* One warp's keys. Rows of its MMAs are keys, columns are queries. */
 template <int DIM> struct text_sums {
     lt_cross_left k[DIM / 16], v[DIM / 16];
     lt_cross_sums dk[DIM / 8], dv[DIM / 8];
@@ -161,8 +162,8 @@ __device__ __forceinline__ void store_chunk(const lt_cross_sums (&sums)[DIM / 8]
     }
 }
 
-/* One block: dk and dv of some keys of one text and head, over one chunk of the queries that read them. The next unit of
- * queries is under way while one is worked on. */
+/* One block: dk and dv of some keys of one text and head, over one chunk of the queries that read them. The next unit
+ * of queries is under way while one is worked on. */
 template <int DIM>
 __global__ void __launch_bounds__(KEY_WARPS * 32, 1) text_gradients_mma(const lt_cross_backward<lt_bf16> a) {
     extern __shared__ float4 memory[];

@@ -1,7 +1,8 @@
-/* How the CUDA backward pass divides the sums over queries, and the workspace that CUDA takes. Plain C: the description needs it.
+/* How the CUDA backward pass divides the sums over queries, and the workspace that CUDA takes. Plain C: the description
+ * needs it.
  *
- * dk and dv of a text sum over all queries of all its groups. One block of threads walks over them for a block of keys; where
- * that would leave most of a GPU idle, queries are cut into chunks, whose sums are added in their order. */
+ * dk and dv of a text sum over all queries of all its groups. One block of threads walks over them for a block of keys;
+ * where that would leave most of a GPU idle, queries are cut into chunks, whose sums are added in their order. */
 #ifndef LT_KERNELS_CROSS_ATTENTION_CUDA_SPLIT_H
 #define LT_KERNELS_CROSS_ATTENTION_CUDA_SPLIT_H
 

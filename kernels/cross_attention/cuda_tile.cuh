@@ -1,4 +1,4 @@
-/* Inside kernels/cross_attention: products of small tiles in shared memory, for any head size, in float32.
+/* Inside kernels/cross_attention: GEMMs of small tiles in shared memory, for any head size, in float32.
  *
  * 256 threads form a 16 x 16 grid. Tiles are rows of `ld` floats, zero behind the last row and channel. */
 #ifndef LT_KERNELS_CROSS_ATTENTION_CUDA_TILE_CUH
@@ -66,7 +66,8 @@ template <int M, int N> __device__ __forceinline__ void lt_cross_put(const float
             to[(lt_cross_y() * M + i) * ld + lt_cross_x() + LT_CROSS_SIDE * j] = x[i][j];
 }
 
-/* sum[i][n] += row y * M + i of p, which lt_cross_put wrote, times the rows of v: channels 64 n + 4 x and the next three. */
+/* sum[i][n] += row y * M + i of p, which lt_cross_put wrote, times the rows of v: channels 64 n + 4 x and the next
+ * three. */
 template <int M, int N, int P>
 __device__ __forceinline__ void lt_cross_add(const float *p, const float *v, int D, float (&sum)[M][P][4]) {
     constexpr int ld_p = N * LT_CROSS_SIDE + 4;

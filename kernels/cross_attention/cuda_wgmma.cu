@@ -1,10 +1,11 @@
-/* Hopper's forward pass for up to 304 text tokens. A block holds a head's keys and values; two teams of four warps take tiles of
- * 64 queries in turn, all of whose scores, exponentials and sums are in registers.
+/* Hopper's forward pass for up to 304 text tokens. A block holds a head's keys and values; two teams of four warps take
+ * tiles of 64 queries in turn, all of whose scores, exponentials and sums are in registers.
  *
- * Of 20 heads of 112 channels and 32,760 queries on an H100, products would take 97 us at 1.7 GHz (2,128 clocks a tile), bytes 98 us,
- * instructions 66 us (9.6 a score), exponentials 55 us (16 a clock of a multiprocessor); it takes 227 us. One team's products are to
- * run while the other has its exponentials: each multiplies by the keys only when the other is done with that, and weighs values 80
- * at a time while it makes the next weights. A tile's queries are asked for during the one before. */
+ * Of 20 heads of 112 channels and 32,760 queries on an H100, MMAs would take 97 us at 1.7 GHz (2,128 clocks a tile),
+ * bytes 98 us, instructions 66 us (9.6 a score), exponentials 55 us (16 a clock of a multiprocessor); it takes 227 us.
+ * One team's MMAs are to run while the other has its exponentials: each multiplies by the keys only when the other is
+ * done with that, and weighs values 80 at a time while it makes the next weights. A tile's queries are asked for during
+ * the one before. */
 #include "kernels/cross_attention/cuda_wgmma.cuh"
 
 namespace {
@@ -29,14 +30,16 @@ __device__ __forceinline__ void pass_turn(int team) {
     asm volatile("bar.arrive %0, %1;" : : "r"(2 - team), "n"((int)THREADS) : "memory");
 }
 
-/* Which four channels of every 32 are this lane's; read anew, as places that depend on it would wait in registers otherwise. */
+/* Which four channels of every 32 are this lane's; read anew, as places that depend on it would wait in registers
+ * otherwise. */
 __device__ __forceinline__ int lane_of_four() {
     int lane;
     asm volatile("mov.u32 %0, %%laneid;" : "=r"(lane));
     return lane & 3;
 }
 
-/* One head of a group, whose text is in shared memory. Of a tile a lane has two rows. CODED: o goes to memory in e4m3. */
+/* One head of a group, whose text is in shared memory. Of a tile a lane has two rows. CODED: o goes to memory in
+ * e4m3. */
 template <int D, bool CODED> struct attend {
     typedef lt_cross_place<D> place;
     typedef lt_mma_layout<D> layout;
@@ -69,7 +72,7 @@ template <int D, bool CODED> struct attend {
         }
     }
 
-    /* Scores, times log2 e, of one product; largest[i] of every column i % 2 and row i / 2. */
+    /* Scores, times log2 e, of one MMA; largest[i] of every column i % 2 and row i / 2. */
     __device__ __forceinline__ void score(int product, const float *terms, float (&largest)[4]) {
 #    pragma unroll
         for (int n = 0; n < LT_CROSS_EIGHTS; n++) {
@@ -114,7 +117,7 @@ template <int D, bool CODED> struct attend {
         }
     }
 
-    /* Sends the products of steps [first, first + AT_ONCE) with their values. */
+    /* Sends the MMAs of steps [first, first + AT_ONCE) with their values. */
     __device__ __forceinline__ void weigh(int first, uint64_t values, float (&sums)[4]) {
         uint32_t p[AT_ONCE][4];
 #    pragma unroll
@@ -206,8 +209,8 @@ __device__ __forceinline__ void fill(const lt_cross_forward<lt_bf16> &a, int tex
 
 #endif
 
-/* Units are a head's tiles, then the next head's; a block takes as many as any other. Code for other GPUs is empty and says so by
- * how many threads it allows. */
+/* Units are a head's tiles, then the next head's; a block takes as many as any other. Code for other GPUs is empty and
+ * says so by how many threads it allows. */
 template <int D, bool CODED>
 __global__ void __launch_bounds__(LT_MMA_HOPPER ? THREADS : 32, 1)
     cross_forward_wgmma(const __grid_constant__ lt_cross_forward<lt_bf16> a) {

@@ -1,8 +1,9 @@
-/* Inside kernels/cross_attention: where the Hopper kernel keeps a head's keys and values, by which its products find them
+/* Inside kernels/cross_attention: where the Hopper kernel keeps a head's keys and values, by which its MMAs find them
  * (kernels/wgmma.cuh).
  *
- * Lanes take and give pairs of channels as kernels/attention/mma_tile.cuh has it: 16 bytes of a token at a time. So what a product
- * takes for channels 2 t and 2 t + 1 of its pair r of eights are channels(r, t) and the next, in keys and values alike. */
+ * Lanes take and give pairs of channels as kernels/attention/mma_tile.cuh has it: 16 bytes of a token at a time. So
+ * what an MMA takes for channels 2 t and 2 t + 1 of its pair r of eights are channels(r, t) and the next, in keys and
+ * values alike. */
 #ifndef LT_KERNELS_CROSS_ATTENTION_CUDA_WGMMA_CUH
 #define LT_KERNELS_CROSS_ATTENTION_CUDA_WGMMA_CUH
 
@@ -13,7 +14,7 @@ enum {
     LT_CROSS_TEAMS = 2,    /* of four warps, which multiply together */
     LT_CROSS_TEAM = 128,   /* threads */
     LT_CROSS_ROWS = 64,    /* queries of a team at a time */
-    LT_CROSS_EIGHTS = 19,  /* of keys, in one product */
+    LT_CROSS_EIGHTS = 19,  /* of keys, in one MMA */
     LT_CROSS_PRODUCTS = 2, /* that cover all keys */
     LT_CROSS_KEYS = LT_CROSS_PRODUCTS * LT_CROSS_EIGHTS * 8
 };
@@ -33,7 +34,8 @@ template <int D> struct lt_cross_place {
     static __host__ __device__ constexpr int value(int token, int r, int t) {
         return VALUES + r / 4 * PANEL + token * 64 + ((r % 4 ^ token / 2 % 4) << 4) + t * 4;
     }
-    /* What descriptors of products are moved on by: to the next keys, to the next 16 channels of keys, to the next 16 values. */
+    /* What descriptors of MMAs are moved on by: to the next keys, to the next 16 channels of keys, to the next 16
+     * values. */
     static constexpr int NEXT_KEYS = LT_CROSS_EIGHTS * 128, NEXT_CHANNELS = 2 * HALF, NEXT_VALUES = 16 * 64;
 };
 

@@ -37,8 +37,8 @@ static void count_cost(const lt_ctx *ctx, const lt_cross_shape *s, double produc
                   lt_dtype_size(lt_ctx_dtype(ctx));
 }
 
-/* o, in e4m3 where there is a scale for each of its rows: it takes `saved` bytes less than an activation, and `workspace` for what
- * is found of each text. */
+/* o, in e4m3 where there is a scale for each of its rows: it takes `saved` bytes less than an activation, and
+ * `workspace` for what is found of each text. */
 static lt_status expect_result(const lt_ctx *ctx, const lt_cross_attention_args *a, const lt_cross_shape *s,
                                double *saved, size_t *workspace) {
     const char *op = "cross_attention";

@@ -206,7 +206,8 @@ static float largest_value(const lt_tensor *v, int64_t text) {
     return largest;
 }
 
-/* Whether the codes of one group are o as e4m3 rounds it below `largest`, and no further from it than three bits of fraction allow. */
+/* Whether the codes of one group are o as e4m3 rounds it below `largest`, and no further from it than three bits of
+ * fraction allow. */
 static bool group_rounds(const lt_tensor *o, const lt_tensor *codes, float largest) {
     double unit = (double)lt_e4m3_scale(largest);
     for (int64_t i = 0; i < lt_numel(o); i++) {
@@ -231,8 +232,8 @@ static bool rounds(const lt_tensor *o, const lt_tensor *v, const lt_tensor *code
     return true;
 }
 
-/* o in activations and in e4m3, from one text after another whose values are ten times as large. `far`: rows of q and v at odd
- * distances, whose loads cannot be wide. */
+/* o in activations and in e4m3, from one text after another whose values are ten times as large. `far`: rows of q and v
+ * at odd distances, whose loads cannot be wide. */
 static void coded(size s, mask_kind kind, bool scaled, bool far) {
     lt_check c;
     lt_check_begin(&c, 50);
@@ -255,7 +256,8 @@ static void coded(size s, mask_kind kind, bool scaled, bool far) {
     CHECK_OK(lt_check_end(&c));
 }
 
-/* All head sizes of tensor cores and of the plain kernels, odd rows, groups that share a text, text beyond any shared memory. */
+/* All head sizes of tensor cores and of the plain kernels, odd rows, groups that share a text, text beyond any shared
+ * memory. */
 static void o_in_e4m3_is_o_rounded_in_the_scale_of_v(void) {
     static const size sizes[] = {{1, 1, 1, 16, 1},     {3, 63, 2, 32, 20, .repeats = 2},
                                  {1, 500, 4, 60, 77},  {1, 1000, 2, 64, 300},
@@ -271,8 +273,8 @@ static void o_in_e4m3_is_o_rounded_in_the_scale_of_v(void) {
     coded((size){2, 70, 2, 64, 33}, SOME_MASKED, true, true);
 }
 
-/* Where texts and tiles of queries just fit, end early or leave one over, as Hopper's kernel cuts them: 304 tokens, 64 and 128 queries.
- * The last two sizes give its blocks several heads each, and several tiles of one. */
+/* Where texts and tiles of queries just fit, end early or leave one over, as Hopper's kernel cuts them: 304 tokens, 64
+ * and 128 queries. The last two sizes give its blocks several heads each, and several tiles of one. */
 static void texts_and_tiles_may_end_anywhere(void) {
     static const size sizes[] = {{1, 1, 1, 112, 300},
                                  {1, 63, 1, 112, 304},
@@ -292,7 +294,8 @@ static void texts_and_tiles_may_end_anywhere(void) {
     }
 }
 
-/* One value that is no number, in the second of three texts, masked or not; what attends to the others does not notice. */
+/* One value that is no number, in the second of three texts, masked or not; what attends to the others does not
+ * notice. */
 static void a_value_that_is_no_number_spoils_its_text(void) {
     static const double values[] = {NAN, INFINITY, -INFINITY};
     for (int i = 0; i < 6; i++) {

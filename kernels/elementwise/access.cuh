@@ -17,8 +17,8 @@ static inline unsigned lt_blocks(int64_t count, int each) { return (unsigned)lt_
 
 #ifdef __CUDACC__
 
-/* 16 bytes as they lie in memory: what a thread holds of rows that it loads ahead of their use. Four registers, where a pack of
- * eight bf16 would be taken apart into eight. */
+/* 16 bytes as they lie in memory: what a thread holds of rows that it loads ahead of their use. Four registers, where a
+ * pack of eight bf16 would be taken apart into eight. */
 template <typename T> __device__ __forceinline__ uint4 lt_load_raw(const void *data, int64_t offset) {
     return *reinterpret_cast<const uint4 *>((const T *)data + offset);
 }

@@ -1,5 +1,5 @@
-/* How a copy walks through two tensors of one shape: they are cut into lines along the last dimension that cannot be merged with
- * its neighbour. */
+/* How a copy walks through two tensors of one shape: they are cut into lines along the last dimension that cannot be
+ * merged with its neighbour. */
 #ifndef LT_KERNELS_ELEMENTWISE_COPY_WALK_H
 #define LT_KERNELS_ELEMENTWISE_COPY_WALK_H
 

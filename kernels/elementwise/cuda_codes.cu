@@ -1,5 +1,5 @@
-/* Gated residual whose rows a product reads next, in e4m3 besides. A row of the sum stays in the registers of a block between the
- * search for its largest and the rounding. */
+/* Gated residual whose rows a GEMM reads next, in e4m3 besides. A row of the sum stays in the registers of a block
+ * between the search for its largest and the rounding. */
 #include "kernels/elementwise/cuda_codes.h"
 
 #include "kernels/e4m3.cuh"
@@ -17,7 +17,8 @@ struct coded_args {
     float *scales;
 };
 
-/* A block a row, from the last on as kernels/cuda_e4m3.cu takes them; K packs a thread, all loads before the first use. */
+/* A block a row, from the last on as kernels/cuda_e4m3.cu takes them; K packs a thread, all loads before the first
+ * use. */
 template <typename T, int K> __global__ void __launch_bounds__(MOST_THREADS) gated_codes(coded_args a) {
     constexpr int V = lt_pack_of<T>, F = 4;
     __shared__ unsigned shared[32];

@@ -4,7 +4,8 @@
 
 #include "kernels/elementwise/elementwise.h"
 
-/* In one pass over memory. *done false: rows are too long or begin at no multiple of 16 bytes, and nothing was written. */
+/* In one pass over memory. *done false: rows are too long or begin at no multiple of 16 bytes, and nothing was
+ * written. */
 lt_status lt_gated_residual_codes(lt_ctx *ctx, const lt_gated_residual_args *args, bool *done);
 
 #endif

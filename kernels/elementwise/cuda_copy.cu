@@ -1,5 +1,5 @@
-/* Copies between any strides and any pair of float32 and bf16. A thread moves up to four packs of one line; a pack is 16 bytes of
- * the wider of the two, or one element where alignment or strides forbid that. */
+/* Copies between any strides and any pair of float32 and bf16. A thread moves up to four packs of one line; a pack is
+ * 16 bytes of the wider of the two, or one element where alignment or strides forbid that. */
 #include "kernels/cuda.cuh"
 #include "kernels/elementwise/copy_walk.h"
 #include "kernels/elementwise/elementwise.h"

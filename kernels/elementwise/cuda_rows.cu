@@ -1,5 +1,5 @@
-/* Gated residual and its gradients, and those of the broadcast sum. A thread keeps its columns and walks down the rows, so that the
- * gate is read once and a column's sum stays in registers. */
+/* Gated residual and its gradients, and those of the broadcast sum. A thread keeps its columns and walks down the rows,
+ * so that the gate is read once and a column's sum stays in registers. */
 #include "kernels/cuda_e4m3.h"
 #include "kernels/elementwise/access.cuh"
 #include "kernels/elementwise/column_fold.cuh"

@@ -1,7 +1,7 @@
 /* The trivial ops. All deterministic; sums run over fixed chunks.
  *
- * Dtypes: activations (lt_ctx_dtype) are x, h, y and their gradients of gated_residual; sums (lt_ctx_sum_dtype) are its gate and
- * every operand of add_broadcast, mix and sum; unary takes either, all operands alike. */
+ * Dtypes: activations (lt_ctx_dtype) are x, h, y and their gradients of gated_residual; sums (lt_ctx_sum_dtype) are its
+ * gate and every operand of add_broadcast, mix and sum; unary takes either, all operands alike. */
 #ifndef LT_KERNELS_ELEMENTWISE_H
 #define LT_KERNELS_ELEMENTWISE_H
 
@@ -67,8 +67,8 @@ typedef struct lt_gated_residual_backward_args {
 } lt_gated_residual_backward_args;
 lt_status lt_gated_residual_backward(lt_ctx *ctx, const lt_gated_residual_backward_args *args);
 
-/* y (+)= scale * x for any strides, up to 6 dimensions, and any pair of floating dtypes (on cuda: of float32 and bf16): copy,
- * cast, scale, add. */
+/* y (+)= scale * x for any strides, up to 6 dimensions, and any pair of floating dtypes (on cuda: of float32 and bf16):
+ * copy, cast, scale, add. */
 typedef struct lt_copy_args {
     lt_tensor x, y; /* same shape */
     double scale;   /* 1 copies bits when dtypes agree; 0 writes zeros (or adds nothing) without reading x */

@@ -252,8 +252,8 @@ static void copy_with_scale_0_writes_zeros_without_reading(void) {
     CHECK_OK(lt_check_end(&c));
 }
 
-/* Through a 16-bit format and back: what comes back is the nearest number of that format. In host memory: a GPU serves two
- * formats, which the tests above go through. */
+/* Through a 16-bit format and back: what comes back is the nearest number of that format. In host memory: a GPU serves
+ * two formats, which the tests above go through. */
 static void copy_casts_between_all_floating_types(void) {
     static uint16_t half[63];
     lt_check c;

@@ -36,7 +36,8 @@ template <typename T> lt_status gather_rows(lt_ctx *ctx, const lt_embedding_args
     return lt_cuda_launched();
 }
 
-/* Puts the positions from..from + THREADS - 1 at which `id` stands into `found`, in order; returns how many. All threads call it. */
+/* Puts the positions from..from + THREADS - 1 at which `id` stands into `found`, in order; returns how many. All
+ * threads call it. */
 __device__ __forceinline__ int find(const int32_t *ids, int64_t from, int64_t count, int32_t id,
                                     int64_t (&found)[THREADS], int (&of_warp)[WARPS]) {
     int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
@@ -54,8 +55,8 @@ __device__ __forceinline__ int find(const int32_t *ids, int64_t from, int64_t co
     return total;
 }
 
-/* A block per position and strip of channels. The first position of an id sums all of its rows of dy, in order; at the others there
- * is nothing to do, so every row of the table has one writer. */
+/* A block per position and strip of channels. The first position of an id sums all of its rows of dy, in order; at the
+ * others there is nothing to do, so every row of the table has one writer. */
 template <typename T>
 __global__ void __launch_bounds__(THREADS)
     sum_rows(const int32_t *__restrict__ ids, const T *__restrict__ dy, int64_t count, int64_t rows,

@@ -1,5 +1,5 @@
-/* y_i = table[id_i]; the gradient adds rows in order of i, so it is deterministic. The table and its gradient are sums; y and
- * dy are activations, or sums too. */
+/* y_i = table[id_i]; the gradient adds rows in order of i, so it is deterministic. The table and its gradient are sums;
+ * y and dy are activations, or sums too. */
 #ifndef LT_KERNELS_EMBEDDING_H
 #define LT_KERNELS_EMBEDDING_H
 

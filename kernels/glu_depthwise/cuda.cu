@@ -1,5 +1,6 @@
-/* A warp holds 32 * V channels of u and the same channels of g at a few neighbouring positions, and walks with them through a frame.
- * No warp waits for another: SiLU of the two positions beside its own is computed twice, which costs less than to exchange it. */
+/* A warp holds 32 * V channels of u and the same channels of g at a few neighbouring positions, and walks with them
+ * through a frame. No warp waits for another: SiLU of the two positions beside its own is computed twice, which costs
+ * less than to exchange it. */
 #include "kernels/glu_depthwise/cuda_walk.cuh"
 
 namespace {

@@ -1,5 +1,6 @@
-/* A warp holds 32 channels of u and the same of g at C neighbouring positions, and walks with them through a frame, as forward.
- * Nothing is exchanged: dL/dh of the positions beside its own is computed twice, so SiLU of two positions on either side as well. */
+/* A warp holds 32 channels of u and the same of g at C neighbouring positions, and walks with them through a frame, as
+ * forward. Nothing is exchanged: dL/dh of the positions beside its own is computed twice, so SiLU of two positions on
+ * either side as well. */
 #include "kernels/glu_depthwise/cuda_rows.cuh"
 
 namespace {
@@ -31,8 +32,8 @@ struct weight_sums {
     float tap[3][3] = {}, bias = 0;
 };
 
-/* One thread's part of one tile of a frame. Rows arrive one by one; with row r come h and dh of row r - 1, then dx of row r - 2.
- * K = r % 3 makes all indices constants. */
+/* One thread's part of one tile of a frame. Rows arrive one by one; with row r come h and dh of row r - 1, then dx of
+ * row r - 2. K = r % 3 makes all indices constants. */
 template <typename T, bool whole> struct tile_walk {
     warp_memory<T> &memory;
     const lt_glu_weights_pair<1> &w;
@@ -73,8 +74,9 @@ template <typename T, bool whole> struct tile_walk {
         return y;
     }
 
-    /* SiLU of row r enters h of the rows around it. h of row r - 1 is then whole and gives dh: dy SiLU(g) for u, dy u SiLU'(g)
-     * for g; zero outside the frame, where dy is. Loads run ahead, because the compiler keeps them behind the stores before. */
+    /* SiLU of row r enters h of the rows around it. h of row r - 1 is then whole and gives dh: dy SiLU(g) for u, dy u
+     * SiLU'(g) for g; zero outside the frame, where dy is. Loads run ahead, because the compiler keeps them behind the
+     * stores before. */
     template <int K> __device__ __forceinline__ void enter_row() {
         const lt_glu_arrived<T, C> &row = memory.rows[K];
         T x[C + 4][2], dy[C + 2];

@@ -1,7 +1,7 @@
 /* How the CUDA versions cut frames. Plain C, because the description needs it for the workspace.
  *
- * Threads walk along one axis of a frame and span the other, each with a few neighbouring positions of the span. A warp is on its
- * own: what it needs of the positions beside its own, it loads and computes again. */
+ * Threads walk along one axis of a frame and span the other, each with a few neighbouring positions of the span. A warp
+ * is on its own: what it needs of the positions beside its own, it loads and computes again. */
 #ifndef LT_KERNELS_GLU_DEPTHWISE_CUDA_CUT_H
 #define LT_KERNELS_GLU_DEPTHWISE_CUDA_CUT_H
 
@@ -39,7 +39,8 @@ static inline lt_glu_cut lt_glu_cut_axes(lt_glu_shape s, bool across) {
     return cut;
 }
 
-/* Along the axis that takes fewer steps in all, where a thread holds `positions` and a walk costs `begin` steps to begin. */
+/* Along the axis that takes fewer steps in all, where a thread holds `positions` and a walk costs `begin` steps to
+ * begin. */
 static inline lt_glu_cut lt_glu_cut_shorter(lt_glu_shape s, int positions, int begin) {
     lt_glu_cut cuts[2];
     int64_t steps[2];

@@ -1,15 +1,15 @@
 /* Inside kernels/glu_depthwise: how rows come from memory to a warp of the backward kernel, and go back.
  *
- * A warp has the rows that it needs next copied to shared memory of its own, so that they wait there and not in registers. Lines of
- * 32 channels are copied in pieces of 16 bytes: a piece each, the lanes of a warp carry several lines at once. Widths that do not
- * divide into such pieces go element by element, through registers. */
+ * A warp has the rows that it needs next copied to shared memory of its own, so that they wait there and not in
+ * registers. Lines of 32 channels are copied in pieces of 16 bytes: a piece each, the lanes of a warp carry several
+ * lines at once. Widths that do not divide into such pieces go element by element, through registers. */
 #ifndef LT_KERNELS_GLU_DEPTHWISE_CUDA_ROWS_CUH
 #define LT_KERNELS_GLU_DEPTHWISE_CUDA_ROWS_CUH
 
 #include "kernels/glu_depthwise/cuda_walk.cuh"
 
-/* What arrives with a step, zero outside the frame: of u and g, with two positions beside the C of the warp on either side, and
- * dL/dy of the row before, with one. */
+/* What arrives with a step, zero outside the frame: of u and g, with two positions beside the C of the warp on either
+ * side, and dL/dy of the row before, with one. */
 template <typename T, int C> struct alignas(16) lt_glu_arrived { T x[C + 4][2][32], dy[C + 2][32]; };
 
 /* The lanes of a warp over lines of 32 elements. A lane's lines lie LINES apart. */

@@ -1,11 +1,13 @@
-/* Inside kernels/glu_depthwise: SiLU and weights for the forward and backward kernels, and elements as forward loads them. */
+/* Inside kernels/glu_depthwise: SiLU and weights for the forward and backward kernels, and elements as forward loads
+ * them. */
 #ifndef LT_KERNELS_GLU_DEPTHWISE_CUDA_WALK_CUH
 #define LT_KERNELS_GLU_DEPTHWISE_CUDA_WALK_CUH
 
 #include "kernels/cuda.cuh"
 #include "kernels/glu_depthwise/cuda_cut.h"
 
-/* V elements as they come from memory: a row is asked for long before it is used, so nothing may touch it on arrival. */
+/* V elements as they come from memory: a row is asked for long before it is used, so nothing may touch it on
+ * arrival. */
 template <typename T, int V> struct lt_glu_raw;
 template <> struct lt_glu_raw<float, 1> {
     float bits;
@@ -64,8 +66,8 @@ __device__ __forceinline__ void lt_glu_silu_of<lt_bf16, 2>(const lt_glu_raw<lt_b
     for (int v = 0; v < 2; v++) out[v] = fmaf(out[v], lt_glu_tanh(out[v]), out[v]);
 }
 
-/* SiLU and its derivative. In bf16 the error of tanh comes into the derivative x / 4 fold, below its rounding to bf16 up to
- * |x| = 8; where tanh is 1 it vanishes. */
+/* SiLU and its derivative. In bf16 the error of tanh comes into the derivative x / 4 fold, below its rounding to bf16
+ * up to |x| = 8; where tanh is 1 it vanishes. */
 template <typename T> __device__ __forceinline__ float lt_glu_silu(float x, float &slope);
 template <> __device__ __forceinline__ float lt_glu_silu<float>(float x, float &slope) {
     float sigmoid = lt_sigmoid(x), y = x * sigmoid;

@@ -2,8 +2,8 @@
  *
  *     h = depthwise3x3(SiLU(x)) + b, zero padding, per frame      (u, g) = halves of h      y = u SiLU(g)
  *
- * SiLU is applied on load; h is recomputed in the backward pass. On CUDA in bf16: x, y and their gradients are bf16; w, b and
- * theirs float32. */
+ * SiLU is applied on load; h is recomputed in the backward pass. On CUDA in bf16: x, y and their gradients are bf16; w,
+ * b and theirs float32. */
 #ifndef LT_KERNELS_GLU_DEPTHWISE_H
 #define LT_KERNELS_GLU_DEPTHWISE_H
 

@@ -1,5 +1,5 @@
-/* One cell of haar3d in float32, for C and CUDA. A cell is [colour][frame][row][column]; an index along rows and columns is
- * 0 mean, 1 coarse difference, 2 and 3 fine differences. Private to kernels/haar3d/. */
+/* One cell of haar3d in float32, for C and CUDA. A cell is [colour][frame][row][column]; an index along rows and
+ * columns is 0 mean, 1 coarse difference, 2 and 3 fine differences. Private to kernels/haar3d/. */
 #ifndef LT_KERNELS_HAAR3D_CELL_H
 #define LT_KERNELS_HAAR3D_CELL_H
 
@@ -8,7 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-/* Compilers of device code contract a b + c into one rounding unless the product is asked for alone. */
+/* Compilers of device code contract a b + c into one rounding unless the GEMM is asked for alone. */
 #ifdef __CUDACC__
 #    define LT_CELL_FUNCTION static __device__ __forceinline__
 #    define LT_CELL_UNROLL   _Pragma("unroll")
@@ -19,14 +19,16 @@
 #    define LT_CELL_TIMES(a, b) ((a) * (b))
 #endif
 
-/* Channel of the latents -> coefficient (colour, frame, row, column), from coarse to fine. A list of statements and not a table, so
- * that a GPU keeps a cell in registers. */
+/* Channel of the latents -> coefficient (colour, frame, row, column), from coarse to fine. A list of statements and not
+ * a table, so that a GPU keeps a cell in registers. */
 #define LT_HAAR3D_LIST(X)                                                                                    \
     X(0, 0, 0, 0, 0) /* grey, level 0 */                                                                     \
     X(1, 0, 0, 0, 1)                                                                                         \
     X(2, 0, 0, 1, 0)                                                                                         \
-    X(3, 0, 1, 0, 0)                                                            /* level 1 */                \
-        X(4, 0, 0, 0, 2) X(5, 0, 0, 0, 3) X(6, 0, 0, 2, 0) X(7, 0, 0, 3, 0)     /* level 2 */                \
+    X(3, 0, 1, 0, 0) /* level 1 */                                                                           \
+    X(4, 0, 0, 0, 2)                                                                                         \
+    X(5, 0, 0, 0, 3)                                                                                         \
+    X(6, 0, 0, 2, 0) X(7, 0, 0, 3, 0)                                           /* level 2 */                \
         X(8, 0, 0, 1, 1) X(9, 0, 1, 0, 1) X(10, 0, 1, 1, 0)                     /* level 2 */                \
         X(11, 0, 0, 1, 2) X(12, 0, 0, 1, 3) X(13, 0, 0, 2, 1) X(14, 0, 0, 3, 1) /* level 3 */                \
         X(15, 0, 1, 0, 2) X(16, 0, 1, 0, 3) X(17, 0, 1, 2, 0) X(18, 0, 1, 3, 0) /* level 3 */                \

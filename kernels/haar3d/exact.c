@@ -1,5 +1,5 @@
-/* haar3d on the CPU. Not named cpu.c: files of that name are compiled with a b + c contracted into one rounding, and then the bits
- * would depend on the processor. */
+/* haar3d on the CPU. Not named cpu.c: files of that name are compiled with a b + c contracted into one rounding, and
+ * then the bits would depend on the processor. */
 #include "core/parallel.h"
 #include "kernels/haar3d/cell.h"
 

@@ -1,10 +1,11 @@
-/* The 3D Haar transform of video cells, in both directions: what the codec haar3d computes (model/codec/haar3d.h says why).
+/* The 3D Haar transform of video cells, in both directions: what the codec haar3d computes (model/codec/haar3d.h says
+ * why).
  *
- * A cell of 2 frames x 4 x 4 pixels x 3 colours, scaled to [-1, 1] (byte / 127.5 - 1), is rotated by the 3-point DCT over
- * (R, G, B) and by Haar wavelets: one level over the frames, two levels over rows and over columns (Haar, Math. Ann. 69, 1910).
- * All 96 basis vectors have length 1. Latents hold the 24 coefficients of LT_HAAR3D_KEPT, or all 96 in the order
- * [colour][frame][row][column]; the inverse takes coefficients that are left out as zero, saturates values outside 0..255, and
- * makes NaN a 0.
+ * A cell of 2 frames x 4 x 4 pixels x 3 colours, scaled to [-1, 1] (byte / 127.5 - 1), is rotated by the 3-point DCT
+ * over (R, G, B) and by Haar wavelets: one level over the frames, two levels over rows and over columns (Haar, Math.
+ * Ann. 69, 1910). All 96 basis vectors have length 1. Latents hold the 24 coefficients of LT_HAAR3D_KEPT, or all 96 in
+ * the order [colour][frame][row][column]; the inverse takes coefficients that are left out as zero, saturates values
+ * outside 0..255, and makes NaN a 0.
  *
  * cpu and cuda round every operation alike (no contraction into FMA), so both give the same bits.
  */

@@ -5,8 +5,8 @@
 
 #if LT_LANES == 16
 
-/* B is packed in blocks of DEPTH x WIDTH, panel by panel: PANEL columns, the widest block of lt_tile_product, which stay in L1
- * while ROWS rows of A pass by in L2. */
+/* B is packed in blocks of DEPTH x WIDTH, panel by panel: PANEL columns, the widest block of lt_tile_product, which
+ * stay in L1 while ROWS rows of A pass by in L2. */
 enum { PANEL = 64, DEPTH = 128, WIDTH = 256, ROWS = 252 };
 
 static int64_t less(int64_t a, int64_t b) { return a < b ? a : b; }

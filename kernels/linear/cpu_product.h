@@ -1,4 +1,4 @@
-/* Matrix products of the fast CPU kernels, for use outside parallel regions: threads share one.
+/* GEMMs of the fast CPU kernels, for use outside parallel regions: threads share one.
  *
  * Where the processor has AVX-512 they are ours; elsewhere OpenBLAS serves. */
 #ifndef LT_KERNELS_LINEAR_CPU_PRODUCT_H
@@ -15,8 +15,8 @@ typedef struct lt_factor {
     bool transposed;
 } lt_factor;
 
-/* c[m, n] = start + a[m, k] b[k, n]. Rows of `start` lie start_step apart: it may be c, another matrix, one row for all (step 0), or
- * NULL for nothing. Which thread computes an element does not change its bits. */
+/* c[m, n] = start + a[m, k] b[k, n]. Rows of `start` lie start_step apart: it may be c, another matrix, one row for all
+ * (step 0), or NULL for nothing. Which thread computes an element does not change its bits. */
 typedef struct lt_product {
     int64_t m, n, k;
     lt_factor a, b;

@@ -4,8 +4,8 @@
 #include "kernels/attention/cpu_tile.h"
 #include "kernels/rows.h"
 
-/* Rows of a span at least, spans at most; rows of a block, which are also the terms of a product that a panel of the second
- * factor serves from L1. LARGEST: elements of w; w, dw and a block of dy share L2. */
+/* Rows of a span at least, spans at most; rows of a block, which are also the terms of a GEMM that a panel of the
+ * second factor serves from L1. LARGEST: elements of w; w, dw and a block of dy share L2. */
 enum { SPAN = 512, MOST_SPANS = 16, BLOCK = 128, PANEL = 64, LARGEST = 1 << 17 };
 
 /* dy [rows, m], x [rows, k], w [m, k]. */
@@ -41,7 +41,7 @@ size_t lt_linear_sweep_bytes(const lt_linear_backward_args *a) {
     return (size_t)(spans * m * a->w.shape[1] + spans * m) * sizeof(float);
 }
 
-/* dx of rows [row, row + rows): a product with w. */
+/* dx of rows [row, row + rows): a GEMM with w. */
 static void input_gradient(const sweep *s, int64_t row, int64_t rows) {
     float *dx = (float *)s->args->dx.data + row * s->dx.ld;
     const float *dy = (const float *)s->args->dy.data + row * s->dy.ld;

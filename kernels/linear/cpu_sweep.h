@@ -1,5 +1,6 @@
-/* The backward pass of a linear layer in one sweep over its rows, while blocks of dy and x lie in the nearer caches, for matrices
- * small enough to lie there too. Spans of rows have their own sums, which are added in order; they depend on the problem alone. */
+/* The backward pass of a linear layer in one sweep over its rows, while blocks of dy and x lie in the nearer caches,
+ * for matrices small enough to lie there too. Spans of rows have their own sums, which are added in order; they depend
+ * on the problem alone. */
 #ifndef LT_KERNELS_LINEAR_CPU_SWEEP_H
 #define LT_KERNELS_LINEAR_CPU_SWEEP_H
 

@@ -18,7 +18,7 @@ lt_status product(lt_ctx *ctx, int64_t m, int64_t n, int64_t k, lt_blas_matrix a
     return lt_blas_run(ctx, &p, workspace);
 }
 
-/* ---- db: sums over rows ------------------------------------------------------------------------------------------- */
+/* ---- db: sums over rows ------------------------------------------------------------------------------------------ */
 
 enum { LANES = 32, WARPS = 8 };
 
@@ -29,8 +29,8 @@ template <typename T> struct row_sums {
     bool add;                         /* to what `out` holds */
 };
 
-/* sum[i] += column i of rows begin, begin + step, ... below end; `from` is row 0, of which `left` values lie in the matrix.
- * Four rows are asked for before the first is used. */
+/* sum[i] += column i of rows begin, begin + step, ... below end; `from` is row 0, of which `left` values lie in the
+ * matrix. Four rows are asked for before the first is used. */
 template <int N, typename T>
 __device__ __forceinline__ void sum_strip(const T *from, int64_t ld, int64_t begin, int64_t end, int step,
                                           int64_t left, float (&sum)[N]) {

@@ -1,11 +1,11 @@
-/* y = x w^T + b: the one matrix product of the model (published 1x1 convolutions are this too).
+/* y = x w^T + b: the one GEMM of the model (published 1x1 convolutions are this too).
  *
- * x, w, y and their gradients dx, dy have one dtype: that of activations, or, where activations are bf16, float32 throughout
- * one call (the time embedding, the scorer). Bias and the gradients of parameters are sums.
+ * x, w, y and their gradients dx, dy have one dtype: that of activations, or, where activations are bf16, float32
+ * throughout one call (the time embedding, the scorer). Bias and the gradients of parameters are sums.
  *
- * For inference w may be e4m3 with a scale for each row; the rows of x are then rounded to e4m3 as well, each with a scale of
- * its own (kernels/e4m3.h), or they come rounded, by an op that has them at hand; and K and M are multiples of 16, as tensor cores
- * want them. */
+ * For inference w may be e4m3 with a scale for each row; the rows of x are then quantised to e4m3 as well, each with a
+ * scale of its own (kernels/e4m3.h), or they come quantised, by an op that has them at hand; and K and M are multiples
+ * of 16, as tensor cores want them. */
 #ifndef LT_KERNELS_LINEAR_H
 #define LT_KERNELS_LINEAR_H
 

@@ -10,8 +10,8 @@ static lt_dtype shared_dtype(const lt_ctx *ctx, const lt_tensor *t) {
     return t->dtype == lt_ctx_sum_dtype(ctx) ? t->dtype : lt_ctx_dtype(ctx);
 }
 
-/* With w in e4m3. On CUDA rows of x that are not rounded yet lie so before the scratch of the product; elsewhere both are rounded
- * and multiplied as they would be otherwise. */
+/* With w in e4m3. On CUDA rows of x that are not quantised yet lie so before the scratch of the GEMM; elsewhere both
+ * are rounded and multiplied as they would be otherwise. */
 static size_t e4m3_workspace(const lt_ctx *ctx, const lt_linear_args *a, int64_t n) {
     int64_t m = a->w.shape[0], k = a->w.shape[1];
     if (ctx->backend == LT_BACKEND_NAIVE) return (size_t)k * sizeof(double);
@@ -70,7 +70,7 @@ lt_status lt_linear_describe(const lt_ctx *ctx, const void *args, lt_cost *cost)
 
 static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
 
-/* On CUDA the two products and the sums over rows follow each other in the same memory. */
+/* On CUDA the two GEMMs and the sums over rows follow each other in the same memory. */
 static size_t backward_workspace(const lt_ctx *ctx, const lt_linear_backward_args *a, int64_t n, int64_t m,
                                  int64_t k) {
     bool sums = !lt_is_empty(&a->db), product = !lt_is_empty(&a->dx) || !lt_is_empty(&a->dw);

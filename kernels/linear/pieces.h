@@ -5,7 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Enough blocks to fill a GPU even where there are few columns, and no piece that is too small to be worth a partial sum. */
+/* Enough blocks to fill a GPU even where there are few columns, and no piece that is too small to be worth a partial
+ * sum. */
 enum { LT_DB_MOST_PIECES = 128, LT_DB_LEAST_ROWS = 64 };
 
 static inline int64_t lt_db_pieces(int64_t rows) {

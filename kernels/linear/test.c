@@ -5,8 +5,8 @@
 #include "kernels/testing_device.h"
 #include "tests/harness.h"
 
-/* Forward and backward of one size. `pad`: every operand but w begins that many elements into a wider row, as q is taken from a
- * packed q, k, v; some of these addresses are round for a GPU, others not. */
+/* Forward and backward of one size. `pad`: every operand but w begins that many elements into a wider row, as q is
+ * taken from a packed q, k, v; some of these addresses are round for a GPU, others not. */
 static void both_ways(int rows, int k, int m, bool accumulate, int pad) {
     lt_check c;
     lt_check_begin(&c, (uint64_t)(rows + k + m));
@@ -56,7 +56,7 @@ static void rows_may_begin_anywhere(void) {
     both_ways(8300, 24, 40, true, 0);
 }
 
-/* More than 1 GFLOP: with as much workspace as a large model's products have. */
+/* More than 1 GFLOP: with as much workspace as a large model's GEMMs have. */
 /* On the CPU, rows from 1,024 on and small matrices: spans of rows with sums of their own. */
 static void many_rows_are_swept(void) {
     both_ways(1024, 16, 1, false, 0);
@@ -97,9 +97,9 @@ static void sums_may_be_multiplied_too(void) {
     CHECK_OK(lt_check_end(&c));
 }
 
-/* w in e4m3. The reference rounds x in the same way, so that what is left is the sum's and the result's own rounding. Rows of x
- * differ in size by powers of ten: each has its own scale. On CUDA the float32 passes take the plain kernel, those in bf16 the
- * library (with LT_TEST_KERNELS=generic rows are scaled after it). */
+/* w in e4m3. The reference rounds x in the same way, so that what is left is the sum's and the result's own rounding.
+ * Rows of x differ in size by powers of ten: each has its own scale. On CUDA the float32 passes take the plain kernel,
+ * those in bf16 the library (with LT_TEST_KERNELS=generic rows are scaled after it). */
 static void e4m3_product(int rows, int k, int m, bool bias, int pad) {
     lt_check c;
     lt_check_begin(&c, (uint64_t)(rows + k + m));

@@ -1,5 +1,5 @@
-/* Mean squared error per group (a block of one sequence), with the weight of each group in the gradient. All operands are of the
- * dtype of sums (lt_ctx_sum_dtype). */
+/* Mean squared error per group (a block of one sequence), with the weight of each group in the gradient. All operands
+ * are of the dtype of sums (lt_ctx_sum_dtype). */
 #ifndef LT_KERNELS_LOSS_H
 #define LT_KERNELS_LOSS_H
 

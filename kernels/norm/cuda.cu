@@ -1,6 +1,6 @@
-/* Forward passes. A row is read once: it stays in the registers of a warp, or of a block of 256 threads where it is long, while
- * its mean, then its variance about that mean, are summed. Rows that cannot be read 16 bytes at a time, or that are longer than
- * 18432, or that have a gain, take the plain kernel, which reads them from cache instead. */
+/* Forward passes. A row is read once: it stays in the registers of a warp, or of a block of 256 threads where it is
+ * long, while its mean, then its variance about that mean, are summed. Rows that cannot be read 16 bytes at a time, or
+ * that are longer than 18432, or that have a gain, take the plain kernel, which reads them from cache instead. */
 #include "kernels/e4m3.cuh"
 #include "kernels/norm/norm_rows.cuh"
 #include "kernels/rows.h"
@@ -61,8 +61,8 @@ static __device__ __forceinline__ void load_packs(const norm_args &a, int64_t ro
     }
 }
 
-/* V elements of (x - mean) * inverse * (1 + scale) + shift; without scale there is no shift either. RMS norm: of x * inverse *
- * (scale * shift), where shift, its gain, may be absent. */
+/* V elements of (x - mean) * inverse * (1 + scale) + shift; without scale there is no shift either. RMS norm: of x *
+ * inverse * (scale * shift), where shift, its gain, may be absent. */
 template <bool CENTRED, int V>
 static __device__ __forceinline__ void modulate(float (&v)[V], float mean, float inverse, const float *shift,
                                                 const float *scale) {
@@ -99,8 +99,8 @@ static __device__ __forceinline__ void store_codes(const norm_args &a, int64_t r
         if (first + k * step < a.columns) lt_e4m3_store<T>(codes + k * step, y[k], factor);
 }
 
-/* E elements of a row a thread, in packs of 16 bytes, which stay packed: registers are what limits the rows in flight. CODED: y is
- * rounded to T, then to e4m3; rows from the last on, as kernels/cuda_e4m3.cu takes them. */
+/* E elements of a row a thread, in packs of 16 bytes, which stay packed: registers are what limits the rows in flight.
+ * CODED: y is rounded to T, then to e4m3; rows from the last on, as kernels/cuda_e4m3.cu takes them. */
 template <typename T, int E, bool WARP, bool CENTRED, bool BRANCH, bool CODED>
 static __global__ void __launch_bounds__(WARP ? 32 * ROWS_A_BLOCK : LONG_ROW_THREADS, WARP ? 5 : 1)
     norm_rows(norm_args a) {

@@ -1,6 +1,6 @@
-/* Backward passes, in one pass over x and dy: a block takes a strip of rows of one group; per row it sums the four row sums, which
- * give dx; per column each thread adds up the gradients of shift and scale, which leave as one partial row a strip. A second
- * kernel folds the strips in order.
+/* Backward passes, in one pass over x and dy: a block takes a strip of rows of one group; per row it sums the four row
+ * sums, which give dx; per column each thread adds up the gradients of shift and scale, which leave as one partial row
+ * a strip. A second kernel folds the strips in order.
  *
  * With d = x - mean and g = dy (1 + scale), of a row of n:
  *     dx = (g - sum(g) / n - d sum(g d) / (n deviation^2)) / deviation
@@ -64,9 +64,9 @@ static __device__ __forceinline__ void load_factor(const float *scale, float (&f
     }
 }
 
-/* One row: turns x into d = x - mean, zero in threads without columns, and returns 1 / deviation; g = dy * factor, `part` is
- * 1 / n. RMS norm has one barrier a row, so its rows take shared memory in turns. The factors are read twice, from cache:
- * registers are dearer. */
+/* One row: turns x into d = x - mean, zero in threads without columns, and returns 1 / deviation; g = dy * factor,
+ * `part` is 1 / n. RMS norm has one barrier a row, so its rows take shared memory in turns. The factors are read twice,
+ * from cache: registers are dearer. */
 template <bool WARP, bool CENTRED, int V>
 static __device__ __forceinline__ float row_backward(float (&d)[V], const float (&dy)[V], const float *scale,
                                                      bool mine, float part, float eps, float (&dx)[V],

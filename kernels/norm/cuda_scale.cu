@@ -1,4 +1,5 @@
-/* The RMS norm's factor of each row, nothing else: rows are read as by the forward pass (cuda.cu), and one float is written. */
+/* The RMS norm's factor of each row, nothing else: rows are read as by the forward pass (cuda.cu), and one float is
+ * written. */
 #include "kernels/norm/norm_rows.cuh"
 #include "kernels/rows.h"
 

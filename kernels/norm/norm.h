@@ -1,11 +1,11 @@
 /* Layer norm with modulation (AdaLN: Peebles & Xie, arXiv 2212.09748; AdaLN-single: PixArt-alpha, arXiv 2310.00426) and
  * RMS norm (Zhang & Sennrich, arXiv 1910.07467). Statistics are recomputed in the backward pass: nothing is saved.
  *
- * x, y and their gradients are activations (lt_ctx_dtype; RMS norm: or all of them lt_ctx_sum_dtype, as x is). Modulation, weights
- * and their gradients are sums (lt_ctx_sum_dtype).
+ * x, y and their gradients are activations (lt_ctx_dtype; RMS norm: or all of them lt_ctx_sum_dtype, as x is).
+ * Modulation, weights and their gradients are sums (lt_ctx_sum_dtype).
  *
- * With y_scale the forward passes of layer norm leave y in e4m3 (lt_ctx_e4m3_dtype) with a scale for each row, for products that would
- * round it next (lt_linear_args.x_scale): the bits that lt_linear_forward makes of y. */
+ * With y_scale the forward passes of layer norm leave y in e4m3 (lt_ctx_e4m3_dtype) with a scale for each row, for
+ * GEMMs that would round it next (lt_linear_args.x_scale): the bits that lt_linear_forward makes of y. */
 #ifndef LT_KERNELS_NORM_H
 #define LT_KERNELS_NORM_H
 
@@ -15,7 +15,8 @@
 extern "C" {
 #endif
 
-/* y = (x - mean) / sqrt(variance + eps) * (1 + scale) + shift, over the last dimension; a group shares its modulation. */
+/* y = (x - mean) / sqrt(variance + eps) * (1 + scale) + shift, over the last dimension; a group shares its
+ * modulation. */
 typedef struct lt_norm_modulate_args {
     lt_tensor x;            /* [G, T, C] contiguous */
     lt_tensor shift, scale; /* [G, C], rows may be strided; both empty: plain layer norm */
@@ -34,8 +35,8 @@ typedef struct lt_norm_modulate_backward_args {
 } lt_norm_modulate_backward_args;
 lt_status lt_norm_modulate_backward(lt_ctx *ctx, const lt_norm_modulate_backward_args *args);
 
-/* sum = x + gate * h (lt_gated_residual_forward), y = the layer norm of that: both at once, with the bits that the two ops give, for
- * passes that nothing looks back at; it saves reading the sum. */
+/* sum = x + gate * h (lt_gated_residual_forward), y = the layer norm of that: both at once, with the bits that the two
+ * ops give, for passes that nothing looks back at; it saves reading the sum. */
 typedef struct lt_gated_residual_norm_args {
     lt_tensor x, h;         /* [G, T, C] contiguous */
     lt_tensor gate;         /* [G, C], rows may be strided; empty: 1 */
@@ -58,9 +59,9 @@ typedef struct lt_rms_norm_args {
 } lt_rms_norm_args;
 lt_status lt_rms_norm_forward(lt_ctx *ctx, const lt_rms_norm_args *args);
 
-/* scale = 1 / sqrt(mean(x^2) + eps): what RMS norm multiplies each row by, for ops that multiply as they load (attention), so that
- * nothing is written of the size of x. On the CPU the bits are those within lt_rms_norm_forward; on a GPU its sum may have another
- * order. */
+/* scale = 1 / sqrt(mean(x^2) + eps): what RMS norm multiplies each row by, for ops that multiply as they load
+ * (attention), so that nothing is written of the size of x. On the CPU the bits are those within lt_rms_norm_forward;
+ * on a GPU its sum may have another order. */
 typedef struct lt_rms_scale_args {
     lt_tensor x;     /* [..., C], rows may be strided */
     lt_tensor scale; /* [...] contiguous: a sum, as weights are */

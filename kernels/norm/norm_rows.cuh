@@ -13,8 +13,8 @@ enum { ROWS_A_BLOCK = 4, LONG_ROW_THREADS = 256 };
 
 #ifdef __CUDACC__
 
-/* Sums of N values over a warp (WARP), or over the block whose `shared` holds 32 of each. One barrier: a caller that comes again
- * gives other memory or has passed another barrier since. */
+/* Sums of N values over a warp (WARP), or over the block whose `shared` holds 32 of each. One barrier: a caller that
+ * comes again gives other memory or has passed another barrier since. */
 template <int N, bool WARP> __device__ __forceinline__ void sum_team(float (&v)[N], float (*shared)[32]) {
 #    pragma unroll
     for (int i = 0; i < N; i++) v[i] = lt_warp_sum(v[i]);
@@ -28,8 +28,8 @@ template <int N, bool WARP> __device__ __forceinline__ void sum_team(float (&v)[
     for (int i = 0; i < N; i++) v[i] = lt_warp_sum(lane < warps ? shared[i][lane] : 0.0f);
 }
 
-/* Mean (0 unless CENTRED) and 1 / sqrt(variance + eps) of a row of which a thread has packs `first`, `first + step`, ...; what lies
- * behind the row is zero. */
+/* Mean (0 unless CENTRED) and 1 / sqrt(variance + eps) of a row of which a thread has packs `first`, `first + step`,
+ * ...; what lies behind the row is zero. */
 template <typename T, bool WARP, bool CENTRED, int K>
 static __device__ __forceinline__ void moments(const uint4 (&raw)[K], int first, int step, int columns,
                                                float eps, float *mean, float *inverse) {

@@ -26,7 +26,8 @@ static lt_dtype dtype_of(const lt_ctx *ctx, const lt_tensor *x) {
     return x->dtype == lt_ctx_sum_dtype(ctx) ? x->dtype : lt_ctx_dtype(ctx);
 }
 
-/* y, in e4m3 where there is a scale for each of its rows; `bytes` of it. In host memory that is rounded which the workspace holds. */
+/* y, in e4m3 where there is a scale for each of its rows; `bytes` of it. In host memory that is rounded which the
+ * workspace holds. */
 static lt_status expect_result(const lt_ctx *ctx, const char *op, const lt_tensor *x, const lt_tensor *y,
                                const lt_tensor *y_scale, double *bytes, size_t *workspace) {
     const int64_t *n = x->shape;

@@ -1,4 +1,5 @@
-/* gated_residual_norm in host memory: the two ops one after the other. A GPU saves a pass over memory by doing both at once. */
+/* gated_residual_norm in host memory: the two ops one after the other. A GPU saves a pass over memory by doing both at
+ * once. */
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/norm/norm.h"
 

@@ -119,8 +119,9 @@ static void gated_residual_norm_has_the_bits_of_the_two_ops(void) {
     }
 }
 
-/* y in e4m3 is what rounding makes of y in the dtype of activations, of the norm alone and behind a sum. Row 1 has a channel far
- * above the others, row 2 nothing but one number. `at`: elements past 16 bytes where rows begin, which takes the plain kernel. */
+/* y in e4m3 is what rounding makes of y in the dtype of activations, of the norm alone and behind a sum. Row 1 has a
+ * channel far above the others, row 2 nothing but one number. `at`: elements past 16 bytes where rows begin, which
+ * takes the plain kernel. */
 static void norm_in_e4m3(norm_case n, int at) {
     lt_check c;
     for (lt_check_begin(&c, (uint64_t)(n.rows + n.channels)), c.bf16 = true; lt_check_next(&c);) {

@@ -9,7 +9,7 @@ namespace {
 
 enum { THREADS = 256 };
 
-/* ---- norm --------------------------------------------------------------------------------------------------------- */
+/* ---- norm -------------------------------------------------------------------------------------------------------- */
 
 /* As many tensors of the list as fit into a launch's parameters. */
 enum { TENSORS = 192 };
@@ -78,7 +78,7 @@ lt_status sum_batch(lt_ctx *ctx, const batch &b, double *partial) {
     return lt_cuda_launched();
 }
 
-/* ---- AdamW -------------------------------------------------------------------------------------------------------- */
+/* ---- AdamW ------------------------------------------------------------------------------------------------------- */
 
 /* Elements a block of threads updates, and as many parameters as one launch takes. */
 enum { CHUNK = 16 * THREADS, PARAMS = 192 };

@@ -1,6 +1,6 @@
-/* Gradient norm with a finite flag, then AdamW (Loshchilov & Hutter, arXiv 1711.05101) and the EMA of the weights in one
- * pass. The norm comes first and decides on the device: the update is clipped, or skipped when anything is not finite.
- * All operands but `copy` are sums. */
+/* Gradient norm with a finite flag, then AdamW (Loshchilov & Hutter, arXiv 1711.05101) and the EMA of the weights in
+ * one pass. The norm comes first and decides on the device: the update is clipped, or skipped when anything is not
+ * finite. All operands but `copy` are sums. */
 #ifndef LT_KERNELS_OPTIMIZER_H
 #define LT_KERNELS_OPTIMIZER_H
 

@@ -61,7 +61,8 @@ static lt_tensor moments(lt_check *c, int count) {
     return v;
 }
 
-/* More tensors than go into one launch, of sizes around those that a chunk and an access have; every other one at an odd address. */
+/* More tensors than go into one launch, of sizes around those that a chunk and an access have; every other one at an
+ * odd address. */
 static void norm_of_long_lists_equals_naive(void) {
     enum { COUNT = 401 };
     lt_check c;
@@ -83,8 +84,8 @@ static void norm_of_long_lists_equals_naive(void) {
     CHECK_OK(lt_check_end(&c));
 }
 
-/* `odd`: every operand begins one element after a round address. The copy is written where activations are bf16; elsewhere the
- * test puts there what it expects. */
+/* `odd`: every operand begins one element after a round address. The copy is written where activations are bf16;
+ * elsewhere the test puts there what it expects. */
 static void adamw_equals_naive(int n, bool ema, bool odd, int64_t step) {
     lt_check c;
     lt_check_begin(&c, (uint64_t)n);
@@ -124,8 +125,8 @@ static void adamw_equals_naive_at_ragged_sizes_and_late_steps(void) {
     adamw_equals_naive(0, true, false, 1);
 }
 
-/* More parameters than go into one launch, of sizes around those that a block of threads and an access have, some of them empty
- * or at odd addresses; every third one does not decay. */
+/* More parameters than go into one launch, of sizes around those that a block of threads and an access have, some of
+ * them empty or at odd addresses; every third one does not decay. */
 static void adamw_of_long_lists_equals_naive(void) {
     enum { COUNT = 401, ALL = 60000 };
     lt_check c;

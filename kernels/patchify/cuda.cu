@@ -1,5 +1,5 @@
-/* Latent and tokens hold the same elements along six dimensions [sequences and F/pt, pt, H/ph, ph, W/pw, pw C], so both directions
- * are one strided copy, which converts where their dtypes differ. */
+/* Latent and tokens hold the same elements along six dimensions [sequences and F/pt, pt, H/ph, ph, W/pw, pw C], so both
+ * directions are one strided copy, which converts where their dtypes differ. */
 #include "kernels/cuda.cuh"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/patchify/patchify.h"

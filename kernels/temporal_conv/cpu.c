@@ -52,7 +52,7 @@ static lt_status correlate(const conv_shape *s, int64_t frames, const float *dy,
                                         .c_step = c});
 }
 
-/* What products read with w in e4m3: x, tail and w as float32, in workspace. */
+/* What GEMMs read with w in e4m3: x, tail and w as float32, in workspace. */
 static void round_factors(const lt_temporal_conv_args *a, float *memory, const float **x, const float **tail,
                           const float **w) {
     int64_t c = a->x.shape[3], rows = lt_numel(&a->x) / c;
@@ -64,7 +64,7 @@ static void round_factors(const lt_temporal_conv_args *a, float *memory, const f
     *x = memory, *tail = *tail ? rounded : NULL, *w = wide;
 }
 
-/* The middle tap does not see blocks, so it is one product; the outer taps stop at block boundaries. */
+/* The middle tap does not see blocks, so it is one GEMM; the outer taps stop at block boundaries. */
 lt_status lt_temporal_conv_cpu(lt_ctx *ctx, const void *args, void *workspace) {
     (void)ctx;
     const lt_temporal_conv_args *a = args;

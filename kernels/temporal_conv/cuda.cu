@@ -5,10 +5,10 @@
 
 namespace {
 
-/* Three accumulating products, one per tap, over all frames that have the tap: a view of frames strided over blocks. */
+/* Three accumulating GEMMs, one per tap, over all frames that have the tap: a view of frames strided over blocks. */
 struct conv {
     lt_ctx *ctx;
-    void *scratch;                            /* of products */
+    void *scratch;                            /* of GEMMs */
     int64_t blocks, frames, pixels, channels; /* G, F, P, C */
 };
 
@@ -53,7 +53,7 @@ lt_status through_all(const conv &s, const lt_blas_matrix &a, const lt_blas_matr
     return lt_blas_run(s.ctx, &p, s.scratch);
 }
 
-/* ---- gradient of x ------------------------------------------------------------------------------------------------ */
+/* ---- gradient of x ----------------------------------------------------------------------------------------------- */
 
 template <typename T, int N>
 __global__ void add_into(T *__restrict__ to, const T *__restrict__ from, int64_t count) {
@@ -82,8 +82,8 @@ template <typename T> lt_status add_all(lt_ctx *ctx, const lt_tensor &to, const 
     return lt_cuda_launched();
 }
 
-/* dx_f (+)= dy_f + dy_f w_1 + dy_{f+1} w_0 + dy_{f-1} w_2. The library adds one matrix to a product: dy, or what dx held and
- * dy, which are summed first. */
+/* dx_f (+)= dy_f + dy_f w_1 + dy_{f+1} w_0 + dy_{f-1} w_2. The library adds one matrix to a GEMM: dy, or what dx held
+ * and dy, which are summed first. */
 lt_status input_gradient(const conv &s, const lt_temporal_conv_backward_args &a) {
     lt_blas_matrix dy = frames_of(s, a.dy, 0), dx = frames_of(s, a.dx, 0);
     int64_t outer = (s.frames - 1) * s.pixels;
@@ -95,7 +95,7 @@ lt_status input_gradient(const conv &s, const lt_temporal_conv_backward_args &a)
     return through(s, outer, dy, tap_of(s, a.w, 2), later, later);
 }
 
-/* ---- gradient of w ------------------------------------------------------------------------------------------------ */
+/* ---- gradient of w ----------------------------------------------------------------------------------------------- */
 
 /* d = dy^T x, or d += dy^T x, over `rows` rows of `batch` blocks, each with its own d. */
 lt_status correlate(const conv &s, int64_t rows, int64_t batch, const lt_blas_matrix &dy,
@@ -196,7 +196,7 @@ lt_status weight_gradient(const conv &s, const lt_temporal_conv_backward_args &a
 
 namespace {
 
-/* ---- w in e4m3 ---------------------------------------------------------------------------------------------------- */
+/* ---- w in e4m3 --------------------------------------------------------------------------------------------------- */
 
 /* Rounded rows from frame `frame` on, counted over all blocks. */
 lt_blas_matrix rounded_from(const conv &s, lt_blas_matrix x, int64_t frame) {
@@ -218,7 +218,7 @@ lt_status add_tap(const conv &s, int64_t frames, const lt_blas_matrix &x, const 
     return lt_blas_run(s.ctx, &p, s.scratch);
 }
 
-/* The outer taps of one block; products of e4m3 come one at a time. */
+/* The outer taps of one block; GEMMs of e4m3 come one at a time. */
 lt_status add_outer_taps(const conv &s, const lt_temporal_conv_args &a, const lt_blas_matrix &x,
                          const lt_blas_matrix &tail, int64_t block) {
     int64_t first = block * s.frames;

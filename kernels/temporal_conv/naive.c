@@ -10,7 +10,7 @@ static double *frame_of(const lt_tensor *t, const lt_tensor *tail, int64_t g, in
     return f == -1 && !lt_is_empty(tail) ? (double *)tail->data + g * size : NULL;
 }
 
-/* `t` with rows rounded to e4m3, in memory that is then taken from `*memory`. */
+/* `t` with rows quantised to e4m3, in memory that is then taken from `*memory`. */
 static lt_tensor rounded(lt_tensor t, int64_t channels, double **memory) {
     double *to = *memory;
     for (int64_t i = 0; !lt_is_empty(&t) && i < lt_numel(&t); i += channels)
@@ -21,7 +21,7 @@ static lt_tensor rounded(lt_tensor t, int64_t channels, double **memory) {
     return t;
 }
 
-/* What products read in place of x, tail and w. */
+/* What GEMMs read in place of x, tail and w. */
 static void round_all(lt_temporal_conv_args *a, double *memory) {
     int64_t channels = a->x.shape[3];
     const double *w = a->w.data, *scale = a->scale.data;

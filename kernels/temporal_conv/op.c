@@ -32,14 +32,14 @@ static double product_flops(const lt_tensor *x, bool tail) {
     return frame * blocks * (3 * frames - 2 + (tail ? 1 : 0));
 }
 
-/* On CUDA: the scratch of the largest product, which is the middle tap over all frames. */
+/* On CUDA: the scratch of the largest GEMM, which is the middle tap over all frames. */
 static size_t products_workspace(const lt_ctx *ctx, const lt_tensor *x) {
     int64_t channels = x->shape[3];
     if (ctx->backend != LT_BACKEND_CUDA) return 0;
     return lt_blas_workspace(lt_numel(x) / channels, channels, channels, 1, false);
 }
 
-/* With w in e4m3: rounded rows of x and tail, on CUDA before the scratch of products, elsewhere with w. */
+/* With w in e4m3: quantised rows of x and tail, on CUDA before the scratch of GEMMs, elsewhere with w. */
 static size_t e4m3_workspace(const lt_ctx *ctx, const lt_temporal_conv_args *a) {
     int64_t c = a->x.shape[3], rows = lt_numel(&a->x) / c;
     int64_t tails = lt_is_empty(&a->tail) ? 0 : lt_numel(&a->tail) / c;

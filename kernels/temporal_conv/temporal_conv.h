@@ -1,8 +1,8 @@
 /* Temporal aggregation of the Mix-FFN: y_f = x_f + w_0 x_{f-1} + w_1 x_f + w_2 x_{f+1}, per pixel, as three
- * accumulating matrix products. Block-causal boundary: at a block's first frame the left tap reads `tail`
- * (the last frame of the block before, zero when absent); at its last frame the right tap is zero. Everything has the dtype of
- * activations but the gradient of w, which is a sum. For inference w may be e4m3 with a scale for each of its rows; the products
- * then read x and tail in e4m3 too, every row with a scale of its own (kernels/e4m3.h), and C is a multiple of 16. */
+ * accumulating GEMMs. Block-causal boundary: at a block's first frame the left tap reads `tail` (the last frame of the
+ * block before, zero when absent); at its last frame the right tap is zero. Everything has the dtype of activations but
+ * the gradient of w, which is a sum. For inference w may be e4m3 with a scale for each of its rows; the GEMMs then read
+ * x and tail in e4m3 too, every row with a scale of its own (kernels/e4m3.h), and C is a multiple of 16. */
 #ifndef LT_KERNELS_TEMPORAL_CONV_H
 #define LT_KERNELS_TEMPORAL_CONV_H
 
@@ -17,7 +17,7 @@ typedef struct lt_temporal_conv_args {
     lt_tensor tail; /* [G, P, C] contiguous, [P, C] for one block, or empty: zero */
     lt_tensor w;    /* [3, C, C]: tap, output, input; the published [C, C, 3, 1] with the tap first */
     lt_tensor
-        y; /* [G, F, P, C] contiguous; x itself where w is e4m3, as products read rounded copies; else not x */
+        y; /* [G, F, P, C] contiguous; x itself where w is e4m3, as GEMMs read rounded copies; else not x */
     lt_tensor
         scale; /* [3 C] or empty; a sum: w in e4m3 (on naive its numbers in float64) stands for scale w */
 } lt_temporal_conv_args;

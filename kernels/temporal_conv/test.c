@@ -6,7 +6,7 @@ typedef struct size {
     int64_t blocks, frames, pixels, channels;
 } size;
 
-/* The last two: so many channels that CUDA has one product of gradients per block, and frames at odd addresses. */
+/* The last two: so many channels that CUDA has one GEMM of gradients per block, and frames at odd addresses. */
 static const size sizes[] = {{1, 1, 1, 1},   {1, 1, 63, 3},  {3, 1, 7, 60},   {1, 2, 63, 17},
                              {2, 4, 9, 60},  {5, 3, 1, 112}, {2, 4, 64, 128}, {3, 2, 5, 840},
                              {3, 3, 13, 75}, {20, 2, 3, 384} /* more blocks than a batch */};
@@ -43,7 +43,7 @@ static void forward_agrees_with_and_without_tail(void) {
     }
 }
 
-/* w in e4m3: products read rounded rows, the sum begins with x itself. */
+/* w in e4m3: GEMMs read quantised rows, the sum begins with x itself. */
 static lt_status e4m3_agrees(size s, bool tail, bool in_place, uint64_t seed) {
     lt_check c;
     lt_check_begin(&c, seed);
@@ -227,7 +227,7 @@ static void cost_counts_the_products_that_run(void) {
     CHECK(cost.bytes == 4 * (2 * 120 + 48 + 40));
 }
 
-/* On CUDA: scratch of products, and of each block's gradient of w where these are small. */
+/* On CUDA: scratch of GEMMs, and of each block's gradient of w where these are small. */
 static void workspace_follows_sizes(void) {
     float nothing;
     lt_ctx ctx = {.backend = LT_BACKEND_CUDA, .dtype = LT_BF16};

@@ -96,8 +96,8 @@ enum { LT_POLICY_STATE = 16 };
  * end. */
 const lt_policy *lt_policy_find(const char *name);
 const lt_policy *lt_policy_at(int index);
-/* Rows that lt_policy_find also knows when the calling thread asks, until the next call: those that a context of the library was
- * given (include/longtake.h). The caller keeps the array and the rows; count 0: none. */
+/* Rows that lt_policy_find also knows when the calling thread asks, until the next call: those that a context of the
+ * library was given (include/longtake.h). The caller keeps the array and the rows; count 0: none. */
 void lt_policies_also(const lt_policy *const *rows, int count);
 
 #ifdef __cplusplus

@@ -103,7 +103,7 @@ int64_t lt_codec_stream_frames(const lt_codec_stream *s, int64_t latents) {
            lt_codec_frames(s->spec.codec, s->position);
 }
 
-/* ---- chunks ------------------------------------------------------------------------------------------------------- */
+/* ---- chunks ------------------------------------------------------------------------------------------------------ */
 
 static lt_status check_chunk(const lt_codec_stream *s, lt_codec_direction direction, int64_t latents) {
     const lt_codec *c = s->spec.codec;
@@ -156,7 +156,7 @@ lt_status lt_codec_stream_decode(lt_codec_stream *s, int64_t latents, const floa
     return LT_OK;
 }
 
-/* ---- saving ------------------------------------------------------------------------------------------------------- */
+/* ---- saving ------------------------------------------------------------------------------------------------------ */
 
 static uint64_t owner_of(const lt_codec_spec *s) {
     int64_t sizes[3] = {s->direction, s->height, s->width};

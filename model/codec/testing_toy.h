@@ -1,9 +1,10 @@
-/* A causal codec with state, for tests: that nothing outside a codec assumes 2 L frames, or that latent frames are independent. A
- * test program that includes this has the table of codecs below instead of the library's.
+/* A causal codec with state, for tests: that nothing outside a codec assumes 2 L frames, or that latent frames are
+ * independent. A test program that includes this has the table of codecs below instead of the library's.
  *
- * 1 + 4 (L - 1) frames, cells of 4 x 4 pixels, 6 channels: the mean colour of the cell over the latent frame's video frames, and how
- * the last of them differs from the last of the latent frame before (zero before the video). The state is that last frame, as
- * cells. Decoding adds the differences up and draws a line between last frames. Everything is times the parameter "codec.gain".
+ * 1 + 4 (L - 1) frames, cells of 4 x 4 pixels, 6 channels: the mean colour of the cell over the latent frame's video
+ * frames, and how the last of them differs from the last of the latent frame before (zero before the video). The state
+ * is that last frame, as cells. Decoding adds the differences up and draws a line between last frames. Everything is
+ * times the parameter "codec.gain".
  */
 #ifndef LT_MODEL_CODEC_TESTING_TOY_H
 #define LT_MODEL_CODEC_TESTING_TOY_H

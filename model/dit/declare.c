@@ -163,9 +163,10 @@ static lt_status declare_embeddings(lt_dit *d, lt_params *params) {
 /* A var of the transformer is the first member of its parameter. */
 static void as_matrix(lt_var *w) { ((lt_param *)w)->matrix = true; }
 
-/* Of those, what may be FP8 (e4m3): GEMMs over all tokens, in which nearly all of a forward's arithmetic is, and whose sizes tensor
- * cores take (multiples of 16). Embeddings, the text's keys and values and the last projection are little work. GEMMs narrower
- * than 512 are bound by memory and gain nothing, and lose accuracy: the shipped tiny model would be 6.6 % off. */
+/* Of those, what may be FP8 (e4m3): GEMMs over all tokens, in which nearly all of a forward's arithmetic is, and whose
+ * sizes tensor cores take (multiples of 16). Embeddings, the text's keys and values and the last projection are little
+ * work. GEMMs narrower than 512 are bound by memory and gain nothing, and lose accuracy: the shipped tiny model would
+ * be 6.6 % off. */
 static void mark_narrow(const lt_dit_layer *l) {
     enum { LEAST = 512 };
     lt_var *all[] = {l->qkv.w,    l->out.w,     l->cross_q.w, l->cross_out.w,
@@ -177,8 +178,8 @@ static void mark_narrow(const lt_dit_layer *l) {
     }
 }
 
-/* The matrices that tokens are multiplied with: they have the dtype of activations. The embeddings of time and text are small
- * and stay sums. */
+/* The matrices that tokens are multiplied with: they have the dtype of activations. The embeddings of time and text are
+ * small and stay sums. */
 static void mark_matrices(lt_dit *d) {
     as_matrix(d->patch.w);
     as_matrix(d->out.w);

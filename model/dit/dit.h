@@ -57,8 +57,8 @@ typedef struct lt_dit {
     lt_var *text_norm;
     lt_var *final_table;
     lt_linear_layer out;
-    /* No-grad: the most bytes of a Mix-FFN's expansion at once, at least a frame. Declaring sets LT_DIT_WIDE_BYTES, from where on
-     * larger groups of frames make GEMMs no faster. */
+    /* No-grad: the most bytes of a Mix-FFN's expansion at once, at least a frame. Declaring sets LT_DIT_WIDE_BYTES,
+     * from where on larger groups of frames make GEMMs no faster. */
     int64_t wide_bytes;
 } lt_dit;
 enum { LT_DIT_WIDE_BYTES = 288 << 20 };
@@ -66,8 +66,8 @@ enum { LT_DIT_WIDE_BYTES = 288 << 20 };
 /* Checks the configuration (LT_USAGE names the field) and declares all parameters in `params`, which keeps them. */
 lt_status lt_dit_declare(lt_dit *dit, const lt_dit_config *config, lt_params *params);
 
-/* The values of a layer that its backward pass reads and that grow with the tokens, in the order in which they are computed.
- * States, sums of states, tails, and keys and values of the text are small beside them and always kept. */
+/* The values of a layer that its backward pass reads and that grow with the tokens, in the order in which they are
+ * computed. States, sums of states, tails, and keys and values of the text are small beside them and always kept. */
 typedef enum lt_dit_value {
     LT_DIT_NORM_ATTN,
     LT_DIT_QKV,
@@ -88,16 +88,17 @@ typedef enum lt_dit_value {
 } lt_dit_value;
 extern const char *const lt_dit_value_names[LT_DIT_VALUES];
 
-/* Activation checkpointing: how many layers, the first ones, keep each value for the backward pass; the others recompute it. The
- * gradients are the same bits whatever is kept. All zero: every layer is recomputed. */
+/* Activation checkpointing: how many layers, the first ones, keep each value for the backward pass; the others
+ * recompute it. The gradients are the same bits whatever is kept. All zero: every layer is recomputed. */
 typedef struct lt_dit_keep {
     int layers[LT_DIT_VALUES];
 } lt_dit_keep;
 
-/* For forwards that differ in t and the latent's values alone and commit nothing, as the steps of a sampler do: what comes after the
- * embeddings of time and text is captured as a graph (core/device.h) by the first of them and replayed by the others, with the same
- * bits. It starts zeroed; `ready` becomes false by the caller's hand when anything else has changed: cache, positions, prompts.
- * Passed over where the device has no graphs, an observer listens, or the reads have weights, which the host computes from t. */
+/* For forwards that differ in t and the latent's values alone and commit nothing, as the steps of a sampler do: what
+ * comes after the embeddings of time and text is captured as a graph (core/device.h) by the first of them and replayed
+ * by the others, with the same bits. It starts zeroed; `ready` becomes false by the caller's hand when anything else
+ * has changed: cache, positions, prompts. Passed over where the device has no graphs, an observer listens, or the reads
+ * have weights, which the host computes from t. */
 typedef struct lt_dit_replay {
     bool ready, failed; /* failed: the driver refused; no further attempts are made */
     lt_graph *graph;
@@ -106,8 +107,8 @@ typedef struct lt_dit_replay {
 } lt_dit_replay;
 void lt_dit_replay_free(lt_dit_replay *replay, lt_device *device);
 
-/* Called after each sub-layer with its output: "patch", "time", "text", "LAYER.attn", "LAYER.cross", "LAYER.ffn", "final", "output".
- * A forward that is watched is not captured or replayed as a graph. */
+/* Called after each sub-layer with its output: "patch", "time", "text", "LAYER.attn", "LAYER.cross", "LAYER.ffn",
+ * "final", "output". A forward that is watched is not captured or replayed as a graph. */
 typedef void (*lt_dit_probe)(const char *name, const lt_tensor *value, void *user);
 
 typedef struct lt_dit_input {

@@ -1,8 +1,9 @@
 /* What the parts of the forward pass share. Private to model/dit/.
  *
- * block.c, attention.c and ffn.c describe a transformer block once, in mathematical order. How its operations are carried out is the
- * business of an executor: executor_train.c (every value recorded, with activation checkpointing) or executor_infer.c (no-grad: the
- * residual stream in place, norms fused into the sums before them, FP8 operands). The description asks neither.
+ * block.c, attention.c and ffn.c describe a transformer block once, in mathematical order. How its operations are
+ * carried out is the business of an executor: executor_train.c (every value recorded, with activation checkpointing) or
+ * executor_infer.c (no-grad: the residual stream in place, norms fused into the sums before them, FP8 operands). The
+ * description asks neither.
  */
 #ifndef LT_MODEL_DIT_DIT_IMPL_H
 #define LT_MODEL_DIT_DIT_IMPL_H
@@ -24,8 +25,8 @@ typedef struct lt_dit_pass {
     lt_var *modulation; /* [G, 6, C]: every layer adds its table */
     lt_var *text;       /* [batch, L, C] */
     lt_dit_keep keep;
-    /* Of executor_infer.c alone, [G, T, C]: what the next branch reads. It is e4m3, with a scale for each row, where the GEMMs that
-     * read it are. `ready`: the sum before has written it. */
+    /* Of executor_infer.c alone, [G, T, C]: what the next branch reads. It is e4m3, with a scale for each row, where
+     * the GEMMs that read it are. `ready`: the sum before has written it. */
     lt_var *operand;
     bool ready;
 } lt_dit_pass;
@@ -57,15 +58,16 @@ typedef struct lt_dit_step {
     lt_var *inputs[3], *branch_inputs[LT_DIT_BRANCHES][2];
 } lt_dit_step;
 
-/* q, k, v [G, T, H, D] of linear attention, and what q and k lack of their RMS norms where attention applies it as it loads them: q
- * its weights, as no output depends on how long a token's q is; k its weights and factors. */
+/* q, k, v [G, T, H, D] of linear attention, and what q and k lack of their RMS norms where attention applies it as it
+ * loads them: q its weights, as no output depends on how long a token's q is; k its weights and factors. */
 typedef struct lt_dit_qkv {
     lt_var *q, *k, *v;
     lt_tensor q_gain;
     lt_ag_norm k_norm;
 } lt_dit_qkv;
 
-/* q [G, T, H, D] of cross-attention with k, v [B, L, H, D] of the text, and the factors [G, T] of the norm that q lacks, or empty. */
+/* q [G, T, H, D] of cross-attention with k, v [B, L, H, D] of the text, and the factors [G, T] of the norm that q
+ * lacks, or empty. */
 typedef struct lt_dit_cross {
     lt_var *q, *k, *v;
     lt_tensor q_scale;
@@ -100,8 +102,8 @@ lt_status lt_dit_body(lt_tape *tape, lt_dit_pass *pass, lt_var **velocity);
 /* The same by way of pass->in.replay. */
 lt_status lt_dit_replay_body(lt_tape *tape, lt_dit_pass *pass, lt_var **velocity);
 
-/* The operations to come compute `value`: its fate under activation checkpointing, as the pass's lt_dit_keep says. lt_dit_small:
- * values that are always kept. */
+/* The operations to come compute `value`: its fate under activation checkpointing, as the pass's lt_dit_keep says.
+ * lt_dit_small: values that are always kept. */
 void lt_dit_begin(lt_tape *tape, const lt_dit_step *step, lt_dit_value value);
 void lt_dit_small(lt_tape *tape);
 

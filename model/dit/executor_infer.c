@@ -1,6 +1,6 @@
-/* The executor of inference, no-grad: the residual stream stays in place, the norm that a branch reads is fused into the sum before it,
- * q and k get their norms as attention loads them, operands of FP8 GEMMs are quantised by whoever writes them, and the wide values of
- * the Mix-FFN exist for a few frames at a time. */
+/* The executor of inference, no-grad: the residual stream stays in place, the norm that a branch reads is fused into
+ * the sum before it, q and k get their norms as attention loads them, operands of FP8 GEMMs are quantised by whoever
+ * writes them, and the wide values of the Mix-FFN exist for a few frames at a time. */
 #include "kernels/cross_attention/cross_attention.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/norm/norm.h"
@@ -67,7 +67,8 @@ static lt_status leave_attention(lt_tape *tape, lt_dit_step *step, lt_var *h) {
     return lt_gated_residual_forward(tape->ctx, &args);
 }
 
-/* The sum with a branch and the norm that the next one reads, with the shift and scale at `mod`, in one pass over memory. */
+/* The sum with a branch and the norm that the next one reads, with the shift and scale at `mod`, in one pass over
+ * memory. */
 static lt_status leave_to_norm(lt_tape *tape, lt_dit_step *step, lt_dit_branch branch, lt_var *h,
                                lt_var *gate, lt_var *const *mod) {
     lt_dit_pass *p = step->pass;
@@ -92,14 +93,15 @@ static lt_status infer_leave(lt_tape *tape, lt_dit_step *step, lt_dit_branch bra
     return leave_to_norm(tape, step, branch, h, NULL, step->mod + LT_DIT_SHIFT_FFN);
 }
 
-/* ---- q and k ------------------------------------------------------------------------------------------------------ */
+/* ---- q and k ----------------------------------------------------------------------------------------------------- */
 
 /* x [G, T, C] as [G, T, heads, C / heads]. */
 static lt_status split_heads(lt_tape *tape, const lt_var *x, int heads, lt_var **out) {
     return lt_tape_var(tape, lt_split(x->value, 2, heads, x->value.shape[2] / heads), false, out);
 }
 
-/* The RMS norm's factor of each token, `scale` [G, T]: attention multiplies as it loads x, which is not written again. */
+/* The RMS norm's factor of each token, `scale` [G, T]: attention multiplies as it loads x, which is not written
+ * again. */
 static lt_status norm_factors(lt_tape *tape, const lt_var *x, double eps, lt_tensor *scale) {
     LT_TRY(LT_NEW(tape->step, lt_ctx_sum_dtype(tape->ctx), scale, x->value.shape[0], x->value.shape[1]));
     lt_rms_scale_args args = {.x = x->value, .scale = *scale, .eps = eps};
@@ -156,10 +158,10 @@ static lt_status infer_attend_text(lt_tape *tape, const lt_dit_step *step, const
     return lt_cross_attention_forward(tape->ctx, &args);
 }
 
-/* ---- Mix-FFN ------------------------------------------------------------------------------------------------------ */
+/* ---- Mix-FFN ----------------------------------------------------------------------------------------------------- */
 
-/* As many frames as wide_bytes allow, in groups of one size as near as can be: small ones are slow. Scales of their pixels begin at
- * multiples of 16 bytes where that can be had: GEMMs that cannot load them as they lie are slow too. */
+/* As many frames as wide_bytes allow, in groups of one size as near as can be: small ones are slow. Scales of their
+ * pixels begin at multiples of 16 bytes where that can be had: GEMMs that cannot load them as they lie are slow too. */
 static int64_t frames_at_once(const lt_dit *dit, const lt_var *h, int64_t wide, lt_dtype dtype) {
     int64_t frames = h->value.shape[0], pixels = h->value.shape[1];
     int64_t most = dit->wide_bytes / (pixels * wide * (int64_t)lt_dtype_size(dtype));

@@ -1,4 +1,5 @@
-/* The executor of training: every value is recorded for the backward pass, kept or recomputed as activation checkpointing says. */
+/* The executor of training: every value is recorded for the backward pass, kept or recomputed as activation
+ * checkpointing says. */
 #include "model/dit/dit_impl.h"
 
 static lt_status train_begin(lt_tape *tape, lt_dit_pass *pass, const lt_tensor *x) {

@@ -1,5 +1,5 @@
-/* Mix-FFN: 1x1 expand, depthwise 3x3 with gate and 1x1 project within frames, then a 3-tap temporal convolution whose left neighbour
- * at a block's first frame is the tail (DESIGN section 3.2). */
+/* Mix-FFN: 1x1 expand, depthwise 3x3 with gate and 1x1 project within frames, then a 3-tap temporal convolution whose
+ * left neighbour at a block's first frame is the tail (DESIGN section 3.2). */
 #include "model/dit/dit_impl.h"
 
 lt_status lt_dit_expand(lt_tape *tape, const lt_dit_step *step, lt_var *h, lt_var **out) {

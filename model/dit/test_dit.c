@@ -287,8 +287,8 @@ static double last_block_loss(world *w, bool backward, const lt_dit_keep *keep) 
     return loss;
 }
 
-/* In float64 on the naive backend: weights are used in every block's commit, so a gradient that stopped at an entry or a
- * tail would be wrong by far more than the bound. */
+/* In float64 on the naive backend: weights are used in every block's commit, so a gradient that stopped at an entry or
+ * a tail would be wrong by far more than the bound. */
 static void gradients_through_entries_and_tails_equal_differences(void) {
     static const char *const names[] = {"patch_embedding.weight",
                                         "transformer_blocks.0.attn1.to_k.weight",
@@ -342,7 +342,8 @@ static uint64_t gradient_hash(const char *policy, const lt_dit_keep *keep, int b
     return hash;
 }
 
-/* Nothing kept, one value kept, one value not kept in both layers or one, and some of each; on a GPU only some of that. */
+/* Nothing kept, one value kept, one value not kept in both layers or one, and some of each; on a GPU only some of
+ * that. */
 static void whatever_is_kept_the_gradients_are_the_same_bits(void) {
     static const char *const policies[] = {"sink", "read-mass", "window:read=content,consolidate=ema"};
     for (int i = 0; i < 3; i++) {

@@ -1,7 +1,7 @@
-/* Prompts as UTF-8 bytes through a small trained embedding, so that captions and --prompt work without a pretrained encoder. A
- * prompt is a start token, then its bytes, cut at `length` tokens without splitting a character; the rest is masked. The empty prompt
- * is the start token alone: a learned null, which guidance contrasts with. An embedding is the sum of the byte's row and the
- * position's row. */
+/* Prompts as UTF-8 bytes through a small trained embedding, so that captions and --prompt work without a pretrained
+ * encoder. A prompt is a start token, then its bytes, cut at `length` tokens without splitting a character; the rest is
+ * masked. The empty prompt is the start token alone: a learned null, which guidance contrasts with. An embedding is the
+ * sum of the byte's row and the position's row. */
 #ifndef LT_MODEL_TEXT_BYTES_H
 #define LT_MODEL_TEXT_BYTES_H
 

@@ -66,7 +66,7 @@ lt_status lt_text_encode(const lt_text_encoder *text, lt_tape *tape, int count, 
     return text->kind->encode(text, tape, count, ids, out);
 }
 
-/* ---- embeddings that stay ----------------------------------------------------------------------------------------- */
+/* ---- embeddings that stay ---------------------------------------------------------------------------------------- */
 
 lt_status lt_text_embedding_new(const lt_text_encoder *text, const lt_ctx *ctx, lt_arena *arena, int count,
                                 lt_text_embedding *out) {

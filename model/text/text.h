@@ -7,8 +7,8 @@
  *     LT_TRY(lt_text_embed(&text, tape, count, prompts, &embedding));
  *     LT_TRY(lt_text_embedding_var(&embedding, tape, count, &out, &mask));
  *
- * Both ways give the same bits. An encoder is a row of the table in model/text/text.c: a name, its parameters, how it cuts a prompt
- * into tokens, and how tokens become embeddings. `model.text_encoder` names it; `bytes` is the first.
+ * Both ways give the same bits. An encoder is a row of the table in model/text/text.c: a name, its parameters, how it
+ * cuts a prompt into tokens, and how tokens become embeddings. `model.text_encoder` names it; `bytes` is the first.
  */
 #ifndef LT_MODEL_TEXT_TEXT_H
 #define LT_MODEL_TEXT_TEXT_H
@@ -60,8 +60,8 @@ lt_text_description lt_text_describe(const lt_text_encoder *text);
 /* Tokens of one prompt; NULL counts as "". */
 void lt_text_tokens(const lt_text_encoder *text, const char *prompt, int32_t *ids, float *mask);
 
-/* Embeds `count` prompts (NULL: all empty) on the tape, which may record: out [count, length, width], mask [count, length] in the
- * dtype of sums. */
+/* Embeds `count` prompts (NULL: all empty) on the tape, which may record: out [count, length, width], mask [count,
+ * length] in the dtype of sums. */
 lt_status lt_text_encode(const lt_text_encoder *text, lt_tape *tape, int count, const char *const *prompts,
                          lt_var **out, lt_tensor *mask);
 

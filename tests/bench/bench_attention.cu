@@ -60,7 +60,7 @@ static machine open_machine() {
     return m;
 }
 
-/* ---- operands ------------------------------------------------------------------------------------------------------ */
+/* ---- operands ---------------------------------------------------------------------------------------------------- */
 
 /* Sums of four uniform numbers: close enough to normals of variance 1. */
 static __global__ void fill_random(lt_bf16 *to, int64_t count, uint64_t seed) {
@@ -153,7 +153,7 @@ static void free_operands(operands &x) {
 
 static lt_tensor part_of(const lt_tensor &packed, int which) { return lt_select(packed, 2, which); }
 
-/* ---- the calls ------------------------------------------------------------------------------------------------------- */
+/* ---- the calls --------------------------------------------------------------------------------------------------- */
 
 enum call { STATE, COMBINE, OUTPUT, OUTPUT_BACKWARD, COMBINE_BACKWARD, STATE_BACKWARD, CALLS };
 static const char *const call_names[] = {"state",       "combine",      "output",
@@ -212,7 +212,7 @@ static lt_status run(machine &m, const problem &p, const operands &x, int which,
     }
 }
 
-/* ---- correctness ----------------------------------------------------------------------------------------------------- */
+/* ---- correctness ------------------------------------------------------------------------------------------------- */
 
 static double value_at(const lt_tensor &host, int64_t index) {
     if (host.dtype == LT_F32) return ((const float *)host.data)[index];
@@ -368,7 +368,7 @@ static bool check_all(machine &m) {
     return check(m, {1, 20, 112, {21, 30, 52, 10000, NULL}, 21}, 1) && ok;
 }
 
-/* ---- speed ------------------------------------------------------------------------------------------------------------- */
+/* ---- speed ------------------------------------------------------------------------------------------------------- */
 
 template <typename F> static double milliseconds(machine &m, int repeats, F &&work) {
     cudaEvent_t begin, end;

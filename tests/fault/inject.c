@@ -1,4 +1,5 @@
-/* A fault injector for LD_PRELOAD: counts the calls that a process makes into the C library for files, and lets one of them fail.
+/* A fault injector for LD_PRELOAD: counts the calls that a process makes into the C library for files, and lets one of
+ * them fail.
  *
  *     FAULT_OPS=open,write   which calls count (the names in `ops`); all: every one
  *     FAULT_N=7              which of them fails; 0: none
@@ -6,8 +7,8 @@
  *     FAULT_COUNT=FILE       where the number of calls goes when the process ends, and the name of the one that failed
  *     FAULT_ANY=1            calls of libraries count too, not only those of the program itself
  *
- * Standard input, output and error are left alone. A close that fails has closed. EINTR and short are only what these calls can say:
- * others of them go on as if nothing were.
+ * Standard input, output and error are left alone. A close that fails has closed. EINTR and short are only what these
+ * calls can say: others of them go on as if nothing were.
  */
 #include <dlfcn.h>
 #include <errno.h>

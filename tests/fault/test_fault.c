@@ -1,9 +1,9 @@
-/* Every command withstands the failure of any one of its calls for files (tests/fault/inject.c): it ends with a code of its own and a
- * message that names a file, what was committed stays readable, and the same command, run again, ends as if nothing had been. A call
- * that a signal interrupts, or that transfers half, is no failure at all.
+/* Every command withstands the failure of any one of its calls for files (tests/fault/inject.c): it ends with a code of
+ * its own and a message that names a file, what was committed stays readable, and the same command, run again, ends as
+ * if nothing had been. A call that a signal interrupts, or that transfers half, is no failure at all.
  *
- * Here a sample of the calls; LT_FAULT=all, or scripts/fault_walk.sh, tries each, LT_FAULT_PART=1/4 every fourth from the first.
- * LT_FAULT_ANY=1: the calls of libraries too. */
+ * Here a sample of the calls; LT_FAULT=all, or scripts/fault_walk.sh, tries each, LT_FAULT_PART=1/4 every fourth from
+ * the first. LT_FAULT_ANY=1: the calls of libraries too. */
 #include "core/rng.h"
 #include "tests/testing.h"
 

@@ -1,6 +1,6 @@
-/* A fuzz target is a file tests/fuzz/test_NAME.c: a function of the library over any bytes. It is built twice: by clang with
- * libFuzzer (the preset `fuzz`, scripts/fuzz.sh), and everywhere as a test program that runs it over its seeds and over fixed
- * mutations of them (tests/fuzz/mutate.c).
+/* A fuzz target is a file tests/fuzz/test_NAME.c: a function of the library over any bytes. It is built twice: by clang
+ * with libFuzzer (the preset `fuzz`, scripts/fuzz.sh), and everywhere as a test program that runs it over its seeds and
+ * over fixed mutations of them (tests/fuzz/mutate.c).
  */
 #ifndef LT_TESTS_FUZZ_FUZZ_H
 #define LT_TESTS_FUZZ_FUZZ_H

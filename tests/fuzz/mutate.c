@@ -1,5 +1,6 @@
-/* A fuzz target as a test program: its seeds, then `fuzz_runs` inputs made from them by a fixed generator, or as many as its
- * argument says. What it runs on lies in the file `input` of its folder (tests/fuzz/fuzz.h), which a crash leaves. */
+/* A fuzz target as a test program: its seeds, then `fuzz_runs` inputs made from them by a fixed generator, or as many
+ * as its argument says. What it runs on lies in the file `input` of its folder (tests/fuzz/fuzz.h), which a crash
+ * leaves. */
 #include "core/io.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/harness.h"

@@ -1,5 +1,5 @@
-/* A cell file: one that another program made, with arrays and attributes of other types, sizes and values than ours, or, where the
- * input begins as HDF5 files do, any bytes. What is taken has the rows that it promises. */
+/* A cell file: one that another program made, with arrays and attributes of other types, sizes and values than ours,
+ * or, where the input begins as HDF5 files do, any bytes. What is taken has the rows that it promises. */
 #include "data/h5.h"
 #include "experiments/cell.h"
 #include "tests/fuzz/fuzz.h"

@@ -1,5 +1,5 @@
-/* Configurations, with --set: what is taken is printed and read back as the same configuration. The input's first part is the
- * file, each line of the second an override. */
+/* Configurations, with --set: what is taken is printed and read back as the same configuration. The input's first part
+ * is the file, each line of the second an override. */
 #include "core/config.h"
 #include "experiments/experiment.h"
 #include "model/model.h"

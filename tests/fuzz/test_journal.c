@@ -1,5 +1,5 @@
-/* A file with a journal beside it. Reading sees, without changing a byte, what opening for appending makes of the file; and what
- * is then committed stays. The input's first part is the file, the second its journal. */
+/* A file with a journal beside it. Reading sees, without changing a byte, what opening for appending makes of the file;
+ * and what is then committed stays. The input's first part is the file, the second its journal. */
 #include "core/io.h"
 #include "core/rng.h"
 #include "data/journal.h"

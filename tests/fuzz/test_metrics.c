@@ -1,5 +1,5 @@
-/* A run's metrics.jsonl: opening it for a run that goes on at a step keeps whole lines from its beginning, and nothing else; `info`
- * reads it or says what is wrong. The input's first part is the step, the second the file. */
+/* A run's metrics.jsonl: opening it for a run that goes on at a step keeps whole lines from its beginning, and nothing
+ * else; `info` reads it or says what is wrong. The input's first part is the step, the second the file. */
 #include "core/io.h"
 #include "experiments/info.h"
 #include "tests/fuzz/fuzz.h"

@@ -1,5 +1,5 @@
-/* Policy texts and budgets: what is taken is printed in full and read back as the same policy. The input's first part is the
- * policy, the second a budget. */
+/* Policy texts and budgets: what is taken is printed in full and read back as the same policy. The input's first part
+ * is the policy, the second a budget. */
 #include "model/cache/spec.h"
 #include "tests/fuzz/fuzz.h"
 

@@ -1,4 +1,5 @@
-/* safetensors files: what is taken can be read to its last byte, found by name, and written as a file of the same content. */
+/* safetensors files: what is taken can be read to its last byte, found by name, and written as a file of the same
+ * content. */
 #include "core/safetensors.h"
 #include "tests/fuzz/fuzz.h"
 

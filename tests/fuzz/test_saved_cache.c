@@ -1,5 +1,5 @@
-/* A saved video: it is loaded, and goes on, or is refused and the stream begins anew. The input's first part is stream.json, the
- * second the cache. */
+/* A saved video: it is loaded, and goes on, or is refused and the stream begins anew. The input's first part is
+ * stream.json, the second the cache. */
 #include "core/io.h"
 #include "core/parallel.h"
 #include "infer/stream.h"

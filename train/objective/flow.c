@@ -1,4 +1,5 @@
-/* Flow matching: the mean squared error of the velocity, per block (infer/clip_pass.h; Lipman et al., arXiv 2210.02747). */
+/* Flow matching: the mean squared error of the velocity, per block (infer/clip_pass.h; Lipman et al., arXiv
+ * 2210.02747). */
 #include "train/objective/objective.h"
 
 static bool flow_wanted(const lt_train_config *config) {

@@ -166,7 +166,7 @@ static bool standardised_damage(lt_keep_loss *k, int layer, int sequence, int bl
     return true;
 }
 
-/* log(1 + exp(x)) and its slope. */
+/* log(1 + exp(x)) and its gradient. */
 static double softplus(double x, double *slope) {
     *slope = 1 / (1 + exp(-x));
     return x > 0 ? x + log1p(exp(-x)) : log1p(exp(x));
@@ -192,7 +192,7 @@ static double regression_loss(int n, const double *damage, const float *s, doubl
     for (int i = 0; i < n; i++) mean += s[i] / (double)n;
     for (int i = 0; i < n; i++) {
         double error =
-            s[i] - mean - damage[i]; /* the errors sum to zero, so the mean adds nothing to the slope */
+            s[i] - mean - damage[i]; /* the errors sum to zero, so the mean adds nothing to the gradient */
         loss += error * error / n;
         slope[i] += 2 * error / n;
     }
@@ -233,7 +233,7 @@ static void count_order(const keep_set *set, const double *damage, const float *
     result->sets++;
 }
 
-/* Loss of one set, whose scores are at s; writes the slopes of its free entries. `memory`: 3 capacity doubles. */
+/* Loss of one set, whose scores are at s; writes the gradients of its free entries. `memory`: 3 capacity doubles. */
 static void one_set(lt_keep_loss *k, const keep_set *set, const double *damage, int64_t row,
                     const lt_keep_options *o, double *slope, float *sorted, lt_keep_result *result) {
     const float *s = k->scores + row;

@@ -6,11 +6,12 @@
  *     damage(e) = - sum over R and heads of dL/dw_e
  *
  * is to first order what losing e at that commit costs (evicted entries are still read, with weight 0, so theirs is
- * known too). The slope where an entry is read in full is a poor estimate: a denoiser that was trained to read at weight
- * 1 has it near 0 however much it needs the entry. So the noisy streams of read=one read at weight u, uniform in [0, 1)
- * and one per clip (lt_cache.read_scale, scorer.path): over the draws the slopes average to their integral from u = 0 to
- * 1, which summed over all entries is exactly the loss without what was read minus the loss with it (the path of
- * Aumann and Shapley; integrated gradients, Sundararajan et al., arXiv 1703.01365). Within the entries that the commit could evict, damage is standardised and the head's scores s learn
+ * known too). The gradient where an entry is read in full is a poor estimate: a denoiser that was trained to read at
+ * weight 1 has it near 0 however much it needs the entry. So the noisy streams of read=one read at weight u, uniform in
+ * [0, 1) and one per clip (lt_cache.read_scale, scorer.path): over the draws the gradients average to their integral
+ * from u = 0 to 1, which summed over all entries is exactly the loss without what was read minus the loss with it (the
+ * path of Aumann and Shapley; integrated gradients, Sundararajan et al., arXiv 1703.01365). Within the entries that the
+ * commit could evict, damage is standardised and the head's scores s learn
  *
  *     rank         sum over pairs |d_i - d_j| log(1 + exp(-(s_i - s_j) / T)), d_i > d_j, over the sum of |d_i - d_j|
  *     regression   mean of (s_i - mean(s) - d_i)^2
@@ -59,8 +60,8 @@ typedef struct lt_keep_result {
 /* Sets that a pass of this size has at most: 1 / this makes a scale that does not depend on what happened. */
 int64_t lt_keep_loss_sets(int layers, int clips, int blocks);
 
-/* After the pass's backward: scores, loss, backward into the keep head's gradients (added to what they hold). Resets the
- * session's tape. Adds to *result. */
+/* After the pass's backward: scores, loss, backward into the keep head's gradients (added to what they hold). Resets
+ * the session's tape. Adds to *result. */
 lt_status lt_keep_loss_run(lt_keep_loss *keep, lt_session *session, const lt_keep_options *options,
                            lt_keep_result *result);
 

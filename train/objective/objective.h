@@ -1,8 +1,9 @@
-/* What a training step minimises, as rows of a table (objectives.def): flow matching, the keep head, and what is to come. The trainer
- * walks the rows that the configuration asks for and knows none of them. A new one is a file and a row.
+/* What a training step minimises, as rows of a table (objectives.def): flow matching, the keep head, and what is to
+ * come. The trainer walks the rows that the configuration asks for and knows none of them. A new one is a file and a
+ * row.
  *
- * One row is primary: its forward gives the losses whose mean the step's backward starts from. The others learn from what that leaves
- * behind, in passes of their own (`after`): an observer of the pass's cache, extra models.
+ * One row is primary: its forward gives the losses whose mean the step's backward starts from. The others learn from
+ * what that leaves behind, in passes of their own (`after`): an observer of the pass's cache, extra models.
  */
 #ifndef LT_TRAIN_OBJECTIVE_OBJECTIVE_H
 #define LT_TRAIN_OBJECTIVE_OBJECTIVE_H
@@ -43,8 +44,8 @@ typedef struct lt_objective {
                          lt_var **loss);
     /* Of the primary: what to do when nothing that is trained leads to its loss. */
     const char *no_gradient;
-    /* After the primary's backward: adds to the gradients, and to its figures, which are sums over passes and ranks. It may reset the
-     * session's tape. */
+    /* After the primary's backward: adds to the gradients, and to its figures, which are sums over passes and ranks. It
+     * may reset the session's tape. */
     lt_status (*after)(void *state, const lt_objective_pass *pass, const lt_train_config *config,
                        double *figures);
     int figures;
@@ -67,8 +68,8 @@ typedef struct lt_objectives {
     } items[LT_OBJECTIVE_FIGURES];
 } lt_objectives;
 
-/* `rows`: the table to choose from, NULL for the program's. LT_FAILED unless just one of those chosen is primary. The config must
- * outlive the objectives. Closing what failed to open is fine. */
+/* `rows`: the table to choose from, NULL for the program's. LT_FAILED unless just one of those chosen is primary. The
+ * config must outlive the objectives. Closing what failed to open is fine. */
 lt_status lt_objectives_open(const lt_objective *const *rows, int row_count, const lt_train_config *config,
                              const lt_model *model, int clips, lt_objectives *out);
 void lt_objectives_close(lt_objectives *set);

@@ -69,7 +69,8 @@ static float motion_of(uint64_t round, int layer, int clip, int64_t id) {
     return (float)lt_rng_uniform(&key, (uint64_t)id);
 }
 
-/* Commits blocks 0 .. BLOCKS - 1 of one layer and clip; then the last block reads: dL/dw falls with an entry's motion. */
+/* Commits blocks 0 .. BLOCKS - 1 of one layer and clip; then the last block reads: dL/dw falls with an entry's
+ * motion. */
 static void send_events(world *w, uint64_t round, int layer, int clip) {
     lt_cache_observer o = lt_keep_loss_observer(w->keep);
     lt_entry entries[BLOCKS] = {0};
@@ -179,7 +180,7 @@ static void soft_choice_puts_the_best_on_top(void) {
     close_world(&w);
 }
 
-/* The slopes that reach the head, against the loss it says it has. */
+/* The gradients that reach the head, against the loss it says it has. */
 static void gradients_equal_differences_of_the_loss(void) {
     for (int target = LT_KEEP_RANK; target <= LT_KEEP_REGRESSION; target++) {
         world w;

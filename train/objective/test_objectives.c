@@ -1,5 +1,5 @@
-/* The table of objectives: one more is a file and a row. The one added here regresses the clean latents: with x_t = (1 - t) x + t n and
- * the estimate x_t - t v, its error is t (v - (n - x)), so its loss is t^2 times flow matching's. */
+/* The table of objectives: one more is a file and a row. The one added here regresses the clean latents: with x_t = (1
+ * - t) x + t n and the estimate x_t - t v, its error is t (v - (n - x)), so its loss is t^2 times flow matching's. */
 #include "autograd/ops.h"
 #include "core/parallel.h"
 #include "infer/transfer.h"

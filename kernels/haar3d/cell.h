@@ -21,20 +21,18 @@
 
 /* Channel of the latents -> coefficient (colour, frame, row, column), from coarse to fine. A list of statements and not
  * a table, so that a GPU keeps a cell in registers. */
-#define LT_HAAR3D_LIST(X)                                                                                    \
-    X(0, 0, 0, 0, 0) /* grey, level 0 */                                                                     \
-    X(1, 0, 0, 0, 1)                                                                                         \
-    X(2, 0, 0, 1, 0)                                                                                         \
-    X(3, 0, 1, 0, 0) /* level 1 */                                                                           \
-    X(4, 0, 0, 0, 2)                                                                                         \
-    X(5, 0, 0, 0, 3)                                                                                         \
-    X(6, 0, 0, 2, 0) X(7, 0, 0, 3, 0)                                           /* level 2 */                \
-        X(8, 0, 0, 1, 1) X(9, 0, 1, 0, 1) X(10, 0, 1, 1, 0)                     /* level 2 */                \
-        X(11, 0, 0, 1, 2) X(12, 0, 0, 1, 3) X(13, 0, 0, 2, 1) X(14, 0, 0, 3, 1) /* level 3 */                \
-        X(15, 0, 1, 0, 2) X(16, 0, 1, 0, 3) X(17, 0, 1, 2, 0) X(18, 0, 1, 3, 0) /* level 3 */                \
-        X(19, 0, 1, 1, 1)                                                       /* level 3 */                \
-        X(20, 1, 0, 0, 0) X(21, 1, 0, 0, 1) X(22, 1, 0, 1, 0)                   /* red - blue */             \
-        X(23, 2, 0, 0, 0)                                                       /* green - magenta */
+/* clang-format off */
+#define LT_HAAR3D_LIST(X) \
+    X(0, 0, 0, 0, 0) /* grey, level 0 */ \
+    X(1, 0, 0, 0, 1) X(2, 0, 0, 1, 0) X(3, 0, 1, 0, 0) /* level 1 */ \
+    X(4, 0, 0, 0, 2) X(5, 0, 0, 0, 3) X(6, 0, 0, 2, 0) X(7, 0, 0, 3, 0) /* level 2 */ \
+    X(8, 0, 0, 1, 1) X(9, 0, 1, 0, 1) X(10, 0, 1, 1, 0) /* level 2 */ \
+    X(11, 0, 0, 1, 2) X(12, 0, 0, 1, 3) X(13, 0, 0, 2, 1) X(14, 0, 0, 3, 1) /* level 3 */ \
+    X(15, 0, 1, 0, 2) X(16, 0, 1, 0, 3) X(17, 0, 1, 2, 0) X(18, 0, 1, 3, 0) /* level 3 */ \
+    X(19, 0, 1, 1, 1) /* level 3 */ \
+    X(20, 1, 0, 0, 0) X(21, 1, 0, 0, 1) X(22, 1, 0, 1, 0) /* red - blue */ \
+    X(23, 2, 0, 0, 0) /* green - magenta */
+/* clang-format on */
 
 enum {
     LT_CELL_ROW = LT_HAAR3D_W,

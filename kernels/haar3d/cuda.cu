@@ -1,6 +1,6 @@
 /* A thread per cell, which stays in registers. Bounded by the bytes that are moved. */
 #include "kernels/cuda.cuh"
-#include "kernels/haar3d/cell.h"
+#include "kernels/haar3d/cell.cuh"
 
 namespace {
 

@@ -1,4 +1,4 @@
-/* haar3d against its definition in float64, on 1 and 2 threads, and on the GPU with the bits of the CPU. */
+/* haar3d against its definition in float64, on 1 and 2 threads, and on the GPU. */
 #include "core/parallel.h"
 #include "kernels/check.h"
 #include "kernels/haar3d/haar3d.h"
@@ -95,7 +95,7 @@ static void decoding_gives_the_bytes_of_its_definition(void) {
     }
 }
 
-static void threads_and_devices_give_the_same_bits(void) {
+static void threads_give_the_same_bits_and_devices_agree(void) {
     int before = lt_threads();
     for (int i = 0; i < SIZES; i++) {
         size s = sizes[i];
@@ -107,10 +107,17 @@ static void threads_and_devices_give_the_same_bits(void) {
         run("cpu", s, decoded[1], latents[1], true);
         run(test_device(), s, video, latents[2], false);
         run(test_device(), s, decoded[2], latents[2], true);
-        for (int other = 1; other < 3; other++) {
-            CHECK(memcmp(latents[0], latents[other], (size_t)values(s) * sizeof(float)) == 0);
-            CHECK(memcmp(decoded[0], decoded[other], (size_t)bytes(s)) == 0);
+        CHECK(memcmp(latents[0], latents[1], (size_t)values(s) * sizeof(float)) == 0);
+        CHECK(memcmp(decoded[0], decoded[1], (size_t)bytes(s)) == 0);
+        lt_tensor found = LT_VIEW(latents[2], LT_F32, s.frames * s.height * s.width, s.channels);
+        lt_tensor wanted = LT_VIEW(latents[0], LT_F32, s.frames * s.height * s.width, s.channels);
+        if (values(s)) CHECK_OK(lt_compare("latents", &found, &wanted, LT_TOL_CUDA_F32));
+        int64_t differ = 0;
+        for (int64_t k = 0; k < bytes(s); k++) {
+            differ += decoded[0][k] != decoded[2][k];
+            CHECK(abs(decoded[0][k] - decoded[2][k]) <= 1);
         }
+        CHECK(differ * 50 <= bytes(s));
     }
     lt_set_threads(before);
 }
@@ -136,7 +143,7 @@ int main(int argc, char **argv) {
     draw();
     RUN(encoding_is_within_the_bound_of_its_definition);
     RUN(decoding_gives_the_bytes_of_its_definition);
-    RUN(threads_and_devices_give_the_same_bits);
+    RUN(threads_give_the_same_bits_and_devices_agree);
     RUN(misfits_are_named);
     return test_end();
 }

@@ -1,36 +1,26 @@
-/* One cell of haar3d in float32, for C and CUDA. A cell is [colour][frame][row][column]; an index along rows and
- * columns is 0 mean, 1 coarse difference, 2 and 3 fine differences. Private to kernels/haar3d/. */
-#ifndef LT_KERNELS_HAAR3D_CELL_H
-#define LT_KERNELS_HAAR3D_CELL_H
+/* One cell of haar3d in float32, in registers. A cell is [colour][frame][row][column]; an index along rows and columns is
+ * 0 mean, 1 coarse difference, 2 and 3 fine differences. Private to kernels/haar3d/. */
+#ifndef LT_KERNELS_HAAR3D_CELL_CUH
+#define LT_KERNELS_HAAR3D_CELL_CUH
 
 #include "kernels/haar3d/haar3d.h"
 
-#include <math.h>
-#include <string.h>
+#define LT_CELL_FUNCTION static __device__ __forceinline__
+#define LT_CELL_UNROLL   _Pragma("unroll")
+#define LT_CELL_TIMES    __fmul_rn /* the compiler would contract a b + c into one rounding */
 
-/* Compilers of device code contract a b + c into one rounding unless the GEMM is asked for alone. */
-#ifdef __CUDACC__
-#    define LT_CELL_FUNCTION static __device__ __forceinline__
-#    define LT_CELL_UNROLL   _Pragma("unroll")
-#    define LT_CELL_TIMES    __fmul_rn
-#else
-#    define LT_CELL_FUNCTION static inline
-#    define LT_CELL_UNROLL
-#    define LT_CELL_TIMES(a, b) ((a) * (b))
-#endif
-
-/* Channel of the latents -> coefficient (colour, frame, row, column), from coarse to fine. A list of statements and not
- * a table, so that a GPU keeps a cell in registers. */
+/* Channel of the latents -> coefficient (colour, frame, row, column), from coarse to fine. A list of statements and not a table, so
+ * that a GPU keeps a cell in registers. */
 /* clang-format off */
-#define LT_HAAR3D_LIST(X) \
-    X(0, 0, 0, 0, 0) /* grey, level 0 */ \
-    X(1, 0, 0, 0, 1) X(2, 0, 0, 1, 0) X(3, 0, 1, 0, 0) /* level 1 */ \
-    X(4, 0, 0, 0, 2) X(5, 0, 0, 0, 3) X(6, 0, 0, 2, 0) X(7, 0, 0, 3, 0) /* level 2 */ \
-    X(8, 0, 0, 1, 1) X(9, 0, 1, 0, 1) X(10, 0, 1, 1, 0) /* level 2 */ \
-    X(11, 0, 0, 1, 2) X(12, 0, 0, 1, 3) X(13, 0, 0, 2, 1) X(14, 0, 0, 3, 1) /* level 3 */ \
-    X(15, 0, 1, 0, 2) X(16, 0, 1, 0, 3) X(17, 0, 1, 2, 0) X(18, 0, 1, 3, 0) /* level 3 */ \
-    X(19, 0, 1, 1, 1) /* level 3 */ \
-    X(20, 1, 0, 0, 0) X(21, 1, 0, 0, 1) X(22, 1, 0, 1, 0) /* red - blue */ \
+#define LT_HAAR3D_LIST(X)                                                                                    \
+    X(0, 0, 0, 0, 0) /* grey, level 0; then 1; 2; 3 */                                                       \
+    X(1, 0, 0, 0, 1) X(2, 0, 0, 1, 0) X(3, 0, 1, 0, 0)                                                       \
+    X(4, 0, 0, 0, 2) X(5, 0, 0, 0, 3) X(6, 0, 0, 2, 0) X(7, 0, 0, 3, 0)                                      \
+    X(8, 0, 0, 1, 1) X(9, 0, 1, 0, 1) X(10, 0, 1, 1, 0)                                                      \
+    X(11, 0, 0, 1, 2) X(12, 0, 0, 1, 3) X(13, 0, 0, 2, 1) X(14, 0, 0, 3, 1)                                  \
+    X(15, 0, 1, 0, 2) X(16, 0, 1, 0, 3) X(17, 0, 1, 2, 0) X(18, 0, 1, 3, 0)                                  \
+    X(19, 0, 1, 1, 1)                                                                                        \
+    X(20, 1, 0, 0, 0) X(21, 1, 0, 0, 1) X(22, 1, 0, 1, 0) /* red - blue */                                   \
     X(23, 2, 0, 0, 0) /* green - magenta */
 /* clang-format on */
 

@@ -66,7 +66,8 @@ lt_codec_bytes lt_frame_stream_bytes(const lt_model *m, lt_codec_direction direc
     lt_codec_spec spec = codec_spec(m, direction, most);
     bool cuda = m->backend == LT_BACKEND_CUDA; /* a null device may stand for either */
     if (cuda && runs_on_gpu(m->codec, direction)) return lt_codec_stream_bytes(&spec);
-    return cuda || !m->codec->bytes ? (lt_codec_bytes){0} : m->codec->bytes(&spec);
+    lt_codec_bytes none = {0};
+    return cuda || !m->codec->bytes ? none : m->codec->bytes(&spec);
 }
 
 static lt_status open_parts(lt_frame_stream *s, lt_codec_spec *spec) {

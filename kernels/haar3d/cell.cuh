@@ -1,5 +1,5 @@
-/* One cell of haar3d in float32, in registers. A cell is [colour][frame][row][column]; an index along rows and columns is
- * 0 mean, 1 coarse difference, 2 and 3 fine differences. Private to kernels/haar3d/. */
+/* One cell of haar3d in float32, in registers. A cell is [colour][frame][row][column]; an index along rows and columns
+ * is 0 mean, 1 coarse difference, 2 and 3 fine differences. Private to kernels/haar3d/. */
 #ifndef LT_KERNELS_HAAR3D_CELL_CUH
 #define LT_KERNELS_HAAR3D_CELL_CUH
 
@@ -9,8 +9,8 @@
 #define LT_CELL_UNROLL   _Pragma("unroll")
 #define LT_CELL_TIMES    __fmul_rn /* the compiler would contract a b + c into one rounding */
 
-/* Channel of the latents -> coefficient (colour, frame, row, column), from coarse to fine. A list of statements and not a table, so
- * that a GPU keeps a cell in registers. */
+/* Channel of the latents -> coefficient (colour, frame, row, column), from coarse to fine. A list of statements and not
+ * a table, so that a GPU keeps a cell in registers. */
 /* clang-format off */
 #define LT_HAAR3D_LIST(X)                                                                                    \
     X(0, 0, 0, 0, 0) /* grey, level 0; then 1; 2; 3 */                                                       \

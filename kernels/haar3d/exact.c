@@ -1,5 +1,5 @@
-/* haar3d on the CPU. Not named cpu.c: files of that name are compiled with a b + c contracted into one rounding. Its loops are not
- * those of cell.h: the bits that compilers give these ones are the latents that trained models know. */
+/* haar3d on the CPU. Not named cpu.c: files of that name are compiled with a b + c contracted into one rounding. Its
+ * loops are not those of cell.h: the bits that compilers give these ones are the latents that trained models know. */
 #include "core/parallel.h"
 #include "kernels/haar3d/haar3d.h"
 

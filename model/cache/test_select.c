@@ -34,7 +34,7 @@ static int survivors(const char *spec_text, int budget, int n, const double *sco
 static void the_top_scores_stay(void) {
     lt_rng_key key = {.seed = 5, .purpose = LT_RNG_TEST};
     for (int round = 0; round < 60; round++) {
-        double scores[20];
+        double scores[20] = {0};
         int left[32], n = 2 + round % 19, budget = round % n + 1;
         for (int i = 0; i < n; i++) scores[i] = lt_rng_normal(&key, (uint64_t)(round * 32 + i));
         CHECK(survivors("window:protect=0", budget, n, scores, left) == budget);
@@ -109,6 +109,7 @@ static void search_novel(const world *w, int layers, int n, int victims, int *vi
         for (int i = 0; i < n; i++) world_state(w, l, 0, 0, i, state[l][i]);
     for (int v = 0; v < victims; v++) {
         double lowest = INFINITY;
+        victim[v] = 0;
         for (int i = 0; i < n - 1; i++) {
             double sum = 0;
             for (int l = 0; l < layers; l++) {

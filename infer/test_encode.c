@@ -253,8 +253,8 @@ static void a_killed_encode_leaves_a_readable_file_and_the_next_goes_on(void) {
 static void the_loader_hands_out_the_latents_of_its_windows(void) {
     enum { ROWS = 4, ROW = 24 * 4 * 6 };
     lt_encode_result r;
-    const lt_batch *frames, *latents;
-    lt_loader *a, *b;
+    const lt_batch *frames = NULL, *latents = NULL;
+    lt_loader *a = NULL, *b = NULL;
     static float from_frames[2 * ROWS * ROW], stored[2 * ROWS * ROW];
     fresh("h.h5", 6, false);
     CHECK_OK(encode(model, (lt_encode_options){.latents = true}, &r));

@@ -262,7 +262,8 @@ static lt_status take_memory(lt_loader *l) {
     for (int i = 0; i < l->places; i++) {
         place *p = &l->ring[i];
         void *data = malloc(bytes);
-        p->rgb = stored ? NULL : data, p->latents = stored ? data : NULL;
+        if (stored) p->latents = data;
+        else p->rgb = data;
         p->samples = malloc((size_t)mine * sizeof *p->samples);
         ok = ok && data && p->samples;
         p->batch = (lt_batch){.count = mine,

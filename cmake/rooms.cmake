@@ -36,8 +36,10 @@ set_source_files_properties(core/share.c model/cache/test_spec.c tests/test_pari
 include(GNUInstallDirs)
 # Everything may become part of the shared library; what it does not show is called and inlined as in a program.
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)
-set(CMAKE_C_VISIBILITY_PRESET hidden)
-set(CMAKE_CUDA_VISIBILITY_PRESET hidden)
+if(NOT LT_SANITIZE) # whose runtime looks for the options and suppressions that tests define
+  set(CMAKE_C_VISIBILITY_PRESET hidden)
+  set(CMAKE_CUDA_VISIBILITY_PRESET hidden)
+endif()
 file(RELATIVE_PATH share_dir ${CMAKE_INSTALL_FULL_BINDIR} ${CMAKE_INSTALL_FULL_DATADIR}/longtake) # wherever both are moved to
 file(RELATIVE_PATH library_share_dir ${CMAKE_INSTALL_FULL_LIBDIR} ${CMAKE_INSTALL_FULL_DATADIR}/longtake)
 set_property(SOURCE core/share.c APPEND PROPERTY COMPILE_DEFINITIONS

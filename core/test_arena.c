@@ -2,8 +2,7 @@
 #include "tests/harness.h"
 
 /* AddressSanitizer stops at impossible sizes unless told that refusing them is what is tested. */
-/* Hidden symbols are not seen by the sanitizer. */
-__attribute__((visibility("default"))) const char *__asan_default_options(void);
+const char *__asan_default_options(void);
 const char *__asan_default_options(void) { return "allocator_may_return_null=1"; }
 
 static lt_device *open_device(const char *spec) {

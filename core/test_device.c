@@ -4,8 +4,7 @@
 #include "tests/harness.h"
 
 /* AddressSanitizer stops at impossible sizes unless told that refusing them is what is tested. */
-/* Hidden symbols are not seen by the sanitizer. */
-__attribute__((visibility("default"))) const char *__asan_default_options(void);
+const char *__asan_default_options(void);
 const char *__asan_default_options(void) { return "allocator_may_return_null=1"; }
 
 static void cpu_memory_is_aligned_and_counted(void) {

@@ -15,13 +15,14 @@ static lt_status reserve_host(lt_trainer *t) {
     if (noisy < (int64_t)c->blocks * t->local) noisy = (int64_t)c->blocks * t->local;
     t->clip_floats = c->blocks * n[0] * n[1] * n[2] * n[3];
     size_t clips = (size_t)t->local;
+    t->clips = lt_pool_alloc(&t->pool, clips * sizeof *t->clips);
     t->ids = lt_pool_alloc(&t->pool, clips * sizeof *t->ids);
     t->prompts = lt_pool_alloc(&t->pool, clips * sizeof *t->prompts);
     t->specs = lt_pool_alloc(&t->pool, clips * sizeof *t->specs);
     t->t = lt_pool_alloc(&t->pool, (size_t)noisy * sizeof *t->t);
     t->times = lt_pool_alloc(&t->pool, (size_t)c->blocks * sizeof *t->times);
     t->losses = lt_pool_alloc(&t->pool, (size_t)noisy * sizeof *t->losses);
-    bool all = t->ids && t->prompts && t->specs && t->t && t->times && t->losses;
+    bool all = t->clips && t->ids && t->prompts && t->specs && t->t && t->times && t->losses;
     return all ? LT_OK : LT_FAILED;
 }
 
@@ -103,12 +104,14 @@ static lt_status begin_pass(lt_trainer *t, lt_var **loss) {
                                .latents = t->latents,
                                .context = t->context,
                                .prompts = t->prompts,
+                               .encoded = t->text != NULL,
                                .ids = t->ids,
                                .t = t->t,
                                .seed = c->seed,
                                .purpose = LT_RNG_NOISE,
                                .specs = t->specs};
     lt_objectives_edit(&t->objectives, &t->batch);
+    if (t->text) LT_TRY(lt_stored_text_put(t->text, &t->pass, t->local, t->clips, t->prompts));
     return lt_trainer_forward(t, &t->batch, true, loss);
 }
 
@@ -181,6 +184,7 @@ static int64_t window_align(const lt_trainer *t) {
 static lt_status open_loader(lt_trainer *t, int64_t done) {
     const lt_train_config *c = t->config;
     LT_TRY(lt_latents_choose(t->spec.model, t->spec.set, c->latents, t->rank > 0, &t->stored));
+    LT_TRY(lt_stored_text_open(t->spec.model, t->spec.set, c->latents, t->local, t->rank > 0, &t->text));
     lt_loader_spec spec = {.role = "train",
                            .domains = c->train_domains,
                            .domain_count = c->train_domain_count,
@@ -249,6 +253,7 @@ void lt_trainer_close(lt_trainer *t) {
     lt_rollout_close(t->rollout);
     lt_loader_close(t->loader);
     lt_objectives_close(&t->objectives);
+    lt_stored_text_close(t->text);
     lt_buckets_free(&t->buckets);
     lt_pool_free(&t->pool);
     free(t->val_clips);
@@ -318,6 +323,7 @@ static lt_status fill_batch(lt_trainer *t) {
         t->ids[i] = (uint64_t)(batch->step * c->batch + (int64_t)t->rank * t->local + i);
         int row = lt_mix_draw(c, t->ids[i]);
         t->specs[i] = c->mix[row].spec;
+        t->clips[i] = batch->samples[i].clip;
         t->prompts[i] = prompt_of(c, &batch->samples[i], t->ids[i]);
         fill_times(t, i);
         if (t->rollout)

@@ -4,6 +4,7 @@
 
 #include "train/buckets.h"
 #include "train/rollout.h"
+#include "train/stored_text.h"
 #include "train/trainer.h"
 
 struct lt_trainer {
@@ -27,6 +28,8 @@ struct lt_trainer {
     const lt_batch *next; /* that batch; NULL: not read yet */
     double *statistics;   /* of latents, once read */
     bool stored;          /* latents are the dataset's */
+    lt_stored_text *text; /* captions are the dataset's; NULL: they are encoded */
+    int64_t *clips;       /* in the dataset, of the clips in memory */
     uint64_t *ids;
     const char **prompts;
     double *t, *times; /* times: of one clip's blocks */

@@ -41,7 +41,7 @@ static lt_status load_clip(lt_trainer *t, int64_t clip, int at, uint8_t *rgb) {
     const lt_clip *row = lt_dataset_clip(t->spec.set, clip);
     lt_train_config fixed = *t->config;
     fixed.seed = validation;
-    t->ids[at] = (uint64_t)clip;
+    t->ids[at] = (uint64_t)clip, t->clips[at] = clip;
     t->prompts[at] = *row->caption ? row->caption : NULL;
     t->specs[at] = t->config->mix[lt_mix_draw(&fixed, (uint64_t)clip)].spec;
     return lt_latents_read_normalised(t->spec.model, t->spec.set, t->stored, clip, frames_of(t), rgb,
@@ -77,7 +77,8 @@ static lt_status local_sums(lt_trainer *t, uint8_t *rgb, double *sum) {
         int64_t left = t->val_count - first;
         int clips = left < t->local ? (int)left : t->local;
         for (int i = 0; i < clips; i++) LT_TRY(load_clip(t, t->val_clips[first + i], i, rgb));
-        LT_TRY(lt_clip_pass_prompts(&t->pass, clips, t->prompts));
+        LT_TRY(t->text ? lt_stored_text_put(t->text, &t->pass, clips, t->clips, t->prompts)
+                       : lt_clip_pass_prompts(&t->pass, clips, t->prompts));
         for (int bin = 0; bin < LT_TIME_BINS; bin++) LT_TRY(add_bin(t, clips, bin, sum));
     }
     return LT_OK;

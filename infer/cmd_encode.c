@@ -75,10 +75,10 @@ const lt_command lt_cmd_encode = {
     .usage = "--model DIR --data D.h5 [--latents] [--text]",
     .details =
         "Writes float16 /latents (and with --text, /text) into the dataset, with the codec, the text\n"
-        "encoder and a hash of their parameters. train, evaluate and ablate then read the latents\n"
+        "encoder and a hash of their parameters. train, evaluate, held and ablate then read the latents\n"
         "instead of encoding frames, as long as these are their model's; their own options and keys\n"
         "(data.latents, experiment.latents) say otherwise. float16 rounds to 11 bits, so losses differ\n"
-        "slightly from those on frames: by less than a thousandth in the tests.\n"
+        "slightly from those on frames: by two thousandths at most in the tests.\n"
         "\n"
         "Clips that have them are skipped: after a kill or ^C (exit 6) the file is readable and the same\n"
         "command goes on. So it does after ingest or scenes added clips.\n"

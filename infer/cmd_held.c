@@ -11,13 +11,13 @@
 
 typedef struct held_options {
     lt_globals global;
-    const char *run, *data, *role, *checkpoint;
+    const char *run, *data, *role, *checkpoint, *latents;
     lt_strings domains, policies, budgets;
     int64_t clips, blocks;
     bool losses;
 } held_options;
 
-static const held_options defaults = {.global = LT_GLOBALS, .role = "test", .blocks = 8};
+static const held_options defaults = {.global = LT_GLOBALS, .role = "test", .blocks = 8, .latents = "auto"};
 
 static const lt_option options[] = {{"run", LT_OPT_STRING, offsetof(held_options, run), "DIR",
                                      "a run, or a folder with published weights", .required = true},
@@ -38,6 +38,10 @@ static const lt_option options[] = {{"run", LT_OPT_STRING, offsetof(held_options
                                      "blocks per clip; shorter clips are left out", .min = 2, .max = 100000},
                                     {"loss", LT_OPT_FLAG, offsetof(held_options, losses), NULL,
                                      "measure the loss on the returning blocks too, t in [0.6, 1]"},
+                                    {"latents", LT_OPT_STRING, offsetof(held_options, latents), "FROM",
+                                     "auto: /latents of the dataset (longtake encode) where they are this "
+                                     "model's, else frames; frames; latents",
+                                     .choices = LT_LATENTS_MODES},
                                     {"checkpoint", LT_OPT_STRING, offsetof(held_options, checkpoint), "NAME",
                                      "best, latest or step-N; default: best if there is one, else latest"},
                                     {NULL}};
@@ -78,6 +82,14 @@ static void fill_options(const job *j, lt_eval_options *o) {
     o->role = j->opt->role, o->domains = j->opt->domains.items, o->domain_count = j->opt->domains.count;
     o->clips = j->opt->clips, o->blocks = (int)j->opt->blocks, o->progress = show_progress;
     o->seed = j->opt->global.seed < 0 ? 0 : (uint64_t)j->opt->global.seed;
+}
+
+/* Once for all policies. */
+static lt_status choose_latents(job *j) {
+    bool stored;
+    LT_TRY(lt_latents_choose(j->model, j->set, lt_latents_mode_of(j->opt->latents), false, &stored));
+    j->options.latents = stored ? LT_LATENTS_STORED : LT_LATENTS_FRAMES;
+    return LT_OK;
 }
 
 static lt_status measure_held(job *j) {
@@ -178,6 +190,7 @@ static lt_status measure(job *j) {
     fill_options(j, &j->options);
     j->rows = calloc((size_t)j->specs.count, sizeof *j->rows);
     LT_CHECK(j->rows, LT_FAILED, "held: out of memory");
+    LT_TRY(choose_latents(j));
     LT_TRY(measure_held(j));
     if (j->opt->losses) LT_TRY(measure_losses(j));
     if (j->opt->global.json) print_json(j);

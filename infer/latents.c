@@ -8,10 +8,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const char *const mode_names[] = {
+    [LT_LATENTS_AUTO] = "auto", [LT_LATENTS_FRAMES] = "frames", [LT_LATENTS_STORED] = "latents"};
+
 lt_latents_mode lt_latents_mode_of(const char *name) {
     if (strcmp(name, "frames") == 0) return LT_LATENTS_FRAMES;
     return strcmp(name, "latents") == 0 ? LT_LATENTS_STORED : LT_LATENTS_AUTO;
 }
+
+const char *lt_latents_mode_name(lt_latents_mode mode) { return mode_names[mode]; }
 
 /* ---- who made them ----------------------------------------------------------------------------------------------- */
 

@@ -19,8 +19,9 @@ extern "C" {
  * LT_INPUT. */
 typedef enum lt_latents_mode { LT_LATENTS_AUTO, LT_LATENTS_FRAMES, LT_LATENTS_STORED } lt_latents_mode;
 #define LT_LATENTS_MODES "auto|frames|latents"
-/* Of one of these names. */
+/* Of one of these names, and its name. */
 lt_latents_mode lt_latents_mode_of(const char *name);
+const char *lt_latents_mode_name(lt_latents_mode mode);
 
 enum { LT_PRODUCER = 256 };
 /* What identifies latents of this model's codec, and embeddings of its text encoder: name, size, hash of the

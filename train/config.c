@@ -172,6 +172,7 @@ static lt_status read_names(const lt_config *c, const char *key, const char ***o
 static lt_status read_domains(const lt_config *c, lt_train_config *out) {
     LT_TRY(read_names(c, "data.train_domains", &out->train_domains, &out->train_domain_count));
     out->latents = lt_latents_mode_of(lt_config_string(c, "data.latents"));
+    out->captions = out->latents == LT_LATENTS_FRAMES ? LT_LATENTS_FRAMES : LT_LATENTS_AUTO;
     out->own_stats = strcmp(lt_config_string(c, "data.latent_stats"), "data") == 0;
     const char *val = lt_config_count(c, "data.val_domains") ? "data.val_domains" : "data.train_domains";
     return read_names(c, val, &out->val_domains, &out->val_domain_count);

@@ -53,8 +53,8 @@ typedef struct lt_train_config {
     bool keep_path; /* read at a random share of the weight: lt_cache.read_scale */
     double keep_weight, temperature, temperature_end;
     const char **train_domains, **val_domains; /* strings of the configuration, which must outlive this */
-    lt_latents_mode latents;                   /* where clips' latents come from */
-    bool own_stats;                            /* with --init: measure latent statistics again */
+    lt_latents_mode latents, captions; /* where clips' latents, and embeddings of their captions, come from */
+    bool own_stats;                    /* with --init: measure latent statistics again */
     int train_domain_count, val_domain_count;
 } lt_train_config;
 

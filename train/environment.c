@@ -88,6 +88,8 @@ static cJSON *describe(const lt_environment *now) {
     add_dataset(root, now->set);
     add_init(root, now->init);
     if (now->recompute) cJSON_AddStringToObject(root, "recompute", now->recompute);
+    if (now->latents) cJSON_AddStringToObject(root, "latents", now->latents);
+    if (now->captions) cJSON_AddStringToObject(root, "captions", now->captions);
     return root;
 }
 
@@ -161,9 +163,9 @@ lt_status lt_environment_write(const char *path, const lt_environment *now) {
     return status;
 }
 
-char *lt_environment_recompute(const char *path) {
+char *lt_environment_text(const char *path, const char *key) {
     cJSON *root = read_json(path);
-    const char *value = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(root, "recompute"));
+    const char *value = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(root, key));
     char *copy = value ? strdup(value) : NULL;
     cJSON_Delete(root);
     return copy;

@@ -77,9 +77,20 @@ static void choose_as_before(const lt_run_options *o, int layers, lt_recompute *
     lt_recompute before;
     if (!o->resume || !recompute->automatic || o->memory_limit > 0) return;
     if (lt_path_join(path, o->out, "environment.json") != LT_OK) return;
-    text = lt_environment_recompute(path);
+    text = lt_environment_text(path, "recompute");
     if (text && lt_recompute_parse(text, layers, &before) == LT_OK && !before.automatic) *recompute = before;
     free(text);
+}
+
+/* Where `auto` has found latents and captions before, whatever the dataset holds by now. */
+static void read_as_before(const lt_run_options *o, lt_train_config *c) {
+    char path[LT_PATH_MAX], *latents, *captions;
+    if (!o->resume || c->latents != LT_LATENTS_AUTO) return;
+    if (lt_path_join(path, o->out, "environment.json") != LT_OK) return;
+    latents = lt_environment_text(path, "latents"), captions = lt_environment_text(path, "captions");
+    if (latents) c->latents = lt_latents_mode_of(latents);
+    if (captions) c->captions = lt_latents_mode_of(captions);
+    free(latents), free(captions);
 }
 
 static lt_status fit(training *run, const lt_shadow *shadow) {
@@ -111,6 +122,7 @@ static lt_status open_model(training *run) {
     LT_TRY(lt_model_open(o->config, o->device, o->device->ops->backend, LT_MODEL_TRAINING, &run->model));
     LT_TRY(lt_train_config_read(o->config, run->model, &run->config));
     run->config.recompute = (lt_recompute){.keep = run->recompute.keep};
+    read_as_before(o, &run->config);
     LT_CHECK(
         run->config.train_domain_count > 0, LT_USAGE,
         "data.train_domains is empty; name the domains to train on, as in --set data.train_domains=calm");

@@ -157,12 +157,15 @@ static lt_status open_log(training *run) {
 static lt_status write_records(training *run) {
     const lt_run_options *o = &run->options;
     char path[LT_PATH_MAX], keep[LT_RECOMPUTE_TEXT];
+    lt_trainer_sources sources = lt_trainer_get_sources(run->trainer);
     lt_environment now = {
         .device = o->device,
         .set = run->set,
         .comm = o->comm,
         .arguments = o->arguments,
         .recompute = lt_recompute_text(&run->recompute.keep, run->model->config.layers, keep),
+        .latents = lt_latents_mode_name(sources.latents),
+        .captions = lt_latents_mode_name(sources.captions),
         .init = &run->init,
         .config = o->config,
         .step = run->state.step,

@@ -38,12 +38,10 @@ static lt_status matches(const lt_model *model, lt_dataset *set, bool *out) {
     *out = false;
     if (!found) return LT_OK;
     LT_TRY(lt_text_feature(model, &wanted));
-    if (strcmp(found->producer, wanted.producer) != 0) {
-        lt_warn("%s: its /text is of \"%s\", the model's of \"%s\": captions are encoded",
-                lt_dataset_path(set), found->producer, wanted.producer);
-        return LT_OK;
-    }
-    return all_clips(set, out);
+    if (strcmp(found->producer, wanted.producer) == 0) return all_clips(set, out);
+    lt_warn("%s: its /text is of \"%s\", the model's of \"%s\"", lt_dataset_path(set), found->producer,
+            wanted.producer);
+    return LT_OK;
 }
 
 static lt_stored_text *reserve(const lt_model *model, lt_dataset *set, int clips) {
@@ -67,6 +65,9 @@ lt_status lt_stored_text_open(const lt_model *model, lt_dataset *set, lt_latents
     *out = NULL;
     if (mode == LT_LATENTS_FRAMES || is_trained(&model->text)) return LT_OK;
     LT_TRY(matches(model, set, &usable));
+    LT_CHECK(usable || mode != LT_LATENTS_STORED, LT_INPUT,
+             "%s: it no longer has the /text of every clip that this run reads; `longtake encode` writes it",
+             lt_dataset_path(set));
     if (!usable) return LT_OK;
     *out = reserve(model, set, clips);
     LT_CHECK(*out, LT_FAILED, "out of memory for embeddings of captions");

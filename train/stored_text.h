@@ -13,8 +13,8 @@ extern "C" {
 
 typedef struct lt_stored_text lt_stored_text;
 
-/* *out is NULL where prompts are encoded: `mode` is frames, the encoder is trained, or the file has no such text. For
- * `clips` clips at most; the log says when text is read, unless `quiet`. */
+/* *out is NULL where prompts are encoded: `mode` is frames, the encoder is trained, or the file has no such text, which
+ * with mode `latents` is LT_INPUT. For `clips` clips at most; the log says when text is read, unless `quiet`. */
 lt_status lt_stored_text_open(const lt_model *model, lt_dataset *set, lt_latents_mode mode, int clips,
                               bool quiet, lt_stored_text **out);
 void lt_stored_text_close(lt_stored_text *text);

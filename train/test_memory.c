@@ -108,7 +108,7 @@ static void a_run_within_a_limit_has_the_same_bits_and_stays_within(void) {
 static char *choice_of(const char *run) {
     char path[LT_PATH_MAX];
     CHECK_OK(lt_path_join(path, run, "environment.json"));
-    return lt_environment_recompute(path);
+    return lt_environment_text(path, "recompute");
 }
 
 static void a_resumed_run_keeps_its_choice(void) {

@@ -1,10 +1,12 @@
 /* Training on /latents of a dataset instead of its frames. */
 #include "infer/encode.h"
+#include "train/environment.h"
 #include "train/testing.h"
 
 enum { STEPS = 4 };
 
-static void encode_data(void) {
+/* Of the dataset at `path`. */
+static void encode_data(const char *path) {
     static const char *const overrides[] = {NULL};
     lt_config *config = test_config(overrides);
     lt_device *device;
@@ -15,7 +17,7 @@ static void encode_data(void) {
     CHECK_OK(lt_device_open("cpu", &device));
     CHECK_OK(lt_model_open(config, device, LT_BACKEND_CPU, 0, &model));
     CHECK_OK(lt_model_initialise(model, 3)); /* the seed of test_open: the same text encoder */
-    CHECK_OK(lt_dataset_open_append(test_data, &set));
+    CHECK_OK(lt_dataset_open_append(path, &set));
     CHECK_OK(lt_encode_dataset(model, set, &o, &r));
     CHECK(r.encoded == TRAIN_CLIPS + VAL_CLIPS);
     lt_dataset_close(set);
@@ -49,7 +51,7 @@ static outcome train(const char *from) {
 
 static void training_on_stored_latents_is_close_to_training_on_frames(void) {
     outcome frames = train("auto"); /* there are none yet */
-    encode_data();
+    encode_data(test_data);
     outcome forced = train("frames"), stored = train("latents"), chosen = train("auto");
     for (int i = 0; i < STEPS; i++) {
         CHECK(forced.loss[i] == frames.loss[i] && chosen.loss[i] == stored.loss[i]);
@@ -59,7 +61,51 @@ static void training_on_stored_latents_is_close_to_training_on_frames(void) {
     CHECK(stored.validation != frames.validation && fabs(stored.validation / frames.validation - 1) < 2e-3);
 }
 
-/* With the text encoder frozen, captions come from /text too; the encoder itself is then asked for the empty prompt alone. */
+static void run_into(const char *folder, const char *data, const char *from, int steps, bool resume) {
+    char key[64], until[32];
+    const char *overrides[] = {key, until, "train.seed=3", "train.freeze=text_encoder.*", NULL};
+    lt_device *device = NULL;
+    snprintf(key, sizeof key, "data.latents=%s", from);
+    snprintf(until, sizeof until, "train.steps=%d", steps);
+    lt_config *config = test_config(overrides);
+    CHECK_OK(lt_device_open("cpu", &device));
+    lt_run_options o = {.config = config, .data = data, .out = folder, .resume = resume, .device = device};
+    CHECK_OK(lt_run_train(&o));
+    if (device) lt_device_close(device);
+    lt_config_free(config);
+}
+
+static uint64_t weights_after(const char *folder) {
+    char checkpoint[LT_PATH_MAX], path[LT_PATH_MAX];
+    uint64_t hash = 0;
+    CHECK_OK(lt_run_checkpoint(folder, "latest", checkpoint));
+    CHECK_OK(lt_path_join(path, checkpoint, "model.safetensors"));
+    CHECK_OK(lt_hash_file(path, &hash));
+    return hash;
+}
+
+/* `encode` between the halves of a run changes nothing; a run that began on what it wrote goes on with that. */
+static void a_resumed_run_reads_what_it_read_before(void) {
+    char data[LT_PATH_MAX], run[3][LT_PATH_MAX];
+    CHECK_OK(lt_path_join(data, test_folder, "resumed.h5"));
+    CHECK_OK(test_make_data(data, TRAIN_CLIPS, VAL_CLIPS));
+    for (int i = 0; i < 3; i++) snprintf(run[i], sizeof run[i], "%s/run%d", test_folder, i);
+    run_into(run[0], data, "auto", 2, false);
+    encode_data(data);
+    run_into(run[0], data, "auto", 4, true);
+    run_into(run[1], data, "frames", 4, false);
+    run_into(run[2], data, "auto", 4, false);
+    CHECK(weights_after(run[0]) == weights_after(run[1]));
+    CHECK(weights_after(run[2]) != weights_after(run[1]));
+    char path[LT_PATH_MAX];
+    CHECK_OK(lt_path_join(path, run[2], "environment.json"));
+    char *latents = lt_environment_text(path, "latents"), *captions = lt_environment_text(path, "captions");
+    CHECK(latents && captions && strcmp(latents, "latents") == 0 && strcmp(captions, "latents") == 0);
+    free(latents), free(captions);
+}
+
+/* With the text encoder frozen, captions come from /text too; the encoder itself is then asked for the empty prompt
+ * alone. */
 static int encodings;
 static lt_status count_and_encode(const lt_text_encoder *text, lt_tape *tape, int count, lt_tensor ids,
                                   lt_var **out) {
@@ -105,6 +151,7 @@ int main(int argc, char **argv) {
     test_begin();
     RUN(training_on_stored_latents_is_close_to_training_on_frames);
     RUN(captions_of_a_frozen_encoder_are_read);
+    RUN(a_resumed_run_reads_what_it_read_before);
     RUN(what_is_not_there_is_said);
     test_finish();
     return test_end();

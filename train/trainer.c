@@ -184,7 +184,7 @@ static int64_t window_align(const lt_trainer *t) {
 static lt_status open_loader(lt_trainer *t, int64_t done) {
     const lt_train_config *c = t->config;
     LT_TRY(lt_latents_choose(t->spec.model, t->spec.set, c->latents, t->rank > 0, &t->stored));
-    LT_TRY(lt_stored_text_open(t->spec.model, t->spec.set, c->latents, t->local, t->rank > 0, &t->text));
+    LT_TRY(lt_stored_text_open(t->spec.model, t->spec.set, c->captions, t->local, t->rank > 0, &t->text));
     lt_loader_spec spec = {.role = "train",
                            .domains = c->train_domains,
                            .domain_count = c->train_domain_count,
@@ -382,6 +382,10 @@ lt_status lt_trainer_step(lt_trainer *t, lt_step_result *out) {
 
 /* ---- figures ----------------------------------------------------------------------------------------------------- */
 
+lt_trainer_sources lt_trainer_get_sources(const lt_trainer *t) {
+    return (lt_trainer_sources){.latents = t->stored ? LT_LATENTS_STORED : LT_LATENTS_FRAMES,
+                                .captions = t->text ? LT_LATENTS_STORED : LT_LATENTS_FRAMES};
+}
 int64_t lt_trainer_clips(const lt_trainer *t) { return t->loader ? lt_loader_clips(t->loader) : 0; }
 
 double lt_trainer_wait_seconds(const lt_trainer *t) {

@@ -61,6 +61,11 @@ int64_t lt_trainer_clips(const lt_trainer *trainer);
 double lt_trainer_wait_seconds(const lt_trainer *trainer);
 /* Tokens of one optimizer step, all streams and ranks. */
 double lt_trainer_tokens(const lt_trainer *trainer);
+/* Where the clips' latents and captions come from: never LT_LATENTS_AUTO. */
+typedef struct lt_trainer_sources {
+    lt_latents_mode latents, captions;
+} lt_trainer_sources;
+lt_trainer_sources lt_trainer_get_sources(const lt_trainer *trainer);
 /* What its steps minimise. */
 const lt_objectives *lt_trainer_objectives(const lt_trainer *trainer);
 /* What its steps run in: context, tape and arenas. */

@@ -109,6 +109,8 @@ const char *lt_device_kernels(const lt_device *device) { return device->generic 
 
 void lt_device_close(lt_device *device) {
     if (!device) return;
+    for (int i = 0; i < LT_SLOT_COUNT; i++)
+        if (device->part[i].data) device->part[i].free(device->part[i].data);
     if (device->ops->close) device->ops->close(device);
     free(device);
 }

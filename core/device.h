@@ -92,12 +92,20 @@ typedef struct lt_device_ops {
     lt_status (*free_memory)(lt_device *device, int64_t *bytes);
 } lt_device_ops;
 
+/* What rooms below keep with a device, which frees it when it closes. */
+typedef enum lt_device_slot { LT_SLOT_CHOICES, LT_SLOT_GEMM_PLANS, LT_SLOT_COUNT } lt_device_slot;
+typedef struct lt_device_part {
+    void *data; /* NULL: nothing yet */
+    void (*free)(void *data);
+} lt_device_part;
+
 struct lt_device {
     const lt_device_ops *ops;
     lt_target target;
-    bool generic;            /* kernels without tensor cores stand in for those with; see lt_device_open_as */
-    char place[32];          /* of its memory on this machine, a GPU's PCI address; "": host memory */
-    void *state;             /* the device's own */
+    bool generic;   /* kernels without tensor cores stand in for those with; see lt_device_open_as */
+    char place[32]; /* of its memory on this machine, a GPU's PCI address; "": host memory */
+    void *state;    /* the device's own */
+    lt_device_part part[LT_SLOT_COUNT];
     int64_t allocated_bytes; /* now */
     int64_t peak_bytes;
 };

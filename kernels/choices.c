@@ -15,52 +15,81 @@
 
 enum { HEX_DIGITS = 16 * LT_CHOICE_WORDS };
 
-static struct {
+typedef struct choice_table {
     lt_choice *items;
     int count, room, epoch;
-} table = {.epoch = 1};
+} choice_table;
 
-int lt_choices_count(void) { return table.count; }
-int lt_choices_epoch(void) { return table.epoch; }
-const lt_choice *lt_choices_at(int index) {
-    return index >= 0 && index < table.count ? &table.items[index] : NULL;
+static const choice_table none = {.epoch = 1};
+
+static const choice_table *table_of(const lt_device *device) {
+    const choice_table *table = device->part[LT_SLOT_CHOICES].data;
+    return table ? table : &none;
 }
 
-static lt_choice *find(const int64_t key[LT_CHOICE_KEY]) {
-    for (int i = 0; i < table.count; i++)
-        if (memcmp(table.items[i].key, key, sizeof table.items[i].key) == 0) return &table.items[i];
+static void free_table(void *data) {
+    choice_table *table = data;
+    free(table->items);
+    free(table);
+}
+
+/* The same, made when it is first written to; NULL without memory. */
+static choice_table *writable_table(lt_device *device) {
+    lt_device_part *part = &device->part[LT_SLOT_CHOICES];
+    if (part->data) return part->data;
+    choice_table *table = calloc(1, sizeof *table);
+    if (!table) return NULL;
+    table->epoch = 1;
+    *part = (lt_device_part){.data = table, .free = free_table};
+    return table;
+}
+
+int lt_choices_count(const lt_device *device) { return table_of(device)->count; }
+int lt_choices_epoch(const lt_device *device) { return table_of(device)->epoch; }
+const lt_choice *lt_choices_at(const lt_device *device, int index) {
+    const choice_table *table = table_of(device);
+    return index >= 0 && index < table->count ? &table->items[index] : NULL;
+}
+
+static lt_choice *find_choice(const choice_table *table, const int64_t key[LT_CHOICE_KEY]) {
+    for (int i = 0; i < table->count; i++)
+        if (memcmp(table->items[i].key, key, sizeof table->items[i].key) == 0) return &table->items[i];
     return NULL;
 }
-const lt_choice *lt_choices_find(const int64_t key[LT_CHOICE_KEY]) { return find(key); }
+const lt_choice *lt_choices_find(const lt_device *device, const int64_t key[LT_CHOICE_KEY]) {
+    return find_choice(table_of(device), key);
+}
 
-static bool grow(void) {
-    if (table.count < table.room) return true;
-    int room = table.room ? 2 * table.room : 64;
-    lt_choice *items = realloc(table.items, (size_t)room * sizeof *items);
+static bool grow_table(choice_table *table) {
+    if (table->count < table->room) return true;
+    int room = table->room ? 2 * table->room : 64;
+    lt_choice *items = realloc(table->items, (size_t)room * sizeof *items);
     if (!items) return false;
-    table.items = items, table.room = room;
+    table->items = items, table->room = room;
     return true;
 }
 
-void lt_choices_put(const lt_choice *choice) {
-    lt_choice *there = find(choice->key);
+void lt_choices_put(lt_device *device, const lt_choice *choice) {
+    choice_table *table = writable_table(device);
+    lt_choice *there = table ? find_choice(table, choice->key) : NULL;
     if (there) *there = *choice;
-    else if (grow()) table.items[table.count++] = *choice;
+    else if (table && grow_table(table)) table->items[table->count++] = *choice;
 }
 
-void lt_choices_clear(void) {
-    free(table.items);
-    table.items = NULL;
-    table.count = table.room = 0;
-    table.epoch++;
+void lt_choices_clear(lt_device *device) {
+    choice_table *table = writable_table(device);
+    if (!table) return;
+    free(table->items);
+    *table = (choice_table){.epoch = table->epoch + 1};
 }
 
-lt_choices_origin lt_choices_origin_of(const lt_device *device) {
-    lt_choices_origin origin = {.gpu = device->target.name};
+/* Of cuBLASLt; 0 where the device is no GPU. */
+static int64_t library_of(const lt_device *device) {
 #ifdef LT_WITH_CUDA
-    if (device->ops->backend == LT_BACKEND_CUDA) origin.library = lt_blas_version();
+    if (device->ops->backend == LT_BACKEND_CUDA) return lt_blas_version();
 #endif
-    return origin;
+    (void)device;
+    return 0;
 }
 
 /* ---- as text ----------------------------------------------------------------------------------------------------- */
@@ -78,14 +107,15 @@ static cJSON *json_of(const lt_choice *choice) {
     return item;
 }
 
-lt_status lt_choices_text(const lt_choices_origin *origin, char **text, size_t *size) {
+lt_status lt_choices_text(const lt_device *device, char **text, size_t *size) {
+    const choice_table *table = table_of(device);
     *text = NULL;
     cJSON *root = cJSON_CreateObject(), *products;
     LT_CHECK(root, LT_FAILED, "out of memory for the choices of algorithms");
-    cJSON_AddStringToObject(root, "gpu", origin->gpu);
-    cJSON_AddNumberToObject(root, "cublaslt", (double)origin->library);
+    cJSON_AddStringToObject(root, "gpu", device->target.name);
+    cJSON_AddNumberToObject(root, "cublaslt", (double)library_of(device));
     products = cJSON_AddArrayToObject(root, "products");
-    for (int i = 0; i < table.count; i++) cJSON_AddItemToArray(products, json_of(&table.items[i]));
+    for (int i = 0; i < table->count; i++) cJSON_AddItemToArray(products, json_of(&table->items[i]));
     FILE *memory = open_memstream(text, size);
     if (memory) {
         lt_json_write(memory, root, 0);
@@ -130,7 +160,7 @@ static bool read_choice(const cJSON *item, lt_choice *out) {
 }
 
 /* All of them are looked at before the first is added. */
-static lt_status add_products(const cJSON *products, const char *name) {
+static lt_status add_products(lt_device *device, const cJSON *products, const char *name) {
     const cJSON *item;
     lt_choice choice;
     int at = 0;
@@ -141,26 +171,28 @@ static lt_status add_products(const cJSON *products, const char *name) {
                  at, LT_CHOICE_KEY, HEX_DIGITS);
         at++;
     }
-    cJSON_ArrayForEach(item, products) if (read_choice(item, &choice)) lt_choices_put(&choice);
-    table.epoch++;
+    cJSON_ArrayForEach(item, products) if (read_choice(item, &choice)) lt_choices_put(device, &choice);
+    choice_table *table = writable_table(device);
+    if (table) table->epoch++;
     return LT_OK;
 }
 
-static lt_status check_origin(const lt_choices_origin *origin, const cJSON *root, const char *name) {
+static lt_status check_origin(const lt_device *device, const cJSON *root, const char *name) {
+    const int64_t version = library_of(device);
     const char *gpu = cJSON_GetStringValue(member(root, "gpu"));
     const cJSON *library = member(root, "cublaslt");
     LT_CHECK(gpu && cJSON_IsNumber(library), LT_INPUT, "%s: it does not say \"gpu\" and \"cublaslt\"", name);
-    LT_CHECK(strcmp(gpu, origin->gpu) == 0 && library->valuedouble == (double)origin->library, LT_INPUT,
+    LT_CHECK(strcmp(gpu, device->target.name) == 0 && library->valuedouble == (double)version, LT_INPUT,
              "%s: chosen on %s with cuBLASLt %.0f, and this is %s with %" PRId64, name, gpu,
-             library->valuedouble, origin->gpu, origin->library);
+             library->valuedouble, device->target.name, version);
     return LT_OK;
 }
 
-lt_status lt_choices_parse(const lt_choices_origin *origin, const char *text, size_t size, const char *name) {
+lt_status lt_choices_parse(lt_device *device, const char *text, size_t size, const char *name) {
     cJSON *root;
     LT_TRY(lt_json_parse(text, size, name, LT_INPUT, &root));
-    lt_status status = check_origin(origin, root, name);
-    if (status == LT_OK) status = add_products(member(root, "products"), name);
+    lt_status status = check_origin(device, root, name);
+    if (status == LT_OK) status = add_products(device, member(root, "products"), name);
     cJSON_Delete(root);
     return status;
 }
@@ -168,26 +200,24 @@ lt_status lt_choices_parse(const lt_choices_origin *origin, const char *text, si
 /* ---- files ------------------------------------------------------------------------------------------------------- */
 
 lt_status lt_choices_save(const lt_device *device, const char *path) {
-    lt_choices_origin origin = lt_choices_origin_of(device);
     char *text;
     size_t size;
-    if (table.count == 0) return LT_OK;
-    LT_TRY(lt_choices_text(&origin, &text, &size));
+    if (lt_choices_count(device) == 0) return LT_OK;
+    LT_TRY(lt_choices_text(device, &text, &size));
     lt_status status = lt_write_file(path, text, size);
     free(text);
     return status;
 }
 
-void lt_choices_load(const lt_device *device, const char *path) {
-    lt_choices_origin origin = lt_choices_origin_of(device);
+void lt_choices_load(lt_device *device, const char *path) {
     char *text;
     size_t size;
     if (device->ops->backend != LT_BACKEND_CUDA || !lt_path_exists(path)) return;
     lt_status status = lt_read_file(path, &text, &size);
     if (status == LT_OK) {
-        status = lt_choices_parse(&origin, text, size, path);
+        status = lt_choices_parse(device, text, size, path);
         free(text);
     }
     if (status != LT_OK)
-        lt_warn("%s; large products are measured anew, and may round differently than before", lt_error());
+        lt_warn("%s; large GEMMs are measured anew, and may round differently than before", lt_error());
 }

@@ -1,6 +1,6 @@
-/* Which algorithm runs a large GEMM, where measuring decided it: one table per process, which a run keeps as
+/* Which algorithm runs a large GEMM, where measuring decided it: a table per open device, which a run keeps as
  * algorithms.json and reads again, so that it goes on with the same bits (DESIGN section 5). kernels/cuda_blas.cu fills
- * it; on other devices it stays empty. Call these between ops, not while other threads run any.
+ * it; on other devices it stays empty. Call these between the device's ops, in the thread that runs them.
  */
 #ifndef LT_KERNELS_CHOICES_H
 #define LT_KERNELS_CHOICES_H
@@ -19,37 +19,30 @@ typedef struct lt_choice {
     double first, taken; /* microseconds of the library's own first choice and of this one; 0: not measured */
 } lt_choice;
 
-/* How many choices this process holds: made or read. */
-int lt_choices_count(void);
-const lt_choice *lt_choices_at(int index); /* in the order of their first use; valid until the next change */
-const lt_choice *lt_choices_find(const int64_t key[LT_CHOICE_KEY]); /* or NULL */
+/* How many choices the device holds: made or read. */
+int lt_choices_count(const lt_device *device);
+/* In the order of their first use; valid until the next change. */
+const lt_choice *lt_choices_at(const lt_device *device, int index);
+const lt_choice *lt_choices_find(const lt_device *device, const int64_t key[LT_CHOICE_KEY]); /* or NULL */
 /* Adds it, or replaces the one of its key. Without memory for it the GEMM is measured again. */
-void lt_choices_put(const lt_choice *choice);
+void lt_choices_put(lt_device *device, const lt_choice *choice);
 /* Forgets all. */
-void lt_choices_clear(void);
+void lt_choices_clear(lt_device *device);
 /* Changes when choices were read or cleared: what was looked up before must be looked up again. Never 0. */
-int lt_choices_epoch(void);
-
-/* Where choices hold. */
-typedef struct lt_choices_origin {
-    const char *gpu;
-    int64_t library; /* version of cuBLASLt */
-} lt_choices_origin;
-/* Of a device; the library is 0 where that is no GPU. */
-lt_choices_origin lt_choices_origin_of(const lt_device *device);
+int lt_choices_epoch(const lt_device *device);
 
 /* All choices as JSON; the caller frees it. */
-lt_status lt_choices_text(const lt_choices_origin *origin, char **text, size_t *size);
+lt_status lt_choices_text(const lt_device *device, char **text, size_t *size);
 /* Adds those of such a text. LT_INPUT, and nothing is added, when it is damaged or comes from another GPU or version;
  * the message begins with `name`. */
-lt_status lt_choices_parse(const lt_choices_origin *origin, const char *text, size_t size, const char *name);
+lt_status lt_choices_parse(lt_device *device, const char *text, size_t size, const char *name);
 
 #define LT_CHOICES_NAME "algorithms.json" /* in the folder of a run */
 /* Writes the file, or none where there are no choices. */
 lt_status lt_choices_save(const lt_device *device, const char *path);
 /* Adds those of the file, if it is there. What cannot be used is left out with a warning: GEMMs are measured anew
  * then. */
-void lt_choices_load(const lt_device *device, const char *path);
+void lt_choices_load(lt_device *device, const char *path);
 
 #ifdef __cplusplus
 }

@@ -10,6 +10,7 @@
 #include <limits.h>
 #include <math.h>
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- the plain kernel -------------------------------------------------------------------------------------------- */
@@ -117,7 +118,6 @@ struct plan_key {
 enum { KEY_ROWS = 0, KEY_FLAGS = 12, FLAG_ADDS = 1 };
 
 enum plan_kind {
-    PLAN_NONE,
     PLAN_PLAIN,
     PLAN_DIRECT,
     PLAN_STAGED_BIAS,
@@ -132,17 +132,23 @@ struct plan {
     cublasLtMatmulDescOpaque_t product;
     cublasLtMatrixLayoutOpaque_t a, b, c, d;
     cublasLtMatmulAlgo_t algorithm;
-    int epoch; /* lt_choices_epoch() when the algorithm was settled */
+    int epoch; /* lt_choices_epoch when the algorithm was settled */
 };
 static_assert(sizeof(cublasLtMatmulAlgo_t) == sizeof lt_choice().algorithm, "choices hold algorithms");
 
-enum { PLANS = 1024, PLANS_MOST = PLANS * 3 / 4 };
+/* A device's plans, in open addressing; at least a quarter of the places is empty. */
 struct plan_table {
-    pthread_mutex_t lock;
-    int used;
-    plan plans[PLANS]; /* open addressing */
-    plan spare;        /* when the table is full: made anew each time */
-} table = {PTHREAD_MUTEX_INITIALIZER};
+    int used, room; /* room: a power of two, or 0 */
+    plan **plans;
+    plan spare; /* when there is no memory for another: made anew each time */
+};
+
+void free_plans(void *data) {
+    plan_table *table = (plan_table *)data;
+    for (int i = 0; i < table->room; i++) free(table->plans[i]);
+    free(table->plans);
+    free(table);
+}
 
 /* The largest power of two up to 16 bytes, the widest access, that divides all addresses of a matrix. */
 int64_t alignment_of(const lt_blas_matrix &x, int64_t batch) {
@@ -280,43 +286,67 @@ plan_kind make(const lt_ctx *ctx, plan *q, const lt_blas_product &p, const lt_bl
     return otherwise(p);
 }
 
-plan *slot_of(const plan_key &key) {
+plan **slot_of(plan **plans, int room, const plan_key &key) {
     uint64_t hash = 0;
     for (int64_t value : key.value) hash = (hash ^ (uint64_t)value) * 0x9E3779B97F4A7C15u, hash ^= hash >> 29;
-    plan *q = &table.plans[hash % PLANS];
-    while (q->kind != PLAN_NONE && memcmp(&q->key, &key, sizeof key) != 0)
-        q = q + 1 == table.plans + PLANS ? table.plans : q + 1;
+    plan **at = plans + hash % (uint64_t)room;
+    while (*at && memcmp(&(*at)->key, &key, sizeof key) != 0) at = at + 1 == plans + room ? plans : at + 1;
+    return at;
+}
+
+bool grow_plans(plan_table *table) {
+    if (4 * (table->used + 1) <= 3 * table->room) return true;
+    int room = table->room ? 2 * table->room : 256;
+    plan **plans = (plan **)calloc((size_t)room, sizeof *plans);
+    if (!plans) return false;
+    for (int i = 0; i < table->room; i++)
+        if (table->plans[i]) *slot_of(plans, room, table->plans[i]->key) = table->plans[i];
+    free(table->plans);
+    table->plans = plans, table->room = room;
+    return true;
+}
+
+/* An empty plan in the table, or the spare one. */
+plan *add_plan(plan_table *table, const plan_key &key) {
+    plan *q = grow_plans(table) ? (plan *)calloc(1, sizeof *q) : NULL;
+    if (q) *slot_of(table->plans, table->room, key) = q, table->used++;
+    else q = &table->spare, *q = plan();
+    q->key = key;
     return q;
 }
 
+lt_status plans_of(const lt_ctx *ctx, plan_table **out) {
+    lt_device_part *part = &ctx->device->part[LT_SLOT_GEMM_PLANS];
+    if (!part->data) part->data = calloc(1, sizeof(plan_table)), part->free = free_plans;
+    *out = (plan_table *)part->data;
+    return *out ? LT_OK : lt_fail(LT_FAILED, "out of memory for the plans of GEMMs");
+}
+
 void warn_unscaled(const lt_blas_product &p) {
-    lt_warn("cuBLASLt scales no rows of an e4m3 product of %lld x %lld x %lld%s; a kernel does it afterwards",
+    lt_warn("cuBLASLt scales no rows of an e4m3 GEMM of %lld x %lld x %lld%s; a kernel does it afterwards",
             (long long)p.m, (long long)p.n, (long long)p.k, p.c.data ? " that adds" : "");
 }
 
-/* The plan of this GEMM, made when it is new. The caller holds the lock. */
-plan *plan_of(const lt_ctx *ctx, const lt_blas_product &p, const lt_blas_matrix &c, const void *workspace) {
+/* The plan of this GEMM, made when it is new. */
+plan *plan_of(const lt_ctx *ctx, plan_table *table, const lt_blas_product &p, const lt_blas_matrix &c,
+              const void *workspace) {
     plan_key key = key_of(ctx, p, c);
-    plan *q = slot_of(key);
-    if (q->kind != PLAN_NONE) return q;
-    if (table.used < PLANS_MOST) table.used++;
-    else q = &table.spare;
-    q->key = key;
-    q->epoch = 0;
+    plan *there = table->room ? *slot_of(table->plans, table->room, key) : NULL;
+    if (there) return there;
+    plan *q = add_plan(table, key);
     q->kind = make(ctx, q, p, c, workspace);
     if (q->kind == PLAN_PLAIN)
-        lt_warn(
-            "cuBLASLt has no algorithm for a product of %lld x %lld x %lld (rows %lld, %lld, %lld apart); "
-            "a plain kernel runs it slowly",
-            (long long)p.m, (long long)p.n, (long long)p.k, (long long)p.a.ld, (long long)p.b.ld,
-            (long long)p.d.ld);
+        lt_warn("cuBLASLt has no algorithm for a GEMM of %lld x %lld x %lld (rows %lld, %lld, %lld apart); "
+                "a plain kernel runs it slowly",
+                (long long)p.m, (long long)p.n, (long long)p.k, (long long)p.a.ld, (long long)p.b.ld,
+                (long long)p.d.ld);
     if (q->kind == PLAN_UNSCALED && library_scales(ctx, p)) warn_unscaled(p);
     return q;
 }
 
 /* ---- running ----------------------------------------------------------------------------------------------------- */
 
-lt_status run_with_lock(const lt_ctx *ctx, const lt_blas_product &p, void *workspace);
+lt_status run_planned(const lt_ctx *ctx, const lt_blas_product &p, void *workspace);
 
 template <typename T>
 __global__ void stage_bias(const float *__restrict__ bias, T *__restrict__ to, int64_t n) {
@@ -385,7 +415,7 @@ lt_status run_unscaled(const lt_ctx *ctx, const lt_blas_product &p, void *worksp
         some.a.data = rows_from(p.a, row);
         some.a.scale = some.b.scale = NULL;
         some.d = {sums, LT_F32, false, p.n, 0};
-        LT_TRY(run_with_lock(ctx, some, workspace));
+        LT_TRY(run_planned(ctx, some, workspace));
         scaling s = {sums, rows, p.n, p.a.scale + row, p.b.scale, p.bias};
         s.c = p.c.data ? rows_from(p.c, row) : NULL, s.c_ld = p.c.ld;
         s.d = rows_from(p.d, row), s.d_ld = p.d.ld;
@@ -442,10 +472,10 @@ int propose_more(const lt_ctx *ctx, plan *q, const lt_blas_product &p, const lt_
 }
 
 /* The choice of a GEMM that was measured and differs only in whether it adds, or also in the number of rows. */
-const lt_choice *relative(const plan_key &key, bool other_rows) {
+const lt_choice *relative(const lt_ctx *ctx, const plan_key &key, bool other_rows) {
     int64_t rows = key.value[KEY_ROWS];
-    for (int i = 0; i < lt_choices_count(); i++) {
-        const lt_choice *choice = lt_choices_at(i);
+    for (int i = 0; i < lt_choices_count(ctx->device); i++) {
+        const lt_choice *choice = lt_choices_at(ctx->device, i);
         plan_key other;
         memcpy(&other, choice->key, sizeof other);
         other.value[KEY_FLAGS] ^= (other.value[KEY_FLAGS] ^ key.value[KEY_FLAGS]) & FLAG_ADDS;
@@ -488,6 +518,16 @@ bool run_trial(void *user, int way) {
     return call(t->ctx, t->q, t->p, t->c, t->scratch) == CUBLAS_STATUS_SUCCESS;
 }
 
+/* Measuring is one at a time in a process: trials that run beside each other say little. */
+pthread_mutex_t measuring = PTHREAD_MUTEX_INITIALIZER;
+
+lt_status time_ways(trial *t, int ways, double *took) {
+    pthread_mutex_lock(&measuring);
+    lt_status status = lt_cuda_fastest(t->ctx, ways, run_trial, t, took);
+    pthread_mutex_unlock(&measuring);
+    return status;
+}
+
 /* The library's first choice stays unless another is faster by more than the noise. */
 lt_status measure(trial *t, lt_choice *choice) {
     enum { MOST = LT_FASTEST_MOST };
@@ -495,14 +535,14 @@ lt_status measure(trial *t, lt_choice *choice) {
     int best = 0, ways = propose(t->ctx, t->q, t->p, t->c, MOST, t->found);
     if (ways == 0) return LT_OK;
     if (t->p.a.scale && ways < MOST) ways = propose_more(t->ctx, t->q, t->p, t->c, ways, t->found);
-    if (ways > 1) LT_TRY(lt_cuda_fastest(t->ctx, ways, run_trial, t, took));
+    if (ways > 1) LT_TRY(time_ways(t, ways, took));
     for (int i = 1; i < ways; i++)
         if (took[i] < took[best]) best = i;
     if (best > 0 && took[best] > 0.99 * took[0]) best = 0;
     t->q->algorithm = t->found[best].algo;
     if (ways > 1 && took[best] < HUGE_VAL)
         choice->first = took[0] < HUGE_VAL ? took[0] : 0, choice->taken = took[best];
-    lt_debug("product of %lld x %lld x %lld: algorithm %d of %d takes %.1f us, the first %.1f",
+    lt_debug("GEMM of %lld x %lld x %lld: algorithm %d of %d takes %.1f us, the first %.1f",
              (long long)t->p.m, (long long)t->p.n, (long long)t->p.k, best + 1, ways, choice->taken,
              choice->first);
     return LT_OK;
@@ -518,20 +558,20 @@ bool is_captured(const lt_ctx *ctx) {
  * the run (kernels/choices.h), else the fastest, where that can be found out without touching what the GEMM reads. */
 lt_status settle(const lt_ctx *ctx, plan *q, const lt_blas_product &p, const lt_blas_matrix &c,
                  void *scratch) {
-    q->epoch = lt_choices_epoch();
-    if (take(ctx, q, p, lt_choices_find(q->key.value))) return LT_OK;
+    q->epoch = lt_choices_epoch(ctx->device);
+    if (take(ctx, q, p, lt_choices_find(ctx->device, q->key.value))) return LT_OK;
     lt_choice choice = {};
-    if (!take(ctx, q, p, relative(q->key, false))) {
+    if (!take(ctx, q, p, relative(ctx, q->key, false))) {
         void *output = is_captured(ctx) ? NULL : trial_output(ctx, p);
         trial t = {ctx, q, p, c, scratch};
         t.p.d.data = output;
         if (!p.c.data) t.c.data = output;
         if (output) LT_TRY(measure(&t, &choice));
-        else take(ctx, q, p, relative(q->key, true));
+        else take(ctx, q, p, relative(ctx, q->key, true));
     }
     memcpy(choice.key, q->key.value, sizeof choice.key);
     memcpy(choice.algorithm, &q->algorithm, sizeof choice.algorithm);
-    lt_choices_put(&choice);
+    lt_choices_put(ctx->device, &choice);
     return LT_OK;
 }
 
@@ -544,21 +584,23 @@ lt_status run_plan(const lt_ctx *ctx, plan *q, const lt_blas_product &p, const l
              "cuBLASLt does not take the address of a bias");
     LT_CHECK(!p.a.scale || describe_scales(q, p), LT_FAILED,
              "cuBLASLt does not take the addresses of scales");
-    if (is_large(p) && q->epoch != lt_choices_epoch()) LT_TRY(settle(ctx, q, p, c, scratch));
+    if (is_large(p) && q->epoch != lt_choices_epoch(ctx->device)) LT_TRY(settle(ctx, q, p, c, scratch));
     cublasStatus_t status = call(ctx, q, p, c, scratch);
     if (p.a.scale && (status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_INVALID_VALUE)) {
         q->kind = PLAN_UNSCALED; /* some of what it cannot scale it refuses here only */
         warn_unscaled(p);
         return run_unscaled(ctx, p, workspace);
     }
-    LT_CHECK(status == CUBLAS_STATUS_SUCCESS, LT_FAILED, "cuBLASLt: a product of %lld x %lld x %lld: %s",
+    LT_CHECK(status == CUBLAS_STATUS_SUCCESS, LT_FAILED, "cuBLASLt: a GEMM of %lld x %lld x %lld: %s",
              (long long)p.m, (long long)p.n, (long long)p.k, cublasLtGetStatusString(status));
     return LT_OK;
 }
 
-lt_status run_with_lock(const lt_ctx *ctx, const lt_blas_product &p, void *workspace) {
+lt_status run_planned(const lt_ctx *ctx, const lt_blas_product &p, void *workspace) {
     const lt_blas_matrix &c = p.c.data ? p.c : p.d;
-    plan *q = plan_of(ctx, p, c, workspace);
+    plan_table *table;
+    LT_TRY(plans_of(ctx, &table));
+    plan *q = plan_of(ctx, table, p, c, workspace);
     if (q->kind == PLAN_PLAIN) return run_plain(ctx, &p);
     return q->kind == PLAN_UNSCALED ? run_unscaled(ctx, p, workspace) : run_plan(ctx, q, p, c, workspace);
 }
@@ -590,11 +632,8 @@ extern "C" int64_t lt_blas_version(void) { return (int64_t)cublasLtGetVersion();
 extern "C" lt_status lt_blas_run(lt_ctx *ctx, const lt_blas_product *product, void *workspace) {
     const lt_blas_product &p = *product;
     if (p.m == 0 || p.n == 0 || p.batch == 0) return LT_OK;
-    LT_CHECK(dtypes_fit(p), LT_FAILED, "a product of %s and %s into %s is not there on CUDA",
+    LT_CHECK(dtypes_fit(p), LT_FAILED, "a GEMM of %s and %s into %s is not there on CUDA",
              lt_dtype_name(p.a.dtype), lt_dtype_name(p.b.dtype), lt_dtype_name(p.d.dtype));
     if (is_tiny(p) || is_exact(p)) return run_plain(ctx, product);
-    pthread_mutex_lock(&table.lock);
-    lt_status status = run_with_lock(ctx, p, workspace);
-    pthread_mutex_unlock(&table.lock);
-    return status;
+    return run_planned(ctx, p, workspace);
 }

@@ -11,35 +11,37 @@
 
 #include <unistd.h>
 
-static const lt_choices_origin here = {"GPU \"one\"", 130200};
+/* Devices that only have a name: on none of them is a library, so its version is 0. */
+static const lt_device_ops named = {.name = "cpu", .backend = LT_BACKEND_CPU};
+static lt_device here = {.ops = &named, .target = {.name = "GPU \"one\""}};
 static char path[LT_PATH_MAX];
 
-static void put(int64_t rows, uint64_t word) {
+static void put(lt_device *device, int64_t rows, uint64_t word) {
     lt_choice choice = {
         .key = {rows, 2240, 6720}, .algorithm = {word, 0, ~0ull}, .first = 20.25, .taken = 19};
     choice.key[13] = 90ll << 32 | 132;
     choice.key[8] = -3;
-    lt_choices_put(&choice);
+    lt_choices_put(device, &choice);
 }
 
 static void choices_survive_a_file(void) {
     char *text, *again;
     size_t size;
-    lt_choices_clear();
-    put(32760, 0x0123456789ABCDEFull), put(15600, 5);
-    put(15600, 6); /* replaces */
+    lt_choices_clear(&here);
+    put(&here, 32760, 0x0123456789ABCDEFull), put(&here, 15600, 5);
+    put(&here, 15600, 6); /* replaces */
     CHECK_OK(lt_choices_text(&here, &text, &size));
-    int epoch = lt_choices_epoch();
-    lt_choices_clear();
-    CHECK(lt_choices_count() == 0 && lt_choices_epoch() != epoch);
+    int epoch = lt_choices_epoch(&here);
+    lt_choices_clear(&here);
+    CHECK(lt_choices_count(&here) == 0 && lt_choices_epoch(&here) != epoch);
     CHECK_OK(lt_choices_parse(&here, text, size, "file"));
-    CHECK(lt_choices_count() == 2 && lt_choices_at(2) == NULL);
-    const lt_choice *first = lt_choices_at(0), *second = lt_choices_at(1);
+    CHECK(lt_choices_count(&here) == 2 && lt_choices_at(&here, 2) == NULL);
+    const lt_choice *first = lt_choices_at(&here, 0), *second = lt_choices_at(&here, 1);
     CHECK(first->algorithm[0] == 0x0123456789ABCDEFull && first->algorithm[2] == ~0ull);
     CHECK(first->key[13] == (90ll << 32 | 132) && first->key[8] == -3 && first->taken == 19);
-    CHECK(second->algorithm[0] == 6 && lt_choices_find(second->key) == second);
+    CHECK(second->algorithm[0] == 6 && lt_choices_find(&here, second->key) == second);
     int64_t other[LT_CHOICE_KEY] = {1};
-    CHECK(lt_choices_find(other) == NULL);
+    CHECK(lt_choices_find(&here, other) == NULL);
     CHECK_OK(lt_choices_text(&here, &again, &size));
     CHECK(strcmp(text, again) == 0);
     free(text), free(again);
@@ -49,10 +51,10 @@ static void choices_survive_a_file(void) {
 static void damaged_files_are_refused(void) {
     char *text;
     size_t size;
-    lt_choices_clear();
-    put(1, 1), put(2, 2);
+    lt_choices_clear(&here);
+    put(&here, 1, 1), put(&here, 2, 2);
     CHECK_OK(lt_choices_text(&here, &text, &size));
-    lt_choices_clear();
+    lt_choices_clear(&here);
     for (size_t cut = 0; cut + 2 < size; cut += 7) CHECK(lt_choices_parse(&here, text, cut, "x") == LT_INPUT);
     CHECK_FAILS(lt_choices_parse(&here, text, size / 2, "runs/a/algorithms.json"), LT_INPUT,
                 "runs/a/algorithms.json");
@@ -62,31 +64,48 @@ static void damaged_files_are_refused(void) {
     *hex = '0', *strstr(text, "-3") = '.';
     CHECK(lt_choices_parse(&here, text, size, "x") == LT_INPUT);
     static const char *const others[] = {
-        "[]", "{\"gpu\": \"GPU \\\"one\\\"\", \"cublaslt\": \"130200\", \"products\": []}",
-        "{\"gpu\": \"GPU \\\"one\\\"\", \"cublaslt\": 130200}",
-        "{\"gpu\": \"GPU \\\"one\\\"\", \"cublaslt\": 130200, \"products\": [7]}",
-        "{\"gpu\": \"GPU \\\"one\\\"\", \"cublaslt\": 130200, \"products\": [{\"product\": [1,2], "
+        "[]", "{\"gpu\": \"GPU \\\"one\\\"\", \"cublaslt\": \"0\", \"products\": []}",
+        "{\"gpu\": \"GPU \\\"one\\\"\", \"cublaslt\": 0}",
+        "{\"gpu\": \"GPU \\\"one\\\"\", \"cublaslt\": 0, \"products\": [7]}",
+        "{\"gpu\": \"GPU \\\"one\\\"\", \"cublaslt\": 0, \"products\": [{\"product\": [1,2], "
         "\"algorithm\": "
         "\"\"}]}"};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         CHECK(lt_choices_parse(&here, others[i], strlen(others[i]), "x") == LT_INPUT);
-    CHECK(lt_choices_count() == 0);
+    CHECK(lt_choices_count(&here) == 0);
     free(text);
 }
 
 static void choices_of_other_machines_are_refused(void) {
     char *text;
     size_t size;
-    lt_choices_origin gpu = here, library = here;
-    gpu.gpu = "GPU two", library.library++;
-    lt_choices_clear();
-    put(1, 1);
+    lt_device two = {.ops = &named, .target = {.name = "GPU two"}};
+    lt_choices_clear(&here);
+    put(&here, 1, 1);
     CHECK_OK(lt_choices_text(&here, &text, &size));
-    lt_choices_clear();
-    CHECK_FAILS(lt_choices_parse(&gpu, text, size, "x"), LT_INPUT, "and this is GPU two with 130200");
-    CHECK_FAILS(lt_choices_parse(&library, text, size, "x"), LT_INPUT, "with cuBLASLt 130200, and this is");
-    CHECK(lt_choices_count() == 0);
+    lt_choices_clear(&here);
+    CHECK_FAILS(lt_choices_parse(&two, text, size, "x"), LT_INPUT, "and this is GPU two with 0");
+    char *version = strstr(text, "\"cublaslt\": 0");
+    CHECK(version != NULL);
+    if (version) version[strlen("\"cublaslt\": ")] = '7';
+    CHECK_FAILS(lt_choices_parse(&here, text, size, "x"), LT_INPUT, "with cuBLASLt 7, and this is");
+    CHECK(lt_choices_count(&here) == 0 && lt_choices_count(&two) == 0);
     free(text);
+}
+
+/* Each has its own: what one program does on two devices is what two programs do. */
+static void devices_choose_for_themselves(void) {
+    lt_device two = {.ops = &named, .target = {.name = "GPU \"one\""}};
+    lt_choices_clear(&here);
+    put(&here, 1, 5);
+    int64_t key[LT_CHOICE_KEY];
+    memcpy(key, lt_choices_at(&here, 0)->key, sizeof key);
+    CHECK(lt_choices_count(&two) == 0 && lt_choices_find(&two, key) == NULL && lt_choices_epoch(&two) != 0);
+    put(&two, 1, 6);
+    CHECK(lt_choices_find(&here, key)->algorithm[0] == 5 && lt_choices_find(&two, key)->algorithm[0] == 6);
+    lt_choices_clear(&two);
+    CHECK(lt_choices_count(&here) == 1);
+    two.part[LT_SLOT_CHOICES].free(two.part[LT_SLOT_CHOICES].data);
 }
 
 static int warnings;
@@ -99,28 +118,29 @@ static void count_warnings(lt_log_level level, const char *line, void *user) {
 static void a_bad_file_is_a_warning(void) {
     lt_device_ops ops = {.name = "cuda", .backend = LT_BACKEND_CUDA};
     lt_device device = {.ops = &ops, .target = {.name = "GPU"}};
-    lt_choices_clear();
+    lt_choices_clear(&device);
     lt_log_init(count_warnings, NULL, LT_LOG_WARN);
     CHECK_OK(lt_choices_save(&device, path));
     CHECK(!lt_path_exists(path)); /* nothing was chosen */
     lt_choices_load(&device, path);
     CHECK(warnings == 0);
-    put(1, 1);
+    put(&device, 1, 1);
     CHECK_OK(lt_choices_save(&device, path));
-    lt_choices_clear();
+    lt_choices_clear(&device);
     strcpy(device.target.name, "another");
     lt_choices_load(&device, path);
-    CHECK(warnings == 1 && lt_choices_count() == 0);
+    CHECK(warnings == 1 && lt_choices_count(&device) == 0);
     strcpy(device.target.name, "GPU");
     lt_choices_load(&device, path);
-    CHECK(warnings == 1 && lt_choices_count() == 1);
+    CHECK(warnings == 1 && lt_choices_count(&device) == 1);
     CHECK_OK(lt_write_file(path, "{\"gpu\": ", 8));
     lt_choices_load(&device, path);
-    CHECK(warnings == 2 && lt_choices_count() == 1);
+    CHECK(warnings == 2 && lt_choices_count(&device) == 1);
     ops.backend = LT_BACKEND_CPU;
     lt_choices_load(&device, path);
     CHECK(warnings == 2);
     lt_log_init(NULL, NULL, LT_LOG_WARN);
+    device.part[LT_SLOT_CHOICES].free(device.part[LT_SLOT_CHOICES].data);
 }
 
 /* ---- on a GPU ---------------------------------------------------------------------------------------------------- */
@@ -185,7 +205,6 @@ static bool open_gpu(size_t scratch) {
     CHECK_OK(LT_NEW(&g.memory, LT_BF16, &g.y, ROWS, M));
     make_reference(x, w, b, start);
     free(x), free(w), free(b), free(start);
-    lt_choices_clear();
     return true;
 }
 
@@ -194,7 +213,6 @@ static void close_gpu(void) {
     lt_arena_free(&g.memory), lt_arena_free(&g.scratch);
     lt_device_close(g.device), lt_device_close(g.cpu);
     free(g.wanted), free(g.sum);
-    lt_choices_clear();
 }
 
 /* x w^T + b into y, or added to start, as float32 on the host. */
@@ -226,16 +244,16 @@ static void measured_products_are_right(void) {
     const size_t wide = 64 << 20, narrow = 33 << 20;
     if (!open_gpu(wide)) return;
     check_two(true);
-    CHECK(lt_choices_count() == 1 && lt_choices_at(0)->taken > 0);
+    CHECK(lt_choices_count(g.device) == 1 && lt_choices_at(g.device, 0)->taken > 0);
     check_two(false); /* takes over that choice */
-    CHECK(lt_choices_count() == 2);
+    CHECK(lt_choices_count(g.device) == 2);
     close_gpu();
     if (!open_gpu(narrow)) return;
     check_two(true);
-    CHECK(lt_choices_count() == 1 && lt_choices_at(0)->taken == 0);
+    CHECK(lt_choices_count(g.device) == 1 && lt_choices_at(g.device, 0)->taken == 0);
     check_two(false);
-    CHECK(lt_choices_count() == 2 && lt_choices_at(1)->taken > 0);
-    CHECK(lt_choices_at(1)->taken <= lt_choices_at(1)->first);
+    CHECK(lt_choices_count(g.device) == 2 && lt_choices_at(g.device, 1)->taken > 0);
+    CHECK(lt_choices_at(g.device, 1)->taken <= lt_choices_at(g.device, 1)->first);
     close_gpu();
 }
 
@@ -244,20 +262,20 @@ static void kept_choices_are_taken_again(void) {
     if (!open_gpu(64 << 20)) return;
     float *before = product(false);
     CHECK_OK(lt_choices_save(g.device, path));
-    lt_choices_clear();
+    lt_choices_clear(g.device);
     lt_choices_load(g.device, path);
-    CHECK(lt_choices_count() == 1);
-    lt_choice marked = *lt_choices_at(0);
+    CHECK(lt_choices_count(g.device) == 1);
+    lt_choice marked = *lt_choices_at(g.device, 0);
     marked.taken = 123456;
-    lt_choices_put(&marked);
+    lt_choices_put(g.device, &marked);
     float *after = product(false);
-    CHECK(lt_choices_count() == 1 && lt_choices_at(0)->taken == 123456);
+    CHECK(lt_choices_count(g.device) == 1 && lt_choices_at(g.device, 0)->taken == 123456);
     CHECK(memcmp(before, after, sizeof(float) * ROWS * M) == 0);
     memset(marked.algorithm, 0, sizeof marked.algorithm); /* none of the library's: measured anew */
-    lt_choices_clear();
-    lt_choices_put(&marked);
+    lt_choices_clear(g.device);
+    lt_choices_put(g.device, &marked);
     float *anew = product(false);
-    CHECK(lt_choices_count() == 1 && lt_choices_at(0)->taken < 123456);
+    CHECK(lt_choices_count(g.device) == 1 && lt_choices_at(g.device, 0)->taken < 123456);
     lt_tensor found = LT_VIEW(anew, LT_F32, ROWS, M), wanted = LT_VIEW(g.wanted, LT_F32, ROWS, M);
     CHECK_OK(lt_compare("y", &found, &wanted, LT_TOL_BF16_FORWARD));
     free(before), free(after), free(anew);
@@ -270,9 +288,12 @@ int main(int argc, char **argv) {
     RUN(choices_survive_a_file);
     RUN(damaged_files_are_refused);
     RUN(choices_of_other_machines_are_refused);
+    RUN(devices_choose_for_themselves);
     RUN(a_bad_file_is_a_warning);
     RUN(measured_products_are_right);
     RUN(kept_choices_are_taken_again);
+    lt_choices_clear(&here);
+    here.part[LT_SLOT_CHOICES].free(here.part[LT_SLOT_CHOICES].data);
     (void)lt_remove_tree(path);
     return test_end();
 }

@@ -24,13 +24,13 @@ static lt_status broadcast(const training *run, char **text, size_t *size) {
 /* What rank 0 measured holds for all: the file, and a resumed run, know one choice a GEMM. A rank on another kind of
  * GPU keeps its own. */
 static lt_status share(const training *run) {
-    lt_choices_origin origin = lt_choices_origin_of(run->options.device);
+    lt_device *device = run->options.device;
     char *text = NULL;
     size_t size = 0;
-    lt_status status = run->lead ? lt_choices_text(&origin, &text, &size) : LT_OK;
+    lt_status status = run->lead ? lt_choices_text(device, &text, &size) : LT_OK;
     status = lt_comm_agree(run->options.comm, status);
     if (status == LT_OK) status = broadcast(run, &text, &size);
-    if (status == LT_OK && !run->lead && lt_choices_parse(&origin, text, size, LT_CHOICES_NAME) != LT_OK)
+    if (status == LT_OK && !run->lead && lt_choices_parse(device, text, size, LT_CHOICES_NAME) != LT_OK)
         lt_warn("%s; a resumed run will measure anew there", lt_error());
     free(text);
     return status;
@@ -38,7 +38,7 @@ static lt_status share(const training *run) {
 
 lt_status lt_run_keep_choices(training *run) {
     const lt_run_options *o = &run->options;
-    int64_t count = lt_choices_count();
+    int64_t count = lt_choices_count(o->device);
     char path[LT_PATH_MAX];
     bool several = o->comm && lt_comm_size(o->comm) > 1;
     if (several) LT_TRY(lt_comm_broadcast(o->comm, &count, sizeof count, 0));

@@ -40,6 +40,17 @@ static void break_device(lt_device *device) {
     device->ops = &broken;
 }
 
+/* Each rank has chosen an algorithm of its own for a GEMM: after training rank 0's is there. */
+static void choose(lt_device *device, const lt_comm *comm) {
+    lt_choice own = {.key = {1, 2, 3}, .algorithm = {7 + (uint64_t)lt_comm_rank(comm)}};
+    lt_choices_put(device, &own);
+}
+static lt_status check_choice(const lt_device *device) {
+    const lt_choice *found = lt_choices_find(device, (int64_t[LT_CHOICE_KEY]){1, 2, 3});
+    LT_CHECK(found && found->algorithm[0] == 7, LT_FAILED, "ranks do not use the choices of rank 0");
+    return LT_OK;
+}
+
 static lt_status train_into(const char *name, const char *const *overrides, const char *init, lt_comm *comm) {
     char out[LT_PATH_MAX], from[LT_PATH_MAX];
     lt_device *device;
@@ -48,6 +59,7 @@ static lt_status train_into(const char *name, const char *const *overrides, cons
     if (init) LT_TRY(lt_path_join(from, test_folder, init));
     LT_TRY(open_own(comm, &device));
     if (breaks && lt_comm_rank(comm) == 1) break_device(device);
+    if (comm) choose(device, comm);
     lt_run_options options = {.config = config,
                               .data = test_data,
                               .out = out,
@@ -56,6 +68,7 @@ static lt_status train_into(const char *name, const char *const *overrides, cons
                               .device = device,
                               .comm = comm};
     lt_status status = lt_run_train(&options);
+    if (status == LT_OK && comm) status = check_choice(device);
     lt_device_close(device);
     lt_config_free(config);
     return status;
@@ -77,23 +90,10 @@ static lt_status join(lt_comm **comm) {
     return status;
 }
 
-/* Each rank has chosen an algorithm of its own for a GEMM: after training rank 0's is there. */
-static void choose(const lt_comm *comm) {
-    lt_choice own = {.key = {1, 2, 3}, .algorithm = {7 + (uint64_t)lt_comm_rank(comm)}};
-    lt_choices_put(&own);
-}
-static lt_status check_choice(void) {
-    const lt_choice *found = lt_choices_find((int64_t[LT_CHOICE_KEY]){1, 2, 3});
-    LT_CHECK(found && found->algorithm[0] == 7, LT_FAILED, "ranks do not use the choices of rank 0");
-    return LT_OK;
-}
-
 static int be_a_rank(void) {
     lt_comm *comm;
     lt_status status = join(&comm);
-    if (status == LT_OK) choose(comm);
     for (int stage = 0; stage < STAGES && status == LT_OK; stage++) status = train_stage("two", stage, comm);
-    if (status == LT_OK) status = check_choice();
     if (status != LT_OK) fprintf(stderr, "rank: %s\n", lt_error());
     lt_comm_close(comm);
     return status;

@@ -10,14 +10,19 @@
 
 static char out[2][LT_PATH_MAX];
 
-static lt_status train_with(lt_run_options options, const char *const *overrides) {
-    lt_device *device;
+static lt_status train_on(lt_device *device, lt_run_options options, const char *const *overrides) {
     lt_config *config = test_config(overrides);
-    LT_TRY(lt_device_open("cpu", &device));
     options.config = config, options.data = test_data, options.device = device;
     lt_status status = lt_run_train(&options);
-    lt_device_close(device);
     lt_config_free(config);
+    return status;
+}
+
+static lt_status train_with(lt_run_options options, const char *const *overrides) {
+    lt_device *device;
+    LT_TRY(lt_device_open("cpu", &device));
+    lt_status status = train_on(device, options, overrides);
+    lt_device_close(device);
     return status;
 }
 
@@ -267,14 +272,16 @@ static void choices_of_algorithms_are_kept(void) {
     static const char *const one[] = {"train.steps=1", NULL};
     const lt_choice choice = {.key = {4096, 512, 512}, .algorithm = {0xABC}};
     char path[LT_PATH_MAX], *text = NULL;
+    lt_device *device;
     size_t size;
     fresh();
     CHECK_OK(train_into(out[0], one, false));
     CHECK_OK(lt_path_join(path, out[0], LT_CHOICES_NAME));
     CHECK(!lt_path_exists(path));
-    lt_choices_put(&choice);
-    CHECK_OK(train_into(out[1], one, false));
-    lt_choices_clear();
+    CHECK_OK(lt_device_open("cpu", &device));
+    lt_choices_put(device, &choice);
+    CHECK_OK(train_on(device, (lt_run_options){.out = out[1]}, one));
+    lt_device_close(device);
     CHECK_OK(lt_path_join(path, out[1], LT_CHOICES_NAME));
     CHECK_OK(lt_read_file(path, &text, &size));
     CHECK(text && strstr(text, "4096, 512, 512") && strstr(text, "\"0000000000000abc"));

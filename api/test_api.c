@@ -9,14 +9,14 @@
 
 enum { BLOCKS = 4, BLOCK_BYTES = 4 * 16 * 24 * 3 };
 
-static char folder[] = "/tmp/lt_api_XXXXXX", run_path[LT_PATH_MAX], saved_path[LT_PATH_MAX];
+static char folder[TEST_FOLDER], run_path[LT_PATH_MAX], saved_path[LT_PATH_MAX];
 
 #define OK(call)                  CHECK_OK((lt_status)(call))
 #define FAILS(call, status, text) CHECK_FAILS((lt_status)(call), (lt_status)(status), text)
 
 static void set_up(void) {
     char path[LT_PATH_MAX];
-    CHECK(mkdtemp(folder));
+    test_make_folder("lt_api", folder);
     CHECK_OK(lt_path_join(run_path, folder, "run"));
     CHECK_OK(lt_path_join(saved_path, folder, "saved"));
     CHECK_OK(lt_make_dirs(run_path));

@@ -80,7 +80,7 @@ static lt_status run_again(lt_tape *tape, const segment_state *state) {
     return LT_OK;
 }
 
-/* In the backward walk this comes first: below it stands what must survive. */
+/* In the backward pass this comes first: below it stands what must survive. */
 static lt_status segment_end(lt_tape *tape, void *saved) {
     segment_state *state = saved;
     LT_TRY(reserve_outer_grads(tape, &state->segment));

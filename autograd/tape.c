@@ -1,4 +1,4 @@
-/* Vars, gradient slots and the backward walk. Segments, and values that are not kept, are in segment.c. */
+/* Vars, gradient slots and the backward pass. Segments, and values that are not kept, are in segment.c. */
 #include "autograd/tape_internal.h"
 
 #include "kernels/elementwise/elementwise.h"

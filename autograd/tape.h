@@ -2,13 +2,13 @@
  *
  * A var is a tensor and, once something flows into it, its gradient. Operations (autograd/ops.h) allocate
  * their output from the step arena, run the kernel and, when the tape records and an input needs a gradient,
- * push a node. Without recording the same calls are plain inference: one model forward serves both.
+ * push a node. Under no-grad the same calls are plain inference: one model forward serves both.
  *
  * Gradients are written by the first consumer and added to by the later ones, so nothing is cleared
  * beforehand. A residual connection hands its gradient buffer on instead of copying it, so a residual stream
  * owns one.
  *
- * A segment (a transformer block) bounds memory: without recording its intermediate values are released when it ends.
+ * A segment (a transformer block) bounds memory: under no-grad its intermediate values are released when it ends.
  * With recording each value is kept for the backward pass or recomputed in it, as lt_tape_value says. Values that are
  * not kept lie at the far end of the step arena, which the next segment overwrites. Before the segment is traversed
  * backward, the calls that computed them run again in order, on the same inputs, into the same addresses: bit for bit
@@ -44,7 +44,7 @@ typedef struct lt_node {
     void *saved;
 } lt_node;
 
-/* What the values of one label that are not kept have taken since lt_tape_init: memory, and what computing them again
+/* What the values of one label that are not kept have taken since lt_tape_init: memory, and what recomputing them
  * costs. */
 typedef struct lt_tape_tally {
     int64_t bytes;
@@ -109,7 +109,7 @@ lt_status lt_tape_piece(lt_tape *tape, lt_var *whole, lt_tensor view, lt_var **o
 lt_status lt_tape_detach(lt_tape *tape, const lt_var *var, lt_var **out);
 
 /* For models: the fate of the values of operations from now on, until the next call or the end of the outermost
- * segment. Outside of segments, and where nothing is recorded, all values are kept. `label` is whose tally counts those
+ * segment. Outside of segments, and under no-grad, all values are kept. `label` is whose tally counts those
  * that are recomputed. */
 void lt_tape_value(lt_tape *tape, int label, lt_value_fate fate);
 /* Gives back what values of the present fate and label have taken since the arena's `far` was this; nothing reads them
@@ -120,7 +120,7 @@ lt_status lt_tape_forget(lt_tape *tape, size_t far);
  * (`bytes` of them; what they point to must live as long as the step). */
 lt_status lt_tape_run(lt_tape *tape, lt_op_id op, const void *args, size_t bytes);
 #define LT_TAPE_RUN(tape, OP, args) lt_tape_run((tape), LT_OP_##OP, &(args), sizeof(args))
-/* Nothing is recorded: operations are plain inference. */
+/* Under no-grad: operations are plain inference. */
 bool lt_tape_is_no_grad(const lt_tape *tape);
 /* True when a node should be pushed for these inputs (NULLs are skipped). */
 bool lt_tape_wants(const lt_tape *tape, int count, lt_var *const *inputs);
@@ -141,7 +141,7 @@ lt_status lt_tape_grad_move(lt_tape *tape, lt_var *from, lt_var *to);
 
 /* Sets dL/dvar. */
 lt_status lt_tape_seed(lt_tape *tape, lt_var *var, lt_tensor grad);
-/* Walks all nodes backward, once. */
+/* The backward pass through all nodes, once. */
 lt_status lt_tape_backward(lt_tape *tape);
 /* A place between operations: the backward pass calls tape->passed, if that is set now, when all that is recorded from
  * here on has gone backward. Gradients of parameters that nothing before uses are final then. */

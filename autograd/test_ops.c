@@ -91,7 +91,7 @@ static void norms_with_modulation(void) {
     check_function(norms_fn, 4, in);
 }
 
-/* One kernel where nothing is recorded, as for the differences; two where gradients are. */
+/* One kernel under no-grad, as for the differences; two where gradients are. */
 static lt_status add_and_norm_fn(lt_tape *t, lt_var **in, void *user, lt_var **out) {
     lt_var *h, *sum = NULL, *normed = NULL;
     (void)user;

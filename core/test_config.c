@@ -24,7 +24,7 @@ static const lt_key data_keys[] = {
     {"data.path", LT_KEY_STRING, NULL, .help = "the dataset"},
     {NULL}};
 
-static char folder[] = "/tmp/lt_test_config_XXXXXX";
+static char folder[TEST_FOLDER];
 
 static void write_file(const char *name, const char *text) {
     char path[LT_PATH_MAX];
@@ -436,7 +436,7 @@ static void damaged_text_never_crashes(void) {
 int main(int argc, char **argv) {
     lt_config_register("train", train_keys);
     lt_config_register("data", data_keys);
-    if (!mkdtemp(folder)) return 1;
+    test_make_folder("lt_test_config", folder);
     RUN(defaults_fill_what_is_not_given);
     RUN(a_required_key_must_be_given);
     RUN(unknown_keys_name_the_nearest);

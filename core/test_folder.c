@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static char root[LT_PATH_MAX];
+static char root[TEST_FOLDER];
 
 static const char *in(const char *name) {
     static char paths[8][LT_PATH_MAX];
@@ -169,8 +169,7 @@ static void what_is_written_is_checked_before(void) {
 }
 
 int main(int argc, char **argv) {
-    snprintf(root, sizeof root, "%s/lt_folder_XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
-    if (!mkdtemp(root)) return 1;
+    test_make_folder("lt_folder", root);
     RUN(one_process_holds_a_folder);
     RUN(a_folder_that_was_made_anew_is_free);
     RUN(an_empty_mark_is_a_mark);

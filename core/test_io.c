@@ -7,7 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static char root[LT_PATH_MAX]; /* a folder of this test's own */
+static char root[TEST_FOLDER]; /* a folder of this test's own */
 
 /* root/name, in one of a few buffers used in turn. */
 static const char *in(const char *name) {
@@ -279,9 +279,7 @@ static void first_signal_sets_a_flag_and_second_ends(void) {
 }
 
 int main(int argc, char **argv) {
-    const char *tmp = getenv("TMPDIR");
-    snprintf(root, sizeof root, "%s/longtake-test-io-XXXXXX", tmp ? tmp : "/tmp");
-    if (!mkdtemp(root)) return perror(root), 1;
+    test_make_folder("lt_io", root);
     RUN(join_puts_one_slash_between);
     RUN(base_is_what_follows_the_last_slash);
     RUN(folders_are_made_with_their_parents);

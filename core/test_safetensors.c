@@ -6,7 +6,7 @@
 #include <math.h>
 #include <unistd.h>
 
-static char folder[] = "/tmp/lt_test_safetensors_XXXXXX", path[LT_PATH_MAX];
+static char folder[TEST_FOLDER], path[LT_PATH_MAX];
 
 /* Written over the old bytes: some file systems flush a file to disk that was first cut to nothing. */
 static void write_raw(const void *bytes, size_t size) {
@@ -296,7 +296,8 @@ static void writing_wrong_things_leaves_the_old_file(void) {
 }
 
 int main(int argc, char **argv) {
-    if (!mkdtemp(folder) || lt_path_join(path, folder, "x.safetensors") != LT_OK) return 1;
+    test_make_folder("lt_test_safetensors", folder);
+    if (lt_path_join(path, folder, "x.safetensors") != LT_OK) return 1;
     RUN(the_hash_is_of_names_shapes_and_values);
     RUN(what_is_written_is_read_back);
     RUN(tensors_are_aligned_whatever_the_file_does);

@@ -69,7 +69,7 @@ hid_t lt_h5_element_type(const lt_h5_layout *layout, hid_t stored) {
     return record;
 }
 
-/* HDF5 is not left to convert anything: what 1.10 makes of half floats is wrong. */
+/* HDF5 is not left to convert anything: what 1.10 makes of fp16 is wrong. */
 static bool same_type(hid_t stored, hid_t wanted) {
     if (H5Tget_class(wanted) != H5T_STRING) return H5Tequal(stored, wanted) > 0;
     return H5Tget_class(stored) == H5T_STRING && H5Tis_variable_str(stored) == 0 &&

@@ -35,7 +35,7 @@ struct lt_jfile {
 /* Remembers the first failure of a write, with the system's reason, and returns it. */
 lt_status lt_jfile_break(lt_jfile *file, const char *what, const char *path);
 
-/* Calls that a signal interrupts are made again; no more is written or read than all of it. errno says why not; it is 0
+/* Calls that a signal interrupts are repeated; no more is written or read than all of it. errno says why not; it is 0
  * where the file ends early. */
 bool lt_jwrite_all(int fd, const void *data, size_t bytes, int64_t offset);
 bool lt_jread_all(int fd, void *data, size_t bytes, int64_t offset);

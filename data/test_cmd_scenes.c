@@ -10,7 +10,7 @@
 
 extern const lt_command lt_cmd_scenes;
 
-static char folder[LT_PATH_MAX], path[LT_PATH_MAX + 32];
+static char folder[TEST_FOLDER], path[LT_PATH_MAX + 32];
 
 static void fresh(const char *name) {
     snprintf(path, sizeof path, "%s/%s", folder, name);
@@ -123,8 +123,7 @@ static void mistakes_leave_no_file_and_harm_none(void) {
 }
 
 int main(int argc, char **argv) {
-    snprintf(folder, sizeof folder, "%s/lt_scenes_XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
-    if (!mkdtemp(folder)) return 1;
+    test_make_folder("lt_scenes", folder);
     RUN(the_file_holds_what_the_generator_draws);
     RUN(appending_finishes_what_was_begun);
     RUN(another_speed_keeps_the_groups_and_roles);

@@ -15,7 +15,7 @@
 #define H     12
 #define FRAME (W * H * 3)
 
-static char folder[LT_PATH_MAX];
+static char folder[TEST_FOLDER];
 static char path[LT_PATH_MAX + 32];
 
 static const lt_dataset_spec spec = {W, H, 16, false};
@@ -633,8 +633,7 @@ static void a_killed_writer_loses_nothing_finished(void) {
 }
 
 int main(int argc, char **argv) {
-    snprintf(folder, sizeof folder, "%s/lt_dataset_XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
-    if (!mkdtemp(folder)) return 1;
+    test_make_folder("lt_dataset", folder);
     RUN(what_was_written_is_read);
     RUN(uncommitted_clips_vanish);
     RUN(a_group_has_one_role);

@@ -17,7 +17,7 @@
 
 enum { W = 8, H = 8, FRAMES = 20, CLIPS = 3 };
 
-static char folder[LT_PATH_MAX - 64], path[LT_PATH_MAX];
+static char folder[TEST_FOLDER], path[LT_PATH_MAX];
 
 /* HDF5 itself loses some bytes when a read fails; leaks of our own still count. */
 const char *__lsan_default_suppressions(void);
@@ -204,7 +204,7 @@ static void fail_once(fault kind, long at) {
     armed = NONE;
     bool told = status == LT_OK || status == LT_FAILED || status == LT_INPUT;
     CHECK(told && (status == LT_OK || lt_error()[0]));
-    /* These are no failures: the call is made again. (Only removing and renaming do not wait.) */
+    /* These are no failures: the call is repeated. (Only removing and renaming do not wait.) */
     if (kind == SHORT) CHECK(status == LT_OK && known == CLIPS);
     look_after(known, known + 1);
 }
@@ -318,8 +318,7 @@ static void where_there_are_no_locks_a_writer_says_so(void) {
 int main(int argc, char **argv) {
     /* In memory if it can be: thousands of flushes are not what is tested. */
     const char *base = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
-    snprintf(folder, sizeof folder, "%s/lt_faults_XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : base);
-    if (!mkdtemp(folder)) return 1;
+    test_make_folder_in(base, "lt_faults", folder);
     snprintf(path, sizeof path, "%s/set.h5", folder);
     RUN(a_call_that_fails_loses_nothing_that_was_committed);
     RUN(a_call_that_a_signal_interrupts_is_made_again);

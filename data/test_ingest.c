@@ -18,7 +18,7 @@ extern const lt_command lt_cmd_ingest;
 #define W 96
 #define H 64
 
-static char folder[LT_PATH_MAX], out[LT_PATH_MAX];
+static char folder[TEST_FOLDER], out[LT_PATH_MAX];
 
 static const char *in_folder(const char *name) {
     static char paths[4][LT_PATH_MAX];
@@ -554,8 +554,7 @@ int main(int argc, char **argv) {
         RUN(without_ffmpeg_it_says_how_to_get_it);
         return test_end();
     }
-    snprintf(folder, sizeof folder, "%s/lt_ingest_XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
-    if (!mkdtemp(folder)) return 1;
+    test_make_folder("lt_ingest", folder);
     RUN(frames_are_left_out_down_to_the_rate);
     RUN(motion_is_measured_in_stored_pixels_per_second);
     RUN(the_centre_is_kept_and_odd_sizes_work);

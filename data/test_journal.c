@@ -12,7 +12,7 @@
 #define WORDS 40000 /* 64-bit words of the file: 79 pages, the last one in part */
 #define BYTES (WORDS * 8)
 
-static char folder[LT_PATH_MAX - 64], path[LT_PATH_MAX], journal[LT_PATH_MAX], new_path[LT_PATH_MAX],
+static char folder[TEST_FOLDER], path[LT_PATH_MAX], journal[LT_PATH_MAX], new_path[LT_PATH_MAX],
     link_path[LT_PATH_MAX];
 
 static void fresh(void) {
@@ -286,8 +286,7 @@ static void a_journal_stays_with_its_file(void) {
 }
 
 int main(int argc, char **argv) {
-    snprintf(folder, sizeof folder, "%s/lt_journal_XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
-    if (!mkdtemp(folder)) return 1;
+    test_make_folder("lt_journal", folder);
     snprintf(path, sizeof path, "%s/file", folder);
     snprintf(journal, sizeof journal, "%s/file.journal", folder);
     snprintf(new_path, sizeof new_path, "%s/file.new", folder);

@@ -6,7 +6,7 @@
 
 enum { W = 16, H = 12, FRAME = W * H * 3, CLIPS = 23, WINDOW = 8 };
 
-static char folder[LT_PATH_MAX], path[LT_PATH_MAX + 32];
+static char folder[TEST_FOLDER], path[LT_PATH_MAX + 32];
 
 static int frames_of(int clip) { return clip == 7 ? 5 : 16 + 4 * (clip % 5); }
 static const char *domain_of(int clip) { return clip % 4 == 3 ? "dynamic" : "calm"; }
@@ -243,8 +243,7 @@ static void a_damaged_chunk_names_the_clip_at_its_step(void) {
 }
 
 int main(int argc, char **argv) {
-    snprintf(folder, sizeof folder, "%s/lt_loader_XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
-    if (!mkdtemp(folder)) return 1;
+    test_make_folder("lt_loader", folder);
     snprintf(path, sizeof path, "%s/data.h5", folder);
     CHECK_OK(make_file());
     RUN(batches_hold_the_frames_they_name);

@@ -1,4 +1,6 @@
 #include "data/role_plan.h"
+
+#include "core/io.h"
 #include "tests/harness.h"
 
 #include <unistd.h>
@@ -62,7 +64,7 @@ static void few_groups_fill_every_role(void) {
 
 /* ---- in a file ---------------------------------------------------------------------------------------------- */
 
-static char path[256];
+static char folder[TEST_FOLDER], path[LT_PATH_MAX];
 
 /* Adds clips of one frame whose groups are first .. end - 1, all at once or each in a run of its own. */
 static void add(int first, int end, bool at_once) {
@@ -194,8 +196,8 @@ static void what_is_given_holds_and_defaults_shrink(void) {
 }
 
 int main(int argc, char **argv) {
-    snprintf(path, sizeof path, "/tmp/longtake-test-roles-%d.h5", getpid());
-    remove(path);
+    test_make_folder("lt_roles", folder);
+    CHECK_OK(lt_path_join(path, folder, "roles.h5"));
     RUN(shares_are_kept);
     RUN(a_larger_test_share_keeps_the_test_groups);
     RUN(few_groups_fill_every_role);
@@ -203,6 +205,6 @@ int main(int argc, char **argv) {
     RUN(a_group_has_one_role_in_all_domains);
     RUN(shares_are_parsed);
     RUN(what_is_given_holds_and_defaults_shrink);
-    remove(path);
+    CHECK_OK(lt_remove_tree(folder));
     return test_end();
 }

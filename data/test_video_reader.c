@@ -19,7 +19,7 @@
 const char *__lsan_default_suppressions(void);
 const char *__lsan_default_suppressions(void) { return "leak:libx265"; }
 
-static char folder[LT_PATH_MAX];
+static char folder[TEST_FOLDER];
 
 static const char *in_folder(const char *name) {
     static char paths[4][LT_PATH_MAX];
@@ -465,8 +465,7 @@ static void what_the_writer_writes_is_read_back_as_bright(void) {
 }
 
 int main(int argc, char **argv) {
-    snprintf(folder, sizeof folder, "%s/lt_reader_XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
-    if (!mkdtemp(folder)) return 1;
+    test_make_folder("lt_reader", folder);
     RUN(a_file_of_every_ending_is_read);
     RUN(every_format_that_is_allowed_has_a_demuxer);
     RUN(joined_recordings_lose_nothing);

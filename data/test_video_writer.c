@@ -13,7 +13,7 @@
 #    include <sys/wait.h>
 #    include <unistd.h>
 
-static char folder[LT_PATH_MAX], path[LT_PATH_MAX + 32];
+static char folder[TEST_FOLDER], path[LT_PATH_MAX + 32];
 
 static void fresh(const char *name) {
     snprintf(path, sizeof path, "%s/%s", folder, name);
@@ -225,8 +225,7 @@ static void a_full_disk_is_reported(void) {
 }
 
 int main(int argc, char **argv) {
-    snprintf(folder, sizeof folder, "%s/lt_video_XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
-    if (!mkdtemp(folder)) return 1;
+    test_make_folder("lt_video", folder);
     RUN(what_is_written_is_read_back);
     RUN(odd_sides_and_fractional_rates_work);
     RUN(a_killed_writer_leaves_a_file_that_plays);

@@ -15,7 +15,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-static char folder[] = "/tmp/lt_ablate_XXXXXX", data[LT_PATH_MAX], run[LT_PATH_MAX], out[LT_PATH_MAX];
+static char folder[TEST_FOLDER], data[LT_PATH_MAX], run[LT_PATH_MAX], out[LT_PATH_MAX];
 
 enum { CLIPS = 9, VAL_CLIPS = 3, FRAMES = 20, VARIANTS = 4, SETS = 2, CELLS = SETS * VARIANTS + 3 };
 
@@ -307,7 +307,7 @@ int main(int argc, char **argv) {
     lt_model_register_keys();
     lt_train_register_keys();
     lt_experiment_register_keys();
-    CHECK(mkdtemp(folder) != NULL);
+    test_make_folder("lt_ablate", folder);
     make_data();
     make_run();
     CHECK_OK(lt_path_join(out, folder, "out"));

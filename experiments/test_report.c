@@ -11,8 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static char disk[] = "/tmp/lt_report_XXXXXX", memory[] = "/dev/shm/lt_report_XXXXXX";
-static char *base; /* in memory where that can be: a report is flushed to disk, and hundreds are made */
+/* In memory where that can be: a report is flushed to disk, and hundreds are made. */
+static char base[TEST_FOLDER];
 static char folder[LT_PATH_MAX];
 
 /* Harmless markup that must never reach a page, a table or a plot as it is. */
@@ -380,8 +380,7 @@ static void nothing_is_loaded_or_run(void) {
 }
 
 int main(int argc, char **argv) {
-    base = mkdtemp(memory) ? memory : mkdtemp(disk);
-    CHECK(base != NULL);
+    test_make_folder_in(access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp", "lt_report", base);
     lt_log_init(keep_warning, NULL, LT_LOG_WARN);
     RUN(every_text_field_is_escaped);
     RUN(all_text_fields_at_once_are_escaped);

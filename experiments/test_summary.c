@@ -124,11 +124,11 @@ static void figures_use_blocks_that_every_policy_evicted_before(void) {
 }
 
 static void a_csv_has_as_many_fields_in_every_line(void) {
-    char path[] = "/tmp/lt_csv_XXXXXX", *text;
+    char folder[TEST_FOLDER], path[LT_PATH_MAX], *text;
     size_t size;
-    int file = mkstemp(path), columns = 0, lines = 0;
-    CHECK(file >= 0);
-    close(file);
+    int columns = 0, lines = 0;
+    test_make_folder("lt_csv", folder);
+    CHECK_OK(lt_path_join(path, folder, "results.csv"));
     cJSON *rows = rows_of(12);
     CHECK_OK(lt_results_csv(path, rows));
     CHECK_OK(lt_read_file(path, &text, &size));
@@ -147,7 +147,7 @@ static void a_csv_has_as_many_fields_in_every_line(void) {
     CHECK(strstr(text, "\"window:consolidate=drop,") != NULL);
     free(text);
     cJSON_Delete(rows);
-    unlink(path);
+    CHECK_OK(lt_remove_tree(folder));
 }
 
 static void what_info_and_compare_print_is_shown_and_not_obeyed(void) {
@@ -164,11 +164,11 @@ static void what_info_and_compare_print_is_shown_and_not_obeyed(void) {
 }
 
 /* A folder with results.json of made-up figures. */
-static void make_results(int clips, char *folder) {
+static void make_results(int clips, char folder[TEST_FOLDER]) {
     char path[LT_PATH_MAX];
     cJSON *root = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(root, "sets"),
           *set = cJSON_CreateObject();
-    CHECK(mkdtemp(folder) != NULL);
+    test_make_folder("lt_report", folder);
     cJSON_AddStringToObject(root, "title", "Made up <b>&</b>");
     cJSON_AddItemToArray(list, set);
     cJSON_AddStringToObject(set, "set", "calm");
@@ -191,7 +191,7 @@ static char *render(const char *folder) {
 }
 
 static void a_report_says_what_the_figures_say(void) {
-    char folder[] = "/tmp/lt_report_XXXXXX";
+    char folder[TEST_FOLDER];
     make_results(12, folder);
     char *text = render(folder);
     const char *found = strstr(text, "What was found"), *better = strstr(text, "1 of 2 better</span>"),
@@ -208,7 +208,7 @@ static void a_report_says_what_the_figures_say(void) {
 }
 
 static void a_report_says_when_data_are_insufficient(void) {
-    char folder[] = "/tmp/lt_report_XXXXXX";
+    char folder[TEST_FOLDER];
     make_results(5, folder);
     char *text = render(folder);
     CHECK(strstr(text, "insufficient data</span> 5 source groups, and below 8 no verdict is given") != NULL);
@@ -218,7 +218,7 @@ static void a_report_says_when_data_are_insufficient(void) {
 }
 
 static void a_report_holds_its_plots_and_tables(void) {
-    char folder[] = "/tmp/lt_report_XXXXXX";
+    char folder[TEST_FOLDER];
     make_results(12, folder);
     char *text = render(folder);
     CHECK(strstr(text, "Bytes against loss") != NULL && lt_well_formed(text));
@@ -230,8 +230,8 @@ static void a_report_holds_its_plots_and_tables(void) {
 }
 
 static void a_folder_without_results_is_refused(void) {
-    char folder[] = "/tmp/lt_report_XXXXXX", path[LT_PATH_MAX];
-    CHECK(mkdtemp(folder) != NULL);
+    char folder[TEST_FOLDER], path[LT_PATH_MAX];
+    test_make_folder("lt_report", folder);
     CHECK_FAILS(lt_report_write(folder), LT_INPUT, "no results.json");
     CHECK_OK(lt_path_join(path, folder, "results.json"));
     CHECK_OK(lt_write_file(path, "{}", 2));

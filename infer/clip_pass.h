@@ -44,7 +44,7 @@ typedef struct lt_clip_pass {
 lt_status lt_clip_pass_init(lt_clip_pass *pass, lt_session *session, int clips, int blocks, int draws);
 void lt_clip_pass_free(lt_clip_pass *pass);
 
-/* Encodes the prompts of `clips` clips (NULL: none) with the weights as they are now, without recording, for any number
+/* Encodes the prompts of `clips` clips (NULL: none) with the weights as they are now, under no-grad, for any number
  * of batches with `encoded`. A training step instead has its prompts encoded within its graph. */
 lt_status lt_clip_pass_prompts(lt_clip_pass *pass, int clips, const char *const *prompts);
 

@@ -18,7 +18,7 @@ static void ignore_read(const lt_read_event *event, void *user) { (void)event, (
 /* Observing makes the cache compute more, so planning observes too, but calls nobody. */
 static lt_cache_observer observer_for(const lt_video_stream *s, const lt_session *session) {
     lt_cache_observer o = s->options.observer;
-    o.on_gradient = NULL; /* nothing is recorded here */
+    o.on_gradient = NULL; /* no-grad */
     if (!lt_device_is_null(session->ctx.device)) return o;
     if (o.on_commit) o.on_commit = ignore_commit;
     if (o.on_read) o.on_read = ignore_read;

@@ -39,7 +39,7 @@ typedef struct lt_stream_options {
     uint64_t sequence;   /* which video: Philox clip number */
     int64_t first_frame; /* latent position of the first block */
     bool
-        no_graphs; /* launch by launch also where the steps of a block could be repeated as a graph (lt_dit_replay) */
+        no_graphs; /* no captured graph, also where the steps of a block could replay one (lt_dit_replay) */
     lt_cache_spec spec;
     lt_cache_observer observer;
 } lt_stream_options;

@@ -21,8 +21,8 @@ static lt_status repeat_rows(lt_video_stream *s) {
     return lt_copy(&s->session->ctx, &copy);
 }
 
-/* A block's first velocity is asked for launch by launch (kernels load and GEMMs choose their algorithms when first
- * used), the second is noted; that pays where others follow. */
+/* A block's first velocity is launched uncaptured (kernels load and GEMMs choose their algorithms when first
+ * used), the second is captured; that pays where others follow. */
 static bool repeats(const lt_video_stream *s) {
     return !s->options.no_graphs && s->options.steps > 2 && s->velocities > 0;
 }

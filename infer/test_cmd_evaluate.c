@@ -8,12 +8,12 @@
 
 extern const lt_command lt_cmd_evaluate;
 
-static char folder[] = "/tmp/lt_evaluate_XXXXXX", run_path[LT_PATH_MAX], data_path[LT_PATH_MAX],
-            out_path[LT_PATH_MAX], csv_path[LT_PATH_MAX];
+static char folder[TEST_FOLDER], run_path[LT_PATH_MAX], data_path[LT_PATH_MAX], out_path[LT_PATH_MAX],
+    csv_path[LT_PATH_MAX];
 
 static void set_up(void) {
     char path[LT_PATH_MAX];
-    CHECK(mkdtemp(folder));
+    test_make_folder("lt_evaluate", folder);
     CHECK_OK(lt_path_join(run_path, folder, "run"));
     CHECK_OK(lt_path_join(data_path, folder, "data.h5"));
     CHECK_OK(lt_path_join(out_path, folder, "out"));

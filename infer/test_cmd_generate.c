@@ -17,8 +17,8 @@ extern const lt_command lt_cmd_generate;
 
 enum { BLOCK_FRAMES = 4, WIDTH = 24, HEIGHT = 16, FRAME_BYTES = WIDTH * HEIGHT * 3 };
 
-static char folder[] = "/tmp/lt_generate_XXXXXX", run_path[LT_PATH_MAX], out_path[LT_PATH_MAX],
-            summary_path[LT_PATH_MAX], stats_path[LT_PATH_MAX], data_path[LT_PATH_MAX];
+static char folder[TEST_FOLDER], run_path[LT_PATH_MAX], out_path[LT_PATH_MAX], summary_path[LT_PATH_MAX],
+    stats_path[LT_PATH_MAX], data_path[LT_PATH_MAX];
 
 static void make_run(void) {
     char path[LT_PATH_MAX];
@@ -48,7 +48,7 @@ static void make_dataset(void) {
 }
 
 static void set_up(void) {
-    CHECK(mkdtemp(folder));
+    test_make_folder("lt_generate", folder);
     CHECK_OK(lt_path_join(run_path, folder, "run"));
     CHECK_OK(lt_path_join(out_path, folder, "v.mp4"));
     CHECK_OK(lt_path_join(summary_path, folder, "v.mp4.json"));

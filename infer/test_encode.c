@@ -12,7 +12,7 @@
 #include <signal.h>
 #include <sys/wait.h>
 
-static char folder[] = "/tmp/lt_encode_XXXXXX", path[LT_PATH_MAX], run_path[LT_PATH_MAX];
+static char folder[TEST_FOLDER], path[LT_PATH_MAX], run_path[LT_PATH_MAX];
 static lt_model *model, *toy;
 
 enum { BLOCKS = 3, TOY_FRAMES = 21, FRAME = 16 * 24 * 3 };
@@ -298,7 +298,7 @@ static lt_model *open_toy(void) {
 int main(int argc, char **argv) {
     char config[LT_PATH_MAX];
     lt_set_threads(1); /* OpenMP has no threads in a child of a process that had some */
-    CHECK(mkdtemp(folder));
+    test_make_folder("lt_encode", folder);
     model = test_model_open("cpu", LT_BACKEND_CPU, 0);
     toy = open_toy();
     CHECK_OK(lt_path_join(run_path, folder, "run"));

@@ -2,6 +2,7 @@
 #include "infer/eval_table.h"
 #include "infer/paired.h"
 #include "infer/testing_data.h"
+#include "model/text/testing.h"
 
 enum { BLOCKS = 6, DRAWS = 4, CELLS = BLOCKS * LT_EVAL_BINS * DRAWS };
 
@@ -150,21 +151,6 @@ static void what_cannot_be_evaluated_is_said(void) {
     CHECK_FAILS(lt_evaluate(model, set, &o, &spec, 0, keep, NULL), LT_USAGE, "no policy");
 }
 
-/* The model's text encoder, counting. */
-static int encodings;
-static lt_status count_and_encode(const lt_text_encoder *text, lt_tape *tape, int count, lt_tensor ids,
-                                  lt_var **out) {
-    if (!lt_device_is_null(tape->ctx->device)) encodings++;
-    return lt_text_find(text->kind->name)->encode(text, tape, count, ids, out);
-}
-
-static const lt_text_kind *count_encodings(lt_text_kind *counting) {
-    const lt_text_kind *before = model->text.kind;
-    *counting = *before, counting->encode = count_and_encode;
-    model->text.kind = counting, encodings = 0;
-    return before;
-}
-
 static void prompts_are_encoded_once_per_batch_of_clips(void) {
     lt_cache_spec specs[] = {test_spec("window", 1), test_spec("sink", 2)};
     lt_eval_options o = small();
@@ -172,12 +158,12 @@ static void prompts_are_encoded_once_per_batch_of_clips(void) {
     static record r;
     o.batch = 1;
     r.count = 0;
-    const lt_text_kind *before = count_encodings(&counting);
+    const lt_text_kind *before = test_count_encodings(&model->text, &counting);
     CHECK_OK(lt_evaluate(model, set, &o, specs, 2, keep, &r));
     model->text.kind = before;
     int64_t *clips, count;
     CHECK_OK(lt_eval_clips(model, set, &o, &clips, &count));
-    CHECK(encodings == count);
+    CHECK(test_encodings == count);
     free(clips);
 }
 
@@ -245,8 +231,8 @@ static void a_budget_takes_what_the_clip_can_fill(void) {
 }
 
 int main(int argc, char **argv) {
-    char folder[] = "/tmp/lt_evaluate_XXXXXX", path[64];
-    if (!mkdtemp(folder)) return 1;
+    char folder[TEST_FOLDER], path[TEST_FOLDER + 16];
+    test_make_folder("lt_evaluate", folder);
     snprintf(path, sizeof path, "%s/data.h5", folder);
     model = test_model_open("cpu", LT_BACKEND_CPU, 0);
     CHECK_OK(test_dataset_make(path));

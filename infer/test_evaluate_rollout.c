@@ -90,8 +90,8 @@ static void policies_of_all_kinds_can_be_rolled_out(void) {
 }
 
 int main(int argc, char **argv) {
-    char folder[] = "/tmp/lt_rollout_XXXXXX", path[64];
-    if (!mkdtemp(folder)) return 1;
+    char folder[TEST_FOLDER], path[TEST_FOLDER + 16];
+    test_make_folder("lt_rollout", folder);
     snprintf(path, sizeof path, "%s/data.h5", folder);
     model = test_model_open("cpu", LT_BACKEND_CPU, 0);
     CHECK_OK(test_dataset_make(path));

@@ -99,8 +99,8 @@ static void clips_without_a_return_are_refused(void) {
 }
 
 int main(int argc, char **argv) {
-    char folder[] = "/tmp/lt_held_XXXXXX", path[64];
-    if (!mkdtemp(folder)) return 1;
+    char folder[TEST_FOLDER], path[TEST_FOLDER + 16];
+    test_make_folder("lt_held", folder);
     model = test_model_open("cpu", LT_BACKEND_CPU, 0);
     snprintf(path, sizeof path, "%s/data.h5", folder);
     CHECK_OK(test_dataset_make(path));

@@ -5,7 +5,7 @@
 
 #include <unistd.h>
 
-static const char path[] = "/tmp/lt_test_prompts.txt";
+static char path[LT_PATH_MAX];
 
 static lt_status read_text(const char *text, int64_t blocks, lt_prompts *prompts) {
     CHECK_OK(lt_write_file(path, text, strlen(text)));
@@ -72,9 +72,13 @@ static void bad_files_name_the_line(void) {
 }
 
 int main(int argc, char **argv) {
+    char folder[TEST_FOLDER];
+    test_make_folder("lt_prompts", folder);
+    CHECK_OK(lt_path_join(path, folder, "prompts.txt"));
     RUN(lines_share_the_blocks_equally);
     RUN(numbered_lines_start_at_their_block);
     RUN(one_prompt_holds_for_all_blocks);
     RUN(bad_files_name_the_line);
+    CHECK_OK(lt_remove_tree(folder));
     return test_end();
 }

@@ -2,6 +2,7 @@
 #include "core/io.h"
 #include "infer/stream_impl.h"
 #include "infer/testing.h"
+#include "model/text/testing.h"
 
 #include <malloc.h>
 #include <unistd.h>
@@ -113,8 +114,8 @@ static void every_policy_streams(void) {
 static void resuming_gives_the_same_bits(void) {
     static float whole[6 * TEST_BLOCK], rest[3 * TEST_BLOCK];
     const char *const policies[] = {"random", "read-mass", "none", "sink:consolidate=ema,read=content"};
-    char folder[] = "/tmp/lt_stream_XXXXXX";
-    CHECK(mkdtemp(folder));
+    char folder[TEST_FOLDER];
+    test_make_folder("lt_stream", folder);
     for (size_t i = 0; i < sizeof policies / sizeof *policies; i++) {
         lt_stream_options options = plain(policies[i], 2);
         options.guidance = i % 2 ? 1 : 2.5;
@@ -143,8 +144,8 @@ static void resuming_gives_the_same_bits(void) {
 }
 
 static void a_saved_stream_of_other_options_is_refused(void) {
-    char folder[] = "/tmp/lt_stream_XXXXXX";
-    CHECK(mkdtemp(folder));
+    char folder[TEST_FOLDER];
+    test_make_folder("lt_stream", folder);
     static float latents[TEST_BLOCK];
     lt_stream_options options = plain("window", 2);
     lt_video_stream *stream = open_stream(&options);
@@ -223,43 +224,28 @@ static void prompts_act_from_the_block_they_are_given_at(void) {
     lt_video_stream_close(stream);
 }
 
-/* Guidance just off 1 walks two sequences, of which the null one then weighs nothing; and with the null prompt on both
- * sides any guidance is none. */
-/* The model's text encoder, counting. */
-static int encodings;
-static lt_status count_and_encode(const lt_text_encoder *text, lt_tape *tape, int count, lt_tensor ids,
-                                  lt_var **out) {
-    if (!lt_device_is_null(tape->ctx->device)) encodings++;
-    return lt_text_find(text->kind->name)->encode(text, tape, count, ids, out);
-}
-
-static const lt_text_kind *count_encodings(lt_text_kind *counting) {
-    const lt_text_kind *before = model->text.kind;
-    *counting = *before, counting->encode = count_and_encode;
-    model->text.kind = counting, encodings = 0;
-    return before;
-}
-
 static void a_prompt_is_encoded_once_for_all_steps_and_blocks(void) {
     static float latents[3 * TEST_BLOCK];
     lt_stream_options o = plain("window", 2);
     lt_text_kind counting;
     o.guidance = 2, o.sampler = LT_SAMPLER_HEUN;
     lt_video_stream *s = open_stream(&o);
-    const lt_text_kind *before = count_encodings(&counting);
+    const lt_text_kind *before = test_count_encodings(&model->text, &counting);
     CHECK_OK(lt_video_stream_prompt(s, "a cat"));
     generate(s, 3, latents); /* 6 velocities and a commit each, with two sequences */
-    CHECK(encodings == 1);
+    CHECK(test_encodings == 1);
     CHECK_OK(lt_video_stream_prompt(s, "a dog"));
     generate(s, 1, latents);
-    CHECK(encodings == 2);
+    CHECK(test_encodings == 2);
     CHECK_OK(lt_video_stream_restart(s, 4)); /* weights may be others since */
     generate(s, 1, latents);
-    CHECK(encodings == 3);
+    CHECK(test_encodings == 3);
     model->text.kind = before;
     lt_video_stream_close(s);
 }
 
+/* Guidance just off 1 walks two sequences, of which the null one then weighs nothing; and with the null prompt on both
+ * sides any guidance is none. */
 static void guidance_of_one_is_no_guidance(void) {
     static float plainly[3 * TEST_BLOCK], guided[3 * TEST_BLOCK];
     lt_stream_options options = plain("sink", 2);

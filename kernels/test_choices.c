@@ -283,8 +283,9 @@ static void kept_choices_are_taken_again(void) {
 }
 
 int main(int argc, char **argv) {
-    const char *base = getenv("TMPDIR");
-    snprintf(path, sizeof path, "%s/lt_choices_%d.json", base ? base : "/tmp", (int)getpid());
+    char folder[TEST_FOLDER];
+    test_make_folder("lt_choices", folder);
+    CHECK_OK(lt_path_join(path, folder, LT_CHOICES_NAME));
     RUN(choices_survive_a_file);
     RUN(damaged_files_are_refused);
     RUN(choices_of_other_machines_are_refused);
@@ -294,6 +295,6 @@ int main(int argc, char **argv) {
     RUN(kept_choices_are_taken_again);
     lt_choices_clear(&here);
     here.part[LT_SLOT_CHOICES].free(here.part[LT_SLOT_CHOICES].data);
-    (void)lt_remove_tree(path);
+    CHECK_OK(lt_remove_tree(folder));
     return test_end();
 }

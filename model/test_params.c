@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 static lt_device *device;
-static char folder[256];
+static char folder[TEST_FOLDER];
 
 static const char *in_folder(const char *name) {
     static char path[LT_PATH_MAX];
@@ -233,8 +233,8 @@ static void ema_starts_at_the_values_and_swaps(void) {
 
 int main(int argc, char **argv) {
     lt_model_register_keys();
-    snprintf(folder, sizeof folder, "%s/lt_params_XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
-    if (!mkdtemp(folder) || lt_device_open("cpu", &device) != LT_OK) return 1;
+    test_make_folder("lt_params", folder);
+    if (lt_device_open("cpu", &device) != LT_OK) return 1;
     RUN(permutations_move_elements_where_computed_by_hand);
     RUN(published_tensors_of_a_fused_parameter_follow_each_other);
     RUN(too_many_published_elements_are_refused);

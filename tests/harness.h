@@ -62,6 +62,17 @@ static const char *test_filter;
         else test_passed++;                                                                                  \
     } while (0)
 
+/* A new folder in $TMPDIR, else in `base`, whose name begins with `name`; the test removes it. */
+enum { TEST_FOLDER = 512 };
+static inline void test_make_folder_in(const char *base, const char *name, char folder[TEST_FOLDER]) {
+    const char *wanted = getenv("TMPDIR");
+    snprintf(folder, TEST_FOLDER, "%s/%s_XXXXXX", wanted && *wanted ? wanted : base, name);
+    if (!mkdtemp(folder)) perror(folder), exit(1);
+}
+static inline void test_make_folder(const char *name, char folder[TEST_FOLDER]) {
+    test_make_folder_in("/tmp", name, folder);
+}
+
 /* Called within a test, before exit, it counts that test as failed. */
 static inline int test_end(void) {
     test_failed += test_inside;

@@ -11,7 +11,7 @@
 
 #include <cjson/cJSON.h>
 
-static char test_folder[LT_PATH_MAX - 256], test_program[LT_PATH_MAX];
+static char test_folder[TEST_FOLDER], test_program[LT_PATH_MAX];
 static process_result got;         /* of the latest command */
 static char test_command[1 << 12]; /* the latest command, for messages */
 
@@ -177,10 +177,8 @@ static inline void find_program(void) {
 
 /* A folder with tiny.json and, unless `clips` is "0", d.h5 with calm clips of 48 frames and three roles. */
 static inline void test_begin(const char *clips) {
-    const char *base = getenv("TMPDIR");
     find_program();
-    snprintf(test_folder, sizeof test_folder, "%s/longtake_XXXXXX", base ? base : "/tmp");
-    if (!mkdtemp(test_folder)) perror(test_folder), exit(1);
+    test_make_folder("longtake", test_folder);
     write_text(in_folder("tiny.json"), test_config);
     if (strcmp(clips, "0") == 0) return;
     CHECK_RUN("scenes", "--out", in_folder("d.h5"), "--domain", "calm", "--clips", clips, "--frames", "48",

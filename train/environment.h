@@ -16,7 +16,7 @@ typedef struct lt_environment {
     const lt_dataset *set;
     const lt_comm *comm;            /* or NULL */
     const char *arguments;          /* command line; or NULL */
-    const char *recompute;          /* what training computes again: lt_recompute_text; or NULL */
+    const char *recompute;          /* what training recomputes: lt_recompute_text; or NULL */
     const char *latents, *captions; /* where they come from: lt_latents_mode names; or NULL */
     const lt_start *init;           /* what it started from; or NULL */
     const lt_config *config;        /* compared with the config.json beside the file; or NULL */

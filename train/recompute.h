@@ -1,4 +1,4 @@
-/* What the backward pass computes again (model/dit/dit.h: lt_dit_keep), and choosing it by a budget of bytes.
+/* What the backward pass recomputes (model/dit/dit.h: lt_dit_keep), and choosing it by a budget of bytes.
  *
  * Each value of a layer saves a known time when it is kept, and takes known bytes. Values are kept in the order of
  * milliseconds saved per byte, layer after layer, as many as fit: each candidate is measured on a null device, so what
@@ -34,7 +34,7 @@ typedef lt_status (*lt_recompute_measure)(const lt_dit_keep *keep, lt_session_pl
 typedef struct lt_recompute_choice {
     lt_dit_keep keep;
     int64_t peak, least, most; /* bytes of the choice, of keeping nothing and of keeping everything */
-    double again_ms, all_ms;   /* estimated time to compute again: by this choice, and when nothing is kept */
+    double again_ms, all_ms;   /* estimated time of recomputing: by this choice, and when nothing is kept */
 } lt_recompute_choice;
 
 /* The most that fits into `limit` bytes. Where nothing does, LT_OK with peak = least > limit: the caller says what is

@@ -1,5 +1,6 @@
 /* Training on /latents of a dataset instead of its frames. */
 #include "infer/encode.h"
+#include "model/text/testing.h"
 #include "train/environment.h"
 #include "train/testing.h"
 
@@ -106,13 +107,6 @@ static void a_resumed_run_reads_what_it_read_before(void) {
 
 /* With the text encoder frozen, captions come from /text too; the encoder itself is then asked for the empty prompt
  * alone. */
-static int encodings;
-static lt_status count_and_encode(const lt_text_encoder *text, lt_tape *tape, int count, lt_tensor ids,
-                                  lt_var **out) {
-    encodings++;
-    return lt_text_find("bytes")->encode(text, tape, count, ids, out);
-}
-
 static double frozen_loss(const char *from, int *count) {
     char key[64];
     const char *overrides[] = {key, "train.freeze=text_encoder.*", "train.caption_drop=0.3", NULL};
@@ -120,15 +114,14 @@ static double frozen_loss(const char *from, int *count) {
     double loss = 0;
     snprintf(key, sizeof key, "data.latents=%s", from);
     CHECK_OK(test_open(&b, overrides));
-    lt_text_kind counting = *b.model->text.kind;
-    counting.encode = count_and_encode, encodings = 0;
-    b.model->text.kind = &counting;
+    lt_text_kind counting;
+    (void)test_count_encodings(&b.model->text, &counting);
     for (int i = 0; i < STEPS; i++) {
         lt_step_result r;
         CHECK_OK(lt_trainer_step(b.trainer, &r));
         loss += r.loss;
     }
-    *count = encodings;
+    *count = test_encodings;
     test_close(&b);
     return loss;
 }

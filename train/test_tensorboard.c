@@ -4,7 +4,7 @@
 
 #include <unistd.h>
 
-static char folder[LT_PATH_MAX];
+static char folder[TEST_FOLDER];
 
 /* The only event file of the folder. */
 static char *read_events(size_t *size) {
@@ -151,8 +151,7 @@ static void every_step_is_shown_once_after_a_resume(void) {
 }
 
 int main(int argc, char **argv) {
-    const char *base = getenv("TMPDIR");
-    snprintf(folder, sizeof folder, "%s/lt_tensorboard_%d", base ? base : "/tmp", (int)getpid());
+    test_make_folder("lt_tensorboard", folder);
     RUN(crc32c_has_its_published_value);
     RUN(scalars_come_back);
     RUN(every_step_is_shown_once_after_a_resume);

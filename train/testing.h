@@ -13,7 +13,7 @@
 
 enum { SIDE = 32, CLIP_FRAMES = 24, TRAIN_CLIPS = 10, VAL_CLIPS = 3 };
 
-static char test_folder[LT_PATH_MAX - 64], test_data[LT_PATH_MAX];
+static char test_folder[TEST_FOLDER], test_data[LT_PATH_MAX];
 
 static inline lt_status test_add_clip(lt_dataset *set, uint64_t index, const char *role) {
     static uint8_t rgb[CLIP_FRAMES * SIDE * SIDE * 3];
@@ -40,9 +40,7 @@ static inline lt_status test_make_data(const char *path, int train_clips, int va
 
 /* A folder of this process with the dataset in it. */
 static inline void test_begin(void) {
-    const char *base = getenv("TMPDIR");
-    snprintf(test_folder, sizeof test_folder, "%s/lt_train_%d", base ? base : "/tmp", (int)getpid());
-    CHECK_OK(lt_make_dirs(test_folder));
+    test_make_folder("lt_train", test_folder);
     snprintf(test_data, sizeof test_data, "%s/data.h5", test_folder);
     CHECK_OK(test_make_data(test_data, TRAIN_CLIPS, VAL_CLIPS));
     lt_model_register_keys();

@@ -26,7 +26,7 @@ size_t lt_attn_state_backward_cpu_bytes(const lt_attn_shape *shape, const lt_rop
 
 /* A thread's part of the workspace. */
 typedef struct parts {
-    float *base, *dS, *dS_transposed, *dz, *keys, *values, *product;
+    float *base, *dS, *dS_transposed, *dz, *keys, *values, *gemm;
 } parts;
 
 static parts split(float *memory, const plan *p) {
@@ -36,7 +36,7 @@ static parts split(float *memory, const plan *p) {
     x.dz = x.dS_transposed + p->shape.dim * p->padded;
     x.keys = x.dz + p->padded;
     x.values = x.keys + LT_ATTN_CHUNK * p->padded;
-    x.product = x.values + LT_ATTN_CHUNK * p->padded;
+    x.gemm = x.values + LT_ATTN_CHUNK * p->padded;
     return x;
 }
 
@@ -65,23 +65,23 @@ static void pack(const plan *p, lt_walk *walk, int tokens, int64_t head, const l
 static void write_dv(const plan *p, lt_walk *walk, int tokens, int64_t head,
                      const lt_attn_state_backward_args *a, const parts *x) {
     int64_t d = p->shape.dim, padded = p->padded;
-    lt_tile_product(tokens, padded, d, x->keys, padded, 1, x->dS, padded, x->product, padded, false);
+    lt_tile_product(tokens, padded, d, x->keys, padded, 1, x->dS, padded, x->gemm, padded, false);
     for (int n = 0, run; n < tokens; n += run, lt_walk_on(walk, run)) {
         run = lt_walk_run(walk, tokens - n);
-        lt_tile_unpad(run, d, x->product + n * padded, at(&a->dv, walk->block, lt_walk_token(walk), head),
+        lt_tile_unpad(run, d, x->gemm + n * padded, at(&a->dv, walk->block, lt_walk_token(walk), head),
                       a->dv.stride[1], a->accumulate_dv);
     }
 }
 
-/* dk of a run, from dS v in `product`. */
-static void turn_back(const plan *p, const lt_walk *walk, int run, const float *product, const float *dz,
+/* dk of a run, from dS v in `gemm`. */
+static void turn_back(const plan *p, const lt_walk *walk, int run, const float *gemm, const float *dz,
                       const float *k, int64_t k_step, float *dk, int64_t dk_step, bool accumulate) {
     int64_t d = p->shape.dim, padded = p->padded;
     for (int64_t c = 0; c < padded; c += LT_LANES) {
         lt_run_angles angles = lt_walk_angles(walk, c);
         lt_v dz_c = lt_v_load(dz + c);
         for (int64_t i = 0; i < run; i++) {
-            lt_v db = lt_rotate_back(lt_v_load(product + i * padded + c), &angles, i) + dz_c;
+            lt_v db = lt_rotate_back(lt_v_load(gemm + i * padded + c), &angles, i) + dz_c;
             float *to = dk + i * dk_step + c;
             db = lt_v_where(lt_v_load_part(k + i * k_step + c, d - c) > 0, db);
             if (accumulate) db += lt_v_load_part(to, d - c);
@@ -93,12 +93,12 @@ static void turn_back(const plan *p, const lt_walk *walk, int run, const float *
 static void write_dk(const plan *p, lt_walk *walk, int tokens, int64_t head,
                      const lt_attn_state_backward_args *a, const parts *x) {
     int64_t d = p->shape.dim, padded = p->padded;
-    lt_tile_product(tokens, padded, d, x->values, padded, 1, x->dS_transposed, padded, x->product, padded,
+    lt_tile_product(tokens, padded, d, x->values, padded, 1, x->dS_transposed, padded, x->gemm, padded,
                     false);
     for (int n = 0, run; n < tokens; n += run, lt_walk_on(walk, run)) {
         run = lt_walk_run(walk, tokens - n);
         int64_t token = lt_walk_token(walk);
-        turn_back(p, walk, run, x->product + n * padded, x->dz, at(&a->k, walk->block, token, head),
+        turn_back(p, walk, run, x->gemm + n * padded, x->dz, at(&a->k, walk->block, token, head),
                   a->k.stride[1], at(&a->dk, walk->block, token, head), a->dk.stride[1], a->accumulate_dk);
     }
 }

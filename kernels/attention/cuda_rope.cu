@@ -13,7 +13,7 @@ struct table_plan {
     int t, h, grid_frames, frame_entries, row_entries, column_entries;
 };
 
-/* The product is carried with what its rounding dropped, and reduced by two words of 2 pi, so that positions up to 2^52
+/* The angle is carried with what its rounding dropped, and reduced by two words of 2 pi, so that positions up to 2^52
  * turn as exactly as small ones. Half turns need no further reduction. */
 static __device__ float2 turn_by(double position, double frequency) {
     double angle = __dmul_rn(position, frequency), rest = fma(position, frequency, -angle);

@@ -13,7 +13,7 @@ int lt_segment_count(const lt_rope *rope, lt_segment_box box) {
 }
 
 lt_segment_bounds lt_segment_at(const lt_rope *rope, lt_segment_box box, int index) {
-    /* A box larger than the grid is the grid: cut it first, so that no product below overflows. */
+    /* A box larger than the grid is the grid: cut it first, so that nothing below overflows. */
     box.frames = smaller(box.frames, rope->frames);
     box.height = smaller(box.height, rope->height);
     box.width = smaller(box.width, rope->width);

@@ -174,8 +174,8 @@ static void a_token_without_features_reads_nothing(void) {
     CHECK_OK(lt_check_end(&c));
 }
 
-/* With a gain, which may be of either sign: no positive product in token 5 of head 1; q there is no number in token 6
- * of head 0, which leaves other heads alone, and the smallest and largest of tokens read as others do. */
+/* With a gain, which may be of either sign: no positive dot product in token 5 of head 1; q there is no number in token
+ * 6 of head 0, which leaves other heads alone, and the smallest and largest of tokens read as others do. */
 static void a_gain_keeps_zeros_and_what_is_no_number(void) {
     lt_check c;
     lt_check_begin(&c, 31);

@@ -46,7 +46,7 @@ static parts split(const plan *p, const float *terms, const float *head, float *
     return x;
 }
 
-/* p = exp(scale q.k + mask - lse) in place of the products, ds = scale p (g.v - g.o) in place of g.v. */
+/* p = exp(scale q.k + mask - lse) in place of the dot products, ds = scale p (g.v - g.o) in place of g.v. */
 static void row_gradients(int64_t n, float scale, const float *terms, float lse, float go, float *p,
                           float *ds) {
 #pragma omp simd

@@ -28,11 +28,12 @@ static lt_status expect_inputs(const lt_ctx *ctx, const char *op, const lt_tenso
     return LT_EXPECT_DENSE(op, "mask", mask, lt_ctx_sum_dtype(ctx), true, out->B, out->L);
 }
 
-/* `products` of queries with keys or values; `video` and `text` tensors moved. About 12 operations an exponential. */
-static void count_cost(const lt_ctx *ctx, const lt_cross_shape *s, double products, double video, double text,
+/* `gemms` of queries with keys or values; `video` and `text` tensors moved. About 12 operations an
+ * exponential. */
+static void count_cost(const lt_ctx *ctx, const lt_cross_shape *s, double gemms, double video, double text,
                        lt_cost *cost) {
     double heads = (double)s->G * s->H, pairs = heads * s->T * s->L;
-    cost->flops = pairs * (products * 2 * s->D + 12);
+    cost->flops = pairs * (gemms * 2 * s->D + 12);
     cost->bytes = (heads * (video * s->T * s->D + s->T) + text * s->B * s->H * s->L * s->D) *
                   lt_dtype_size(lt_ctx_dtype(ctx));
 }

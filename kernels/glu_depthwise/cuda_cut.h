@@ -1,7 +1,7 @@
 /* How the CUDA versions cut frames. Plain C, because the description needs it for the workspace.
  *
  * Threads walk along one axis of a frame and span the other, each with a few neighbouring positions of the span. A warp
- * is on its own: what it needs of the positions beside its own, it loads and computes again. */
+ * is on its own: what it needs of the positions beside its own, it loads and recomputes. */
 #ifndef LT_KERNELS_GLU_DEPTHWISE_CUDA_CUT_H
 #define LT_KERNELS_GLU_DEPTHWISE_CUDA_CUT_H
 

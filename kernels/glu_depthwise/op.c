@@ -1,8 +1,8 @@
 #include "kernels/dense.h"
 #include "kernels/glu_depthwise/cuda_cut.h"
 
-/* Per channel of x: 9 multiply-adds, the bias and a SiLU (exp, add, divide, multiply); per channel of y a
- * SiLU and the product. The backward pass recomputes h, then runs the taps twice more (dx, dw). */
+/* Per channel of x: 9 multiply-adds, the bias and a SiLU (exp, add, divide, multiply); per channel of y a SiLU and a
+ * multiplication. The backward pass recomputes h, then runs the taps twice more (dx, dw). */
 enum { SILU = 4, TAPS = 2 * 9 + 1, FORWARD = TAPS + SILU, GATE = SILU + 1, GATE_BACKWARD = SILU + 8 };
 
 static lt_status check_input(const lt_ctx *ctx, const char *op, const lt_tensor *x, const lt_tensor *w,

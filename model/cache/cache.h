@@ -92,7 +92,7 @@ typedef struct lt_read_event {
 typedef struct lt_cache_observer {
     void (*on_commit)(const lt_commit_event *event, void *user);
     void (*on_read)(const lt_read_event *event, void *user);
-    /* Called in the backward walk, once per recorded read whose gradient arrived. Setting it makes every recorded
+    /* Called in the backward pass, once per recorded read whose gradient arrived. Setting it makes every recorded
      * read have weights. */
     void (*on_gradient)(const lt_read_event *event, void *user);
     void *user;

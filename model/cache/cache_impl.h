@@ -108,7 +108,7 @@ typedef struct lt_read_rows {
     bool weighted;  /* has weights at all */
     double scale;   /* what they are where mode is LT_READ_ONE */
     int present;    /* entries that are no ghosts */
-    int pair;       /* read=content: place of its first product */
+    int pair;       /* read=content: place of its first dot product */
     int64_t scored; /* its first row among those of its mode */
     int64_t first;  /* and its first entry among those of all readers, ghosts included */
 } lt_read_rows;

@@ -19,7 +19,7 @@ typedef struct lt_dit_pass {
     const lt_dit_executor *run;
     lt_dit_input in;
     int groups, width;
-    int64_t grid[3], tokens; /* tokens of one block: frames, rows, columns; their product */
+    int64_t grid[3], tokens; /* tokens of one block: frames, rows, columns; and all of them */
     lt_rope rope;
     lt_var *time;       /* [G, 1, C]: for the final modulation */
     lt_var *modulation; /* [G, 6, C]: every layer adds its table */

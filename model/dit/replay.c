@@ -35,7 +35,7 @@ static lt_status capture(lt_tape *tape, lt_dit_pass *p, lt_var **velocity) {
     return ops->graph_launch(ctx->device, r->graph, ctx->stream);
 }
 
-/* The same work launch by launch, where the driver refused to capture it. */
+/* The same work uncaptured, where the driver refused to capture it. */
 static lt_status launch_one_by_one(lt_tape *tape, lt_dit_pass *p, lt_var **velocity) {
     lt_dit_replay *r = p->in.replay;
     lt_warn("sampler steps are not replayed as a CUDA graph, which is slower: %s", lt_error());

@@ -224,7 +224,7 @@ static void streaming_equals_all_blocks_at_once(void) {
     }
 }
 
-/* Where nothing is recorded, norms are made with sums and within attention; the sums are the same. */
+/* Under no-grad, norms are computed with sums and within attention; the sums are the same. */
 static void recording_changes_no_velocity(void) {
     static const char *const policies[] = {"none", "sink", "read-mass", "learned:read=content",
                                            "window:granularity=tile,consolidate=ema"};
@@ -369,7 +369,7 @@ static void truncated_gradients_differ_from_full_ones(void) {
     CHECK(gradient_hash("sink", NULL, -1) == gradient_hash("sink", NULL, BLOCKS));
 }
 
-/* Forward and backward walk on the null device and take the same memory as on the CPU. */
+/* Forward and backward pass run on the null device and take the same memory as on the CPU. */
 static void null_device_measures_the_memory_of_the_real_one(void) {
     size_t step[2], scratch[2];
     for (int null = 0; null < 2; null++) {

@@ -73,7 +73,7 @@ typedef struct lt_text_embedding {
 /* Reserves memory for `count` prompts; contents are undefined until lt_text_embed. */
 lt_status lt_text_embedding_new(const lt_text_encoder *text, const lt_ctx *ctx, lt_arena *arena, int count,
                                 lt_text_embedding *out);
-/* Encodes up to that many prompts without recording; the tape's step arena is as before on return. */
+/* Encodes up to that many prompts under no-grad; the tape's step arena is as before on return. */
 lt_status lt_text_embed(const lt_text_encoder *text, lt_tape *tape, int count, const char *const *prompts,
                         lt_text_embedding *into);
 /* The first `count` of them for a forward; they need no gradient. */

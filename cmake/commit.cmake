@@ -1,6 +1,6 @@
-# cmake -DSOURCE=DIR -DOUTPUT=FILE -P commit.cmake: a C file with the commit of the tree in DIR, "-dirty" behind it when tracked files
-# differ, "" where git or the history is missing (an unpacked archive). FILE is written only when that has changed, so that a build
-# compiles it and links the program again then and else does nothing.
+# cmake -DSOURCE=DIR -DOUTPUT=FILE -P commit.cmake: a C file with the commit of the tree in DIR, "-dirty" behind it when
+# tracked files differ, "" where git or the history is missing (an unpacked archive). FILE is written only when that has
+# changed, so that a build compiles it and links the program again then and else does nothing.
 set(commit "")
 find_program(GIT git)
 if(GIT)

@@ -81,8 +81,8 @@ typedef struct lt_command {
     const char *usage;        /* what follows the name: "--out D.h5 --size WxH ..." */
     const char *details;      /* paragraphs for `longtake help NAME`; examples included */
     const lt_option *options; /* ends with {NULL}; NULL: only those that all commands share */
-    const void
-        *defaults; /* the struct of options before parsing; NULL: lt_globals alone, with its own defaults */
+    /* the struct of options before parsing; NULL: lt_globals alone, with its own defaults */
+    const void *defaults;
     size_t options_size; /* of that struct */
     /* Options that are looked for here and are none, and what to do instead; {NULL} ends. */
     const char *const (*elsewhere)[2];

@@ -17,8 +17,8 @@ extern "C" {
 
 typedef struct lt_st_entry {
     const char *name;
-    lt_tensor
-        tensor; /* view of the mapped file (of a copy where the file misaligns it): read-only host memory */
+    /* view of the mapped file (of a copy where the file misaligns it): read-only host memory */
+    lt_tensor tensor;
 } lt_st_entry;
 
 typedef struct lt_st_file lt_st_file;

@@ -47,9 +47,9 @@ typedef struct lt_clip {
     char group[128];    /* one source video, or related ones */
     char source[256];   /* path of the source as it was given, its end if longer */
     char caption[1024]; /* "" when there is none */
-    uint64_t
-        frames_hash; /* of the frames' checksums; assigned by lt_dataset_add_clip; 0 in files of schema 1 */
-} lt_clip;           /* without padding: its bytes are hashed */
+    /* of the frames' checksums; assigned by lt_dataset_add_clip; 0 in files of schema 1 */
+    uint64_t frames_hash;
+} lt_clip; /* without padding: its bytes are hashed */
 
 /* "train", "val" and "test" are roles. */
 bool lt_role_valid(const char *role);

@@ -37,8 +37,8 @@ typedef struct lt_h5_field {
     size_t offset;
     int count;     /* bytes of a text; elements of a short array; 1 */
     bool optional; /* older files lack it; memory is then left as it is */
-    const char
-        *about; /* what it is, in its unit: an attribute of the array with the field's name; may be NULL */
+    /* what it is, in its unit: an attribute of the array with the field's name; may be NULL */
+    const char *about;
 } lt_h5_field;
 
 typedef struct lt_h5_layout {

@@ -40,8 +40,8 @@ typedef struct lt_loader_spec {
     int domain_count; /* 0: all */
     int64_t frames;   /* per window; shorter clips are left out */
     int64_t align;    /* windows begin at multiples of this frame number; 0 counts as 1 */
-    int64_t
-        rows; /* 0: frames are read. Else that many rows of /latents per window in their place, from row first frame / align */
+    /* 0: frames are read. Else that many rows of /latents per window in their place, from row first frame / align */
+    int64_t rows;
     int batch;       /* clips per step over all ranks; a multiple of `ranks` */
     int rank, ranks; /* 0 <= rank < ranks */
     int ahead;       /* batches read ahead, 1 to 64; 0: 2 */

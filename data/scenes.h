@@ -23,8 +23,8 @@ typedef struct lt_scenes_spec {
     int width, height; /* pixels, 16 to 4096 */
     double fps;        /* 1 to 240 */
     int64_t frames;    /* per clip, 1 to 100,000 */
-    double speed;      /* 0 to 100; at 1 sprites move 6 to 18 % and the ground 3 to 10 % of the shorter side a
-                          second */
+    /* 0 to 100; at 1 sprites move 6 to 18 % and the ground 3 to 10 % of the shorter side a second */
+    double speed;
     int64_t cut_every; /* frames per shot; 0: one shot. At most LT_CLIP_CUTS cuts per clip */
     /* Of kind returns: */
     int return_gap;     /* 1 to 15: how many other shots lie between two shots of a scene (1: A B A) */

@@ -16,8 +16,9 @@ typedef struct lt_shot {
     int64_t first, end; /* its frames: first .. end - 1, counted from the clip's start */
     int scene;          /* which scene it shows; 0 in the first shot */
     bool returns;       /* an earlier shot showed this scene */
-    int64_t last_shown; /* if it returns: the frame after the scene's last earlier frame, so that the gap is
-                         * first - last_shown frames; else -1 */
+    /* if it returns: the frame after the scene's last earlier frame, so that the gap is first - last_shown frames; else
+     * -1 */
+    int64_t last_shown;
 } lt_shot;
 
 /* Number of shots: cuts + 1. */

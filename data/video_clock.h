@@ -23,8 +23,8 @@ extern "C" {
 typedef struct lt_pace {
     int64_t pictures;
     double nominal; /* pictures per second, as the file states it; 0: it does not */
-    double
-        mean; /* pictures per second, holes left out; the nominal rate where there are no stamps, else 25 */
+    /* pictures per second, holes left out; the nominal rate where there are no stamps, else 25 */
+    double mean;
     double burst; /* most pictures within one second */
     double step;  /* seconds from one picture to the next: the median */
 } lt_pace;

@@ -19,8 +19,8 @@ struct lt_scaler {
     int source_width, source_height, source_format, source_site; /* what sws was made for */
     lt_planes planes;
     lt_colour_matrix matrix;
-    uint8_t *scaled
-        [3]; /* [height][stride], 16-bit samples: libswscale writes whole vectors, past the end of a row */
+    /* [height][stride], 16-bit samples: libswscale writes whole vectors, past the end of a row */
+    uint8_t *scaled[3];
     int stride;
     uint8_t *row; /* RGB, before it is turned */
 };

@@ -85,9 +85,8 @@ typedef struct longtake longtake;
 typedef struct longtake_options {
     size_t size;
     const char *device; /* "cpu" (default), "cuda", "cuda:1"; "null" or "null:h100" to plan only */
-    const char *
-        /* of GEMM operands: "auto" (default: f32 on the CPU, bf16 on a GPU), "f32", "bf16", "fp8" */
-        precision;
+    /* of GEMM operands: "auto" (default: f32 on the CPU, bf16 on a GPU), "f32", "bf16", "fp8" */
+    const char *precision;
     const char *kernels; /* of a GPU: "auto" (default), or "generic": those without tensor cores */
     int threads;         /* of the processor; 0: all cores */
     uint64_t seed;       /* of streams and evaluations that name none */
@@ -193,20 +192,17 @@ typedef struct longtake_stream longtake_stream;
 
 typedef struct longtake_stream_options {
     size_t size;
-    const char *
-        /* "sink" by default; `longtake list policies` explains how one is written, parameters included */
-        policy;
-    const char *
-        /* entries ("3", the default), bytes ("60MiB"), or a share of the entries of `blocks` blocks
-         * ("25%") */
-        budget;
+    /* "sink" by default; `longtake list policies` explains how one is written, parameters included */
+    const char *policy;
+    /* entries ("3", the default), bytes ("60MiB"), or a share of the entries of `blocks` blocks ("25%") */
+    const char *budget;
     const char *prompt;  /* of the first blocks; NULL: the null prompt */
     int steps;           /* of the sampler per block; 20 by default */
     const char *sampler; /* "euler" (default), or "heun": second order, twice the work */
-    double
-        guidance;  /* velocity = null + guidance (prompt - null); 1 by default: no guidance, half the work */
-    double shift;  /* of the time grid; 1 by default, above 1: more steps near noise */
-    uint64_t seed; /* 0: the context's */
+    /* velocity = null + guidance (prompt - null); 1 by default: no guidance, half the work */
+    double guidance;
+    double shift;      /* of the time grid; 1 by default, above 1: more steps near noise */
+    uint64_t seed;     /* 0: the context's */
     uint64_t sequence; /* which of the videos of that seed */
     int64_t blocks;    /* so many will be generated at most; 0: any number */
 } longtake_stream_options;
@@ -216,9 +212,8 @@ typedef struct longtake_plan {
     size_t size;
     int64_t peak_bytes; /* of the device: the sum of those below */
     int64_t weight_bytes, slot_bytes, tail_bytes, activation_bytes, workspace_bytes, other_bytes;
-    double
-        /* one generated block, all sampler steps and the commit, the cache full (or with 32 blocks) */
-        block_flops;
+    /* one generated block, all sampler steps and the commit, the cache full (or with 32 blocks) */
+    double block_flops;
 } longtake_plan;
 LONGTAKE_API longtake_status longtake_plan_stream(longtake *context, const char *folder,
                                                   const char *checkpoint,
@@ -313,8 +308,8 @@ typedef struct longtake_row {
         loss_error; /* mean and standard error: t in [0.5, 0.95], blocks read with an eviction in force */
     const char *reference;           /* best hand-made policy of equal bytes, or NULL */
     double difference, low, high, p; /* against it; the interval and p are corrected for all rows (Holm) */
-    const char
-        *verdict; /* "better", "worse", "not distinguishable", "insufficient data"; NULL without difference */
+    /* "better", "worse", "not distinguishable", "insufficient data"; NULL without difference */
+    const char *verdict;
 } longtake_row;
 
 /* Runs the evaluation and calls `row` for each row, in order; its strings are valid during the call. */

@@ -21,8 +21,9 @@ typedef struct lt_clip_batch {
     const double *t;     /* [blocks, draws, clips], in [0, 1] */
     uint64_t seed;
     lt_purpose purpose; /* LT_RNG_NOISE */
-    uint32_t step;      /* training step or evaluation round; draw d of it uses step * draws + d. Noise of the
-                                 * clip's block i is LT_RNG_NOISE (seed; id, i, that) whatever first_frame is */
+    /* training step or evaluation round; draw d of it uses step * draws + d. Noise of the clip's block i is
+     * LT_RNG_NOISE (seed; id, i, that) whatever first_frame is */
+    uint32_t step;
     const lt_cache_spec *specs; /* [clips]: who is kept, how it is read; one granularity for all */
     int64_t first_frame;        /* latent position of the first block */
     const double *read_scale;   /* [clips] or NULL: lt_cache.read_scale */

@@ -67,8 +67,8 @@ typedef struct lt_video_view {
     int height, width;  /* at least 8 */
     double fps;
     int block_frames; /* frames per block */
-    int first_block; /* frames before the first whole block: steps into frames first_block + k block_frames are block
-                       * boundaries */
+    /* frames before the first whole block: steps into frames first_block + k block_frames are block boundaries */
+    int first_block;
 } lt_video_view;
 
 typedef struct lt_video_stats lt_video_stats;

@@ -38,8 +38,7 @@ typedef struct lt_stream_options {
     uint64_t seed;
     uint64_t sequence;   /* which video: Philox clip number */
     int64_t first_frame; /* latent position of the first block */
-    bool
-        no_graphs; /* no captured graph, also where the steps of a block could replay one (lt_dit_replay) */
+    bool no_graphs; /* no captured graph, also where the steps of a block could replay one (lt_dit_replay) */
     lt_cache_spec spec;
     lt_cache_observer observer;
 } lt_stream_options;

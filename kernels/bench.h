@@ -13,8 +13,8 @@ extern "C" {
 typedef struct lt_bench_row {
     const char *op;
     int64_t tokens, channels;
-    double
-        ms; /* median of repeated calls with operands where the last call left them (in cache, if they fit) */
+    /* median of repeated calls with operands where the last call left them (in cache, if they fit) */
+    double ms;
     double gflops;      /* GFLOP/s */
     double gbytes;      /* GB/s, every operand moved once */
     bool compute_bound; /* the nearer of the two limits is the GEMM's */
@@ -24,8 +24,8 @@ typedef struct lt_bench_row {
 /* What the machine can do. */
 typedef struct lt_bench_limits {
     double gflops; /* a GEMM of 1024 x 1024 x 1024 */
-    double
-        gbytes; /* a copy that moves 256 MiB; rows are compared with a copy that moves about as much as they do */
+    /* a copy that moves 256 MiB; rows are compared with a copy that moves about as much as they do */
+    double gbytes;
 } lt_bench_limits;
 
 typedef void (*lt_bench_visit)(const lt_bench_row *row, void *user);

@@ -69,9 +69,9 @@ typedef struct lt_check {
     lt_tolerance tolerance;  /* LT_TOL_CPU; change it after lt_check_begin */
     bool threads_may_differ; /* set it for ops on BLAS: 2 threads need only be within the bound */
     bool bf16; /* set it after lt_check_begin where sums are made by LT_..._SUM: bf16 passes too, on cuda */
-    lt_tolerance
-        bf16_bound; /* of operands made from now on: LT_TOL_BF16_FORWARD; gradients want LT_TOL_BF16_GRADIENT */
-    int pass;       /* 0 naive, 1 and 2 cpu with that many threads, or cuda; 3 and 4 cuda in bf16 */
+    /* of operands made from now on: LT_TOL_BF16_FORWARD; gradients want LT_TOL_BF16_GRADIENT */
+    lt_tolerance bf16_bound;
+    int pass; /* 0 naive, 1 and 2 cpu with that many threads, or cuda; 3 and 4 cuda in bf16 */
     /* Its own: */
     uint64_t seed;
     int threads_before;

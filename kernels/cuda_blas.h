@@ -17,8 +17,8 @@ extern "C" {
 
 typedef struct lt_blas_matrix {
     void *data;
-    lt_dtype
-        dtype; /* a and b have the same: LT_F32, LT_BF16 or LT_E4M3; c and d too: float32 or that of a and b, or bf16 */
+    /* a and b have the same: LT_F32, LT_BF16 or LT_E4M3; c and d too: float32 or that of a and b, or bf16 */
+    lt_dtype dtype;
     bool transposed;    /* of a and b: the GEMM takes the transpose of what is stored */
     int64_t ld;         /* elements between rows as stored */
     int64_t stride;     /* elements between the matrices of a batch; 0: all GEMMs share this one (a, b) */

@@ -43,21 +43,21 @@ typedef struct lt_meter {
         double flops, bytes, seconds;
     } op[LT_OP_COUNT];
     double flops, bytes;
-    bool
-        timed; /* count seconds too: those until a call returns; on cuda, with sync, those until it is complete */
+    /* count seconds too: those until a call returns; on cuda, with sync, those until it is complete */
+    bool timed;
 } lt_meter;
 
 /* Where and how ops run. One per stream; not shared between threads. */
 typedef struct lt_ctx {
     lt_device *device;
-    lt_backend
-        backend; /* usually device->ops->backend; naive on host memory for references; any on a null device,
-                             * which counts what that backend would take and runs nothing */
+    /* usually device->ops->backend; naive on host memory for references; any on a null device, which counts what that
+     * backend would take and runs nothing */
+    lt_backend backend;
     lt_stream *stream;
     lt_arena *scratch; /* workspaces; holds nothing between ops */
     lt_meter *meter;   /* or NULL */
-    lt_dtype
-        dtype; /* LT_BF16: activations and matrices in bf16 (cuda); else the backend's own, see lt_ctx_dtype */
+    /* LT_BF16: activations and matrices in bf16 (cuda); else the backend's own, see lt_ctx_dtype */
+    lt_dtype dtype;
     bool sync;        /* wait after each op and name the one that failed */
     lt_status sticky; /* first device failure; no op runs after it */
 } lt_ctx;

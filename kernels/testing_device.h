@@ -4,8 +4,9 @@
  *
  *     LT_TEST_KERNELS=generic   only kernels without tensor cores run on the GPU
  *     LT_TEST_SMALL=1           checks of ops with an operand of more than a million elements are left out
- *     LT_TEST_POISON=off        workspaces are not filled before each op, and no guard words lie behind operands: a sanitizer
- *                               then sees what is read before it was written, and the first byte past an operand
+ *     LT_TEST_POISON=off        workspaces are not filled before each op, and no guard words lie behind operands: a
+ *                               sanitizer then sees what is read before it was written, and the first byte past an
+ *                               operand
  */
 #ifndef LT_KERNELS_TESTING_DEVICE_H
 #define LT_KERNELS_TESTING_DEVICE_H

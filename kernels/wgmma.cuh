@@ -4,10 +4,10 @@
  * Places of operands in registers are those of mma.sync, 16 rows a warp. Operands in shared memory are told by a
  * descriptor: where they start, two strides, and how chunks of 16 bytes change places.
  *
- *     S              a step of 16 channels of the sum has its two halves at HALF bytes from each other; in a half, 8 result
- *                    channels of 16 bytes each follow each other: no changed places
- *     tiles          panels of 32 channels, [token][64 bytes], bits 4 and 5 of an address xor bits 7 and 8. Tokens are what
- *                    is summed over, so operands are `transposed`
+ *     S              a step of 16 channels of the sum has its two halves at HALF bytes from each other; in a half, 8
+ *                    result channels of 16 bytes each follow each other: no swizzle
+ *     tiles          panels of 32 channels, [token][64 bytes], bits 4 and 5 of an address xor bits 7 and 8 (the 64-byte
+ *                    swizzle). Tokens are what is summed over, so operands are `transposed`
  */
 #ifndef LT_KERNELS_WGMMA_CUH
 #define LT_KERNELS_WGMMA_CUH

@@ -119,8 +119,8 @@ struct lt_session {
 typedef struct lt_session_plan {
     int64_t step_bytes, scratch_bytes, run_bytes;
     lt_meter meter; /* of one call of work */
-    lt_tape_tally
-        again[LT_TAPE_LABELS]; /* of its tape: what its values that are not kept take, by lt_dit_value */
+    /* of its tape: what its values that are not kept take, by lt_dit_value */
+    lt_tape_tally again[LT_TAPE_LABELS];
 } lt_session_plan;
 
 /* Runs setup and work on a null twin of `model` and reports what they take. `target` is "null" or "null:NAME". */

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The tiny model on this processor, ours and PyTorch's (eager and compiled) in turn: forward and training step of one block.
+# The tiny model on this processor, ours and PyTorch's (eager and compiled) in turn: forward and training step of one
+# block.
 #
 #   PYTHON=DIR/bin/python ./scripts/bench_cpu.sh [ROUNDS]     PYTHON has the packages torch and diffusers
 #

@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
-# Training on one GPU and on several of this machine, at the same number of clips per GPU: tokens per second and their ratio.
+# Training on one GPU and on several of this machine, at the same number of clips per GPU: tokens per second and their
+# ratio.
 #
 #   ./scripts/bench_gpus.sh [FOLDER]      default: runs/bench_gpus; clips that are there already are used again
 #   LT_BUILD=build-cuda LT_GPUS=2 LT_STEPS=120 LT_CLIPS=4 LT_CONFIG=train/small ./scripts/bench_gpus.sh
 #
-# LT_CLIPS is per GPU and step. One GPU and all run in turn, three times, since other work on the machine can only add time;
-# a figure is the best of them, each the median of its steps after the first 20. LT_COLLECTIVES=mpi sums gradients through the host
-# instead, to see what NCCL and the overlap bring. All processes together use all cores, and one alone its share of them.
+# LT_CLIPS is per GPU and step. One GPU and all run in turn, three times, since other work on the machine can only add
+# time; a figure is the best of them, each the median of its steps after the first 20. LT_COLLECTIVES=mpi sums gradients
+# through the host instead, to see what NCCL and the overlap bring. All processes together use all cores, and one alone
+# its share of them.
 #
 # Exits 5 without the GPUs or mpirun. LT_BAR=1.85 makes it exit 1 when the ratio is below that.
 set -euo pipefail

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# Ours and PyTorch's in turn on this machine's NVIDIA GPU, each beside the floor that the card sets; stdout is a table, stderr
-# the raw lines as they come.
+# Ours and PyTorch's in turn on this machine's NVIDIA GPU, each beside the floor that the card sets; stdout is a table,
+# stderr the raw lines as they come.
 #
 #   PYTHON=DIR/bin/python ./scripts/bench_vs_torch.sh [WORK...]     PYTHON has the packages torch and diffusers
 #   LT_BUILD=DIR ...     an existing CUDA build; build-cuda (`cmake --preset cuda`) is brought up to date
 #   LT_MODES=compile,tuned ...     which of PyTorch's renditions: eager, compile, tuned
 #
-# WORK: attention, forward-480p, forward-480p-x2 (guidance), forward-block, forward-720p, step-480p (each transformer block
-# computed again), step-block; without any, all of them. What the renditions and floors are: tests/bench/bench_torch_gpu.py.
+# WORK: attention, forward-480p, forward-480p-x2 (guidance), forward-block, forward-720p, step-480p (each transformer
+# block computed again), step-block; without any, all of them. What the renditions and floors are:
+# tests/bench/bench_torch_gpu.py.
 set -euo pipefail
 . "$(dirname "$0")/usage.sh"
 check_usage bench_vs_torch 7 -- "$@"

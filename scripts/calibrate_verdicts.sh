@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# What intervals and verdicts are worth, by simulation with the very function that every table uses (lt_paired_of): coverage,
-# false verdicts per table, power and noise, as the tables of docs/verdicts.md. Results do not depend on the number of jobs.
+# What intervals and verdicts are worth, by simulation with the very function that every table uses (lt_paired_of):
+# coverage, false verdicts per table, power and noise, as the tables of docs/verdicts.md. Results do not depend on the
+# number of jobs.
 #
 #   ./scripts/calibrate_verdicts.sh [TRIALS]      default 1000; at least 48
 #   LT_BUILD=build LT_JOBS=2 ./scripts/calibrate_verdicts.sh

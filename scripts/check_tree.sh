@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Rules about the source tree: formatting, which room may include which, how long files, functions and lines may be, words, and
-# that what documents and comments name exists.
+# Rules about the source tree: formatting, which room may include which, how long files, functions and lines may be,
+# words, and that what documents and comments name exists.
 #
 #   ./scripts/check_tree.sh            prints every breach; exits 1 if there is one
 set -uo pipefail
@@ -74,8 +74,8 @@ for f in $(git ls-files 'scripts/*.sh' 'tests/*.sh' .ci/run); do
     [ "$status" = 2 ] || say "$f --no-such-option ends with $status, not 2"
 done
 
-# Comments: what they call lt_* exists. In the rooms that docs/glossary.md lists as done its old words are gone, and no line is
-# longer than 120 columns.
+# Comments: what they call lt_* exists. In the rooms that docs/glossary.md lists as done its old words are gone, and no
+# line is longer than 120 columns.
 names=$(mktemp) comments=$(mktemp)
 trap 'rm -f "$names" "$comments"' EXIT
 # shellcheck disable=SC2086

@@ -1,5 +1,5 @@
-# Prints the comments of C files, each as one line "FILE:LINE<tab>text", to standard output; the names lt_* of the rest of the
-# text go to the file `names`.
+# Prints the comments of C files, each as one line "FILE:LINE<tab>text", to standard output; the names lt_* of the rest
+# of the text go to the file `names`.
 function finish() { if (comment != "") { gsub(/[ \t]+/, " ", comment); print FILENAME ":" start "\t" comment } comment = "" }
 FNR == 1 { inside = 0; comment = "" }
 {

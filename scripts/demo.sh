@@ -6,7 +6,8 @@
 #   LT_DEMO_MODEL=RUN ./scripts/demo.sh    with a model of yours in place of experiments/tiny
 #
 # Leaves runs/demo (the training run and two mp4 files) and results/demo (tables and report.html); running it again
-# replaces both. About 5 minutes on 2 quiet cores, apart from what setup.sh does the first time; a line every 10 s at least.
+# replaces both. About 5 minutes on 2 quiet cores, apart from what setup.sh does the first time; a line every 10 s at
+# least.
 set -euo pipefail
 . "$(dirname "$0")/usage.sh"
 check_usage demo 1 -- "$@"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Who is kept x how it is weighed, on clips unlike each other: calm ones as the shipped model was trained on, six times faster ones,
-# and both with three other shots between two of a scene, so that a window of three blocks has forgotten it.
+# Who is kept x how it is weighed, on clips unlike each other: calm ones as the shipped model was trained on, six times
+# faster ones, and both with three other shots between two of a scene, so that a window of three blocks has forgotten
+# it.
 #
 #   ./scripts/factorial.sh [RUN] [OUT]     default: experiments/tiny, results/factorial
 #   LT_CLIPS=160 LT_DEVICE=cpu LT_JOBS=2 LT_BUILD=build ./scripts/factorial.sh

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Lets each call for files of each command fail once (EIO, ENOSPC, EINTR, short), runs the command again and compares what it makes
-# with an undisturbed run (tests/fault/test_fault.c). Prints per command how many calls there are, were tried and went wrong.
+# Lets each call for files of each command fail once (EIO, ENOSPC, EINTR, short), runs the command again and compares
+# what it makes with an undisturbed run (tests/fault/test_fault.c). Prints per command how many calls there are, were
+# tried and went wrong.
 #
 #   ./scripts/fault_walk.sh [COMMAND]      ingest, scenes, train, resumed, generate, ablate or report; default: all
 #   LT_FAULT_ANY=1                         the calls of libraries (HDF5, FFmpeg) too

@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# The README's two commands on a Debian 12 that has nothing: a debootstrap minbase chroot, the tree of HEAD without .git, and in it
-# ./scripts/test.sh and ./scripts/demo.sh. Their exit statuses and last lines come at the end; 0 when both are 0.
+# The README's two commands on a Debian 12 that has nothing: a debootstrap minbase chroot, the tree of HEAD without
+# .git, and in it ./scripts/test.sh and ./scripts/demo.sh. Their exit statuses and last lines come at the end; 0 when
+# both are 0.
 #
 #   ./scripts/fresh_debian.sh [FOLDER]     as root; keeps the chroot in FOLDER, to be used again; without one it is removed
 #   LT_RUN="test demo" ./scripts/fresh_debian.sh    which of the two
 #
-# Takes Debian's mirror and apt's settings from this machine. 2 GB of disk; about 20 minutes on 2 quiet cores, with a line every 10 s.
+# Takes Debian's mirror and apt's settings from this machine. 2 GB of disk; about 20 minutes on 2 quiet cores, with a
+# line every 10 s.
 set -euo pipefail
 . "$(dirname "$0")/usage.sh"
 check_usage fresh_debian 1 -- "$@"

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Fuzzes what reads files and texts of others (tests/fuzz): clang's libFuzzer with AddressSanitizer and UndefinedBehaviorSanitizer.
+# Fuzzes what reads files and texts of others (tests/fuzz): clang's libFuzzer with AddressSanitizer and
+# UndefinedBehaviorSanitizer.
 #
 #   ./scripts/fuzz.sh [NAME] [SECONDS]    builds into build-fuzz and runs each target whose name contains NAME for SECONDS (60), one
 #                                         after the other; exits 1 if an input crashed, leaked, hung or took too much memory

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Kills a training run with SIGKILL at N random points, half of them while a checkpoint is being written, resumes it each
-# time, and compares it with an unbroken run: all rows of metrics.jsonl (seconds and tokens_per_s apart) and the final
-# weights, EMA and optimizer state must be the same bytes.
+# Kills a training run with SIGKILL at N random points, half of them while a checkpoint is being written, resumes it
+# each time, and compares it with an unbroken run: all rows of metrics.jsonl (seconds and tokens_per_s apart) and the
+# final weights, EMA and optimizer state must be the same bytes.
 #
 #   ./scripts/kill_resume.sh [N] [CONFIG]     default: 20 points of train/tiny
 #   LT_STEPS=60 LT_EVERY=3 LT_BUILD=build LT_SEED=1 LT_SIZE=64x64 LT_FRAMES=96 LT_DEVICE=cpu ./scripts/kill_resume.sh

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Shows that generation costs the same however long the video is: slots, tails and arenas, resident memory per block, time
-# per block, for 20, 400 and 4,000 blocks; and that the videos hold what they should.
+# Shows that generation costs the same however long the video is: slots, tails and arenas, resident memory per block,
+# time per block, for 20, 400 and 4,000 blocks; and that the videos hold what they should.
 #
 #   ./scripts/long_stream.sh [RUN]     default: a run of train/tiny with a few steps
 #   LT_BLOCKS="20 400 4000" LT_POLICY=sink LT_BUDGET=3 LT_BUILD=build LT_THREADS=2 ./scripts/long_stream.sh
 #
-# Exits 1 when bytes differ, resident memory grows by 64 B per block or more, the time per block drifts by 3 % or more, or
-# a video has the wrong number of frames or stands still. The drift is only judged where a video has 2,000 blocks or more.
+# Exits 1 when bytes differ, resident memory grows by 64 B per block or more, the time per block drifts by 3 % or more,
+# or a video has the wrong number of frames or stands still. The drift is only judged where a video has 2,000 blocks or
+# more.
 set -euo pipefail
 . "$(dirname "$0")/usage.sh"
 check_usage long_stream 1 -- "$@"

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Can the keep head learn? Clips with one marked shot that the last shot goes on with; a cache of two entries, the newest
-# among them, so the one other place must stay with the marked shot while later ones come and go. Makes the clips, trains a
-# small denoiser under mixed policies and then the keep head alone, and prints how often each policy still holds the marked
-# shot when it is needed, on clips that nothing was trained on.
+# Can the keep head learn? Clips with one marked shot that the last shot goes on with; a cache of two entries, the
+# newest among them, so the one other place must stay with the marked shot while later ones come and go. Makes the
+# clips, trains a small denoiser under mixed policies and then the keep head alone, and prints how often each policy
+# still holds the marked shot when it is needed, on clips that nothing was trained on.
 #
 #   ./scripts/planted.sh [FOLDER]      default: runs/planted; what is there already is used again
 #   LT_BUILD=build LT_THREADS=1 LT_SEED=0 ./scripts/planted.sh

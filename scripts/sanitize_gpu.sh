@@ -1,18 +1,21 @@
 #!/usr/bin/env bash
-# The op tests under NVIDIA's compute-sanitizer on this machine's GPU; a line per program and tool, status 1 after any error.
+# The op tests under NVIDIA's compute-sanitizer on this machine's GPU; a line per program and tool, status 1 after any
+# error.
 #
 #   ./scripts/sanitize_gpu.sh [NAME]                only test programs whose name contains NAME
 #   LT_BUILD=DIR ./scripts/sanitize_gpu.sh          an existing CUDA build; build-cuda (`cmake --preset cuda`) is brought up to date
 #   LT_JOBS=N LT_LIMIT=SECONDS LT_TOOLS="memcheck"  programs at a time (8), how long one may take (220), which of the tools
 #
-# memcheck and initcheck watch all of them, racecheck a few small tests of the kernels that share memory between threads.
-# Workspaces are not filled beforehand, no guard words lie behind operands (LT_TEST_POISON=off), and large operands are left out.
-# Nothing else may fill the GPU meanwhile: each check takes 256 MiB of it, besides what the tool takes, and fails without.
+# memcheck and initcheck watch all of them, racecheck a few small tests of the kernels that share memory between
+# threads. Workspaces are not filled beforehand, no guard words lie behind operands (LT_TEST_POISON=off), and large
+# operands are left out. Nothing else may fill the GPU meanwhile: each check takes 256 MiB of it, besides what the tool
+# takes, and fails without.
 #
-# What the library's products read and write counts too: initcheck must see what they write to know what is initialised. On Hopper
-# it does not see all of that, seemingly because tensor maps store it (checks of cp.async.bulk.tensor are off by default where the
-# tool has them), and calls the sums of products in a workspace uninitialised. So it leaves out the kernels that read those. That
-# they read nothing else, scripts/test.sh --gpu shows: it fills a workspace with NaNs before each op.
+# What the library's products read and write counts too: initcheck must see what they write to know what is initialised.
+# On Hopper it does not see all of that, seemingly because tensor maps store it (checks of cp.async.bulk.tensor are off
+# by default where the tool has them), and calls the sums of products in a workspace uninitialised. So it leaves out the
+# kernels that read those. That they read nothing else, scripts/test.sh --gpu shows: it fills a workspace with NaNs
+# before each op.
 set -euo pipefail
 . "$(dirname "$0")/usage.sh"
 check_usage sanitize_gpu 1 -- "$@"

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Installs what longtake needs on Debian 12 (as root, or with sudo) and builds it. Safe to run again: it does only what is missing, and
-# needs neither root nor a network when nothing is.
+# Installs what longtake needs on Debian 12 (as root, or with sudo) and builds it. Safe to run again: it does only what
+# is missing, and needs neither root nor a network when nothing is.
 #
 #   ./scripts/setup.sh            packages, then the release build in build/
 #   ./scripts/setup.sh packages   packages only
 #   ./scripts/setup.sh list       prints the packages that are missing, and does nothing
 #
-# LT_MINIMAL=1 leaves the optional packages out: ingest, mp4 output, several processes and plots then answer with exit code 5.
-# On another system, install the equivalents of what `list` prints; cmake says which it finds.
+# LT_MINIMAL=1 leaves the optional packages out: ingest, mp4 output, several processes and plots then answer with exit
+# code 5. On another system, install the equivalents of what `list` prints; cmake says which it finds.
 set -euo pipefail
 . "$(dirname "$0")/usage.sh"
 check_usage setup 1 -- "$@"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Kills commands with SIGKILL at random moments, runs them again, and compares what they make with an undisturbed run; then lets
-# two writers at one dataset, and two runs into one folder, at the same moment.
+# Kills commands with SIGKILL at random moments, runs them again, and compares what they make with an undisturbed run;
+# then lets two writers at one dataset, and two runs into one folder, at the same moment.
 #
 #   ./scripts/storm.sh [KILLS] [ROUNDS]    KILLS of each of ingest, train, ablate and generate (75); ROUNDS of two writers, and of
 #                                          two that resume (50). 0: none

@@ -10,8 +10,8 @@
 #   LT_BUILD=DIR ./scripts/test.sh    test an existing build folder instead (sanitizers, coverage; with --gpu, a CUDA build)
 #   LT_SKIP=REGEX ./scripts/test.sh   without the test programs whose names match
 #
-# From a fresh clone about 8 minutes of processor time, half of them the build. A line for each program as it ends, and every 10 s while
-# one works.
+# From a fresh clone about 8 minutes of processor time, half of them the build. A line for each program as it ends, and
+# every 10 s while one works.
 set -euo pipefail
 . "$(dirname "$0")/usage.sh"
 check_usage test 1 --gpu -- "$@"

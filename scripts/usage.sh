@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # For scripts: `. "$(dirname "$0")/usage.sh"`, then check_usage NAME MOST [OPTION...] -- "$@" at the head.
-# -h and --help print the script's head comment; an unknown option, or more than MOST arguments besides options, ends it with 2.
+# -h and --help print the script's head comment; an unknown option, or more than MOST arguments besides options, ends it
+# with 2.
 check_usage() {
     local name=$1 most=$2 known=' ' argument count=0
     shift 2

@@ -23,11 +23,11 @@ typedef struct lt_model_bench_options {
     int stream_steps;      /* sampler steps of a streamed block */
     bool no_graphs;        /* of a streamed block: as lt_stream_options has it */
     const char *recompute; /* of the steps: as lt_recompute_parse takes it; NULL: the configuration's */
-    int64_t
-        memory_limit; /* bytes that nothing may exceed, and that recompute auto uses; 0: the device's memory, for auto alone */
-    lt_meter *
-        profile; /* or NULL: after timing, one more call of the last piece of work fills profile[0], which counts the
-                        * host's seconds, and one that waits for every op fills profile[1] */
+    /* bytes that nothing may exceed, and that recompute auto uses; 0: the device's memory, for auto alone */
+    int64_t memory_limit;
+    /* or NULL: after timing, one more call of the last piece of work fills profile[0], which counts the host's seconds,
+     * and one that waits for every op fills profile[1] */
+    lt_meter *profile;
 } lt_model_bench_options;
 
 /* Milliseconds, and the highest bytes held on the device during each piece of work; 0 where it was not asked for. */

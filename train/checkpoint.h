@@ -1,6 +1,7 @@
 /* Checkpoints of a run: RUN/checkpoints/step-N with
  *
- *     model.safetensors   ema.safetensors   optimizer.safetensors ("m.NAME" and "v.NAME")   state.json   config.json   DONE
+ *     model.safetensors       ema.safetensors     optimizer.safetensors ("m.NAME" and "v.NAME")
+ *     state.json              config.json         DONE
  *
  * A checkpoint is written as step-N.tmp, flushed, renamed, and then marked DONE; readers take only what has DONE. So a
  * kill at any moment leaves the previous ones as they were. `latest` and `best` are links that are replaced atomically.

@@ -21,8 +21,8 @@ typedef struct lt_environment {
     const lt_start *init;           /* what it started from; or NULL */
     const lt_config *config;        /* compared with the config.json beside the file; or NULL */
     int64_t step;                   /* that it goes on after */
-    const char *
-        consequence; /* what follows from other surroundings; NULL: nothing, as nothing done before is gone on with */
+    /* what follows from other surroundings; NULL: nothing, as nothing done before is gone on with */
+    const char *consequence;
 } lt_environment;
 
 /* Writes commit, dirty flag, compiler, library versions, device, threads, processes, host, dataset with its hash, and

@@ -21,8 +21,8 @@ typedef struct lt_plan_row {
 
 typedef struct lt_plan {
     char target[64];
-    int64_t
-        limit; /* bytes that must suffice: those given, else what a run on the empty target may take; 0: unknown */
+    /* bytes that must suffice: those given, else what a run on the empty target may take; 0: unknown */
+    int64_t limit;
     int row_count;
     lt_plan_row *rows;
     int64_t parameters;

@@ -1,6 +1,7 @@
 /* Inside kernels/attention: GEMMs of tokens with the S of their segment and head, for the generic CUDA kernels.
  *
- *     read        y_i = S^T (R_i phi(a_i)), divided by z . phi(a_i) where there is a z; r = sum_i phi(a_i) / (z . phi(a_i))
+ *     read        y_i = S^T (R_i phi(a_i)), divided by z . phi(a_i) where there is a z;
+ *                 r = sum_i phi(a_i) / (z . phi(a_i))
  *     read back   w_i = R_i^T (S x_i), from which come gradients of a
  */
 #ifndef LT_KERNELS_ATTENTION_CUDA_PRODUCT_CUH

@@ -19,12 +19,13 @@ template <typename F> static inline lt_status lt_mma_by_dim(int64_t dim, F &&lau
 
 /* From sm_90 on, the kernels of an op overlap: one may start while those ahead of it still run. This is safe, as
  *
- *   - the op's first kernel, which fills the table of angles, is launched plainly: when it starts, all earlier work of the
- *     stream has ended, so any kernel of the op may at any time read the op's operands and write to its workspace, wherever
- *     no other kernel of the op writes or reads;
+ *   - the op's first kernel, which fills the table of angles, is launched plainly: when it starts, all earlier work of
+ *     the stream has ended, so any kernel of the op may at any time read the op's operands and write to its workspace,
+ *     wherever no other kernel of the op writes or reads;
  *   - the next op's first kernel, or whatever else follows in the stream, is launched plainly as well;
  *   - every thread awaits before it ends: to await the kernel ahead is to await all kernels ahead of it;
- *   - what other kernels of the op write is touched only after lt_mma_await, and the op's results are written only then.
+ *   - what other kernels of the op write is touched only after lt_mma_await, and the op's results are written only
+ *     then.
  *
  * lt_mma_await: until the kernels ahead have ended and what they wrote is visible. lt_mma_let_next_start: once all
  * blocks of threads are there, the next kernel may take what room is left. */

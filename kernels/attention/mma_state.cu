@@ -9,8 +9,8 @@ struct state_job {
     lt_mma_grid grid;
     lt_mma_rows k, v;
     float *S, *z; /* of chunk 0 of item 0 */
-    int64_t
-        S_chunk; /* floats from a chunk's S (and z) to the next chunk's, and from an item's to the next item's */
+    /* floats from a chunk's S (and z) to the next chunk's, and from an item's to the next item's */
+    int64_t S_chunk;
     int64_t S_item, z_item;
     int stages;
     const float *k_gain, *k_scale; /* [H, D], [G, T]: the norm that k still lacks, or NULL */

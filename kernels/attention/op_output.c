@@ -13,8 +13,8 @@ static lt_status expect_read(const lt_ctx *ctx, const char *op, const lt_tensor 
 }
 
 /* `gemms` of [T, D] by [D, D] a head, `tensors` of [G, T, H, D] and `sums` of S and z moved. */
-static void count_cost(const lt_ctx *ctx, const lt_attn_shape *s, double gemms, double tensors,
-                       double sums, lt_cost *cost) {
+static void count_cost(const lt_ctx *ctx, const lt_attn_shape *s, double gemms, double tensors, double sums,
+                       lt_cost *cost) {
     double heads = (double)s->blocks * s->heads, vectors = heads * s->tokens, D = s->dim;
     cost->flops = vectors * gemms * (2 * D * D + 6 * D);
     cost->bytes = tensors * vectors * D * lt_dtype_size(lt_ctx_dtype(ctx)) +

@@ -24,13 +24,13 @@ typedef struct lt_cross_attention_args {
     lt_tensor mask; /* [B, L], 1 = visible, 0 = masked; or empty. float32 where q, k, v, o are bf16 */
     double scale;   /* 1 / sqrt(D) */
     lt_tensor o;    /* [G, T, H, D] */
-    lt_tensor
-        lse; /* [G, H, T]: log-sum-exp of each row, for the backward pass; or empty. float32 where o is bf16 */
-    lt_tensor
-        q_scale; /* [G, T] contiguous: scores of a token are multiplied by this as well, so that a q that awaits its RMS
-                  * norm need not be written again (lt_rms_scale_forward; its weights go into k); or empty. float32 as lse */
-    lt_tensor
-        o_scale; /* [G, T] contiguous, or empty. float32 as lse: o in e4m3, contiguous; H D is a multiple of 16 */
+    /* [G, H, T]: log-sum-exp of each row, for the backward pass; or empty. float32 where o is bf16 */
+    lt_tensor lse;
+    /* [G, T] contiguous: scores of a token are multiplied by this as well, so that a q that awaits its RMS norm need
+     * not be written again (lt_rms_scale_forward; its weights go into k); or empty. float32 as lse */
+    lt_tensor q_scale;
+    /* [G, T] contiguous, or empty. float32 as lse: o in e4m3, contiguous; H D is a multiple of 16 */
+    lt_tensor o_scale;
 } lt_cross_attention_args;
 lt_status lt_cross_attention_forward(lt_ctx *ctx, const lt_cross_attention_args *args);
 

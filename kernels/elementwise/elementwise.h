@@ -52,9 +52,9 @@ typedef struct lt_gated_residual_args {
     lt_tensor x, h; /* [G, T, C] contiguous */
     lt_tensor gate; /* [G, C], rows may be strided; empty: 1 */
     lt_tensor y;    /* [G, T, C] contiguous; may be x */
-    lt_tensor codes,
-        codes_scale; /* both empty, or [G, T, C] and [G, T], contiguous: y once more, in e4m3 (lt_ctx_e4m3_dtype) with a
-                                   * scale for each row, a sum: the bits that lt_linear_forward makes of y; C is a multiple of 16 */
+    /* both empty, or [G, T, C] and [G, T], contiguous: y once more, in e4m3 (lt_ctx_e4m3_dtype) with a scale for each
+     * row, a sum: the bits that lt_linear_forward makes of y; C is a multiple of 16 */
+    lt_tensor codes, codes_scale;
 } lt_gated_residual_args;
 lt_status lt_gated_residual_forward(lt_ctx *ctx, const lt_gated_residual_args *args);
 

@@ -10,9 +10,9 @@ extern "C" {
 #endif
 
 typedef struct lt_embedding_args {
-    lt_tensor
-        ids; /* [N] int32, each in [0, V). LT_FAILED names the first that is not; on CUDA, which cannot tell the
-                      * host, its y is NaN and its dy is left out */
+    /* [N] int32, each in [0, V). LT_FAILED names the first that is not; on CUDA, which cannot tell the host, its y is
+     * NaN and its dy is left out */
+    lt_tensor ids;
     lt_tensor table; /* [V, C] contiguous */
     lt_tensor y;     /* [N, C] contiguous */
 } lt_embedding_args;

@@ -22,8 +22,8 @@ typedef struct lt_linear_args {
     lt_tensor y;     /* [..., M], rows may be strided */
     bool accumulate; /* y += instead of y = */
     lt_tensor scale; /* [M] or empty; a sum: w in e4m3 (on naive its numbers in float64) stands for scale w */
-    lt_tensor
-        x_scale; /* [...] or empty; a sum, contiguous as x then is: x in e4m3 too (lt_ctx_e4m3_dtype), a scale for each row */
+    /* [...] or empty; a sum, contiguous as x then is: x in e4m3 too (lt_ctx_e4m3_dtype), a scale for each row */
+    lt_tensor x_scale;
 } lt_linear_args;
 lt_status lt_linear_forward(lt_ctx *ctx, const lt_linear_args *args);
 

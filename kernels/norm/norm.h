@@ -54,8 +54,8 @@ typedef struct lt_rms_norm_args {
     lt_tensor weight; /* [C] */
     lt_tensor y;      /* [..., C], rows may be strided; may be x */
     double eps;
-    lt_tensor
-        gain; /* [C]: y is multiplied by this as well; or empty. For passes that nothing looks back at */
+    /* [C]: y is multiplied by this as well; or empty. For passes that nothing looks back at */
+    lt_tensor gain;
 } lt_rms_norm_args;
 lt_status lt_rms_norm_forward(lt_ctx *ctx, const lt_rms_norm_args *args);
 

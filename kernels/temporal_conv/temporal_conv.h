@@ -16,10 +16,10 @@ typedef struct lt_temporal_conv_args {
     lt_tensor x;    /* [G, F, P, C] contiguous: G blocks of F frames of P pixels */
     lt_tensor tail; /* [G, P, C] contiguous, [P, C] for one block, or empty: zero */
     lt_tensor w;    /* [3, C, C]: tap, output, input; the published [C, C, 3, 1] with the tap first */
-    lt_tensor
-        y; /* [G, F, P, C] contiguous; x itself where w is e4m3, as GEMMs read rounded copies; else not x */
-    lt_tensor
-        scale; /* [3 C] or empty; a sum: w in e4m3 (on naive its numbers in float64) stands for scale w */
+    /* [G, F, P, C] contiguous; x itself where w is e4m3, as GEMMs read rounded copies; else not x */
+    lt_tensor y;
+    /* [3 C] or empty; a sum: w in e4m3 (on naive its numbers in float64) stands for scale w */
+    lt_tensor scale;
 } lt_temporal_conv_args;
 lt_status lt_temporal_conv_forward(lt_ctx *ctx, const lt_temporal_conv_args *args);
 

@@ -106,8 +106,8 @@ typedef struct lt_cache {
     uint64_t *sequence;  /* [batch]: number of the clip or video, for the random policies */
     uint64_t seed;
     lt_scorer *scorer; /* or NULL */
-    int bptt_blocks; /* gradients reach entries at most this many blocks old; -1: all. A merged entry is as old as its
-                        * newest part. */
+    /* gradients reach entries at most this many blocks old; -1: all. A merged entry is as old as its newest part. */
+    int bptt_blocks;
     /* [batch] or NULL: times 1. Streams other than 0 read every entry at this weight where read=one, for estimating
      * what an entry is worth by integrating dL/dw (train/objective/keep_loss.h). What is committed and decided does not
      * change. */

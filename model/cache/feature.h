@@ -28,8 +28,8 @@ typedef struct lt_feature_view {
     const int *place; /* [entries]: where each stands in the list */
     const double *z2; /* [entries] |z|^2, all heads; with LT_FROM_Z, else NULL */
     const double *S2; /* [entries] |S|^2, all heads; with LT_FROM_S, else NULL */
-    const double
-        *cosine; /* [entries, entries] of z, mean over heads, 0 where a z is; with LT_FROM_PAIRS, else NULL */
+    /* [entries, entries] of z, mean over heads, 0 where a z is; with LT_FROM_PAIRS, else NULL */
+    const double *cosine;
 } lt_feature_view;
 
 static inline const lt_entry *lt_feature_entry(const lt_feature_view *view, int entry) {

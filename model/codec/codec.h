@@ -40,8 +40,8 @@ typedef enum lt_codec_direction { LT_CODEC_ENCODE, LT_CODEC_DECODE } lt_codec_di
 /* What a stream is opened for. */
 typedef struct lt_codec_spec {
     const lt_codec *codec;
-    const lt_params
-        *params; /* that hold what codec->declare declared, on `device`; NULL for codecs without parameters */
+    /* that hold what codec->declare declared, on `device`; NULL for codecs without parameters */
+    const lt_params *params;
     lt_device *device; /* that computes */
     lt_codec_direction direction;
     int64_t height, width; /* pixels of a frame */

@@ -1,9 +1,13 @@
 /* Text encoders: a prompt -> embeddings [length, width] and a mask, which the transformer's cross-attention reads.
  *
- *     LT_TRY(lt_text_declare(&text, "bytes", length, width, &params));      with a model's other parameters
- *     LT_TRY(lt_text_encode(&text, tape, count, prompts, &out, &mask));     training: part of the graph, once per forward
+ *     with a model's other parameters:
+ *     LT_TRY(lt_text_declare(&text, "bytes", length, width, &params));
  *
- *     LT_TRY(lt_text_embedding_new(&text, ctx, arena, count, &embedding));  elsewhere: encoded once, read by every forward after
+ *     training, part of the graph, once per forward:
+ *     LT_TRY(lt_text_encode(&text, tape, count, prompts, &out, &mask));
+ *
+ *     elsewhere, encoded once and read by every forward after:
+ *     LT_TRY(lt_text_embedding_new(&text, ctx, arena, count, &embedding));
  *     LT_TRY(lt_text_embed(&text, tape, count, prompts, &embedding));
  *     LT_TRY(lt_text_embedding_var(&embedding, tape, count, &out, &mask));
  *

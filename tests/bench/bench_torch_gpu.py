@@ -18,8 +18,9 @@ import torch
 import torch.nn.functional as F
 
 WIDTH, LAYERS, HEADS, DIM, FFN = 2240, 20, 20, 112, 3
-# What is no product at 32,760 tokens, in ms, on a card that copies 2.97 TB/s: a block's rows when well fused; the softmax of
-# cross-attention in all blocks; and in a training step everything of that kind, the optimizer and the norm of the gradients.
+# What is no product at 32,760 tokens, in ms, on a card that copies 2.97 TB/s: a block's rows when well fused; the
+# softmax of cross-attention in all blocks; and in a training step everything of that kind, the optimizer and the norm
+# of the gradients.
 ROWS_OF_A_BLOCK, CROSS_ATTENTION, ROWS_OF_A_STEP, TOKENS, COPIES = 1.3, 3.5, 138.0, 32760, 2.97e12
 VIDEO_480P, BLOCK_480P, VIDEO_720P = (16, 21, 60, 104), (16, 10, 60, 104), (128, 11, 22, 40)
 WORKS = {  # latent, patch, batch, training, recompute
@@ -73,7 +74,8 @@ def peak_gib(args):
     return round(torch.cuda.max_memory_allocated() / 2**30, 2) if args.device == "cuda" else 0
 
 
-# ---- floors -----------------------------------------------------------------------------------------------------------
+# ---- floors
+# -----------------------------------------------------------------------------------------------------------
 
 def copy_rate(args):
     """Bytes a second, read and written."""
@@ -99,7 +101,8 @@ def model_floor(args, tokens, training, recompute):
     return products + CROSS_ATTENTION * tokens / TOKENS + ROWS_OF_A_BLOCK * LAYERS * share
 
 
-# ---- attention --------------------------------------------------------------------------------------------------------
+# ---- attention
+# --------------------------------------------------------------------------------------------------------
 
 def attention_published(q, k, v, qr, kr):
     """[B, N, H, D] each, q and k after ReLU, qr and kr rotated too: float32 products, as published."""
@@ -154,7 +157,8 @@ def bench_attention(args, tokens=TOKENS):
     torch.backends.cuda.matmul.allow_tf32 = False
 
 
-# ---- the model --------------------------------------------------------------------------------------------------------
+# ---- the model
+# --------------------------------------------------------------------------------------------------------
 
 class TunedAttention:
     """In place of the published processor of linear attention."""

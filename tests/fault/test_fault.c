@@ -24,8 +24,8 @@ enum { MODES = sizeof modes / sizeof *modes };
 typedef struct scenario {
     const char *name;
     const char *const *command;
-    const char
-        *product; /* what the command makes; how it is gone on with depends on whether that is there: */
+    /* what the command makes; how it is gone on with depends on whether that is there: */
+    const char *product;
     const char *const *again; /* further arguments then */
     const char *check;        /* `info --check` holds as soon as this path is there */
     uint64_t (*result)(void);

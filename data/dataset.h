@@ -2,8 +2,8 @@
  *
  *     /frames    uint8 [F, H, W, 3] RGB, chunks of 16 frames, clips back to back
  *     /clips     table, one row per clip (data/clip.h)
- *     /flow      float16 [F, H, W, 2], optional: true motion (dx, dy) in pixels from frame f to f + 1 of the same clip; zero
- *                at a clip's last frame and in clips without LT_CLIP_HAS_FLOW
+ *     /flow      float16 [F, H, W, 2], optional: true motion (dx, dy) in pixels from frame f to f + 1 of the same clip;
+ *                zero at a clip's last frame and in clips without LT_CLIP_HAS_FLOW
  *     /latents   float16 [R, ...], optional, with /latents_rows int64 [clips, 2] (first row, rows): see lt_feature
  *     /text      float16 [R, width], optional, with /text_rows
  *     NAME_sum   uint64 [rows]: a checksum of the content of each row of the array NAME, compared whenever the row

@@ -1,12 +1,12 @@
 /* Which role (train, val, test) a group of clips has. A group keeps the role it once got in a file. A new one is
  * decided within its domain:
  *
- *     large domains   in which the smallest share comes to 8 groups or more (80 groups with the usual shares): by a hash
- *                     of the group's name, so it is the same in every run, on every machine, in every file
+ *     large domains   in which the smallest share comes to 8 groups or more (80 groups with the usual shares): by a
+ *                     hash of the group's name, so it is the same in every run, on every machine, in every file
  *     small ones      where a hash can leave a role empty: in the order in which the groups come, the first three fill
- *                     train, test and val (those that have a share), each later one goes to the role that its share says
- *                     is furthest behind. An ingest takes the longest videos of such a domain first, so that all roles
- *                     have clips of several blocks.
+ *                     train, test and val (those that have a share), each later one goes to the role that its share
+ *                     says is furthest behind. An ingest takes the longest videos of such a domain first, so that all
+ *                     roles have clips of several blocks.
  *
  * Both depend on the names, the order of the sources and what the file holds only: the same command makes the same
  * file, an ingest that was interrupted goes on to the same roles, and adding sources changes nobody's role.

@@ -3,9 +3,10 @@
  *
  *     nvcc -std=c++17 -O3 -lineinfo --extended-lambda -gencode arch=compute_90a,code=sm_90a
  *         -I. -D_GNU_SOURCE -DLT_WITH_CUDA '-DLT_CUBLASLT="libcublasLt.so.13"'
- *         -o bench_attention tests/bench/bench_attention.cu kernels/attention/mma_*.{cu,c} kernels/attention/cuda_bytes.c
- *         kernels/attention/cuda_{rope,combine}.cu kernels/attention/{grid,rope,combine_plan}.c
- *         kernels/attention/naive_{rope,state,output}.c core/{status,tensor,arena,convert,units,log,targets}.c
+ *         -o bench_attention tests/bench/bench_attention.cu kernels/attention/mma_*.{cu,c}
+ *         kernels/attention/cuda_bytes.c kernels/attention/cuda_{rope,combine}.cu
+ *         kernels/attention/{grid,rope,combine_plan}.c kernels/attention/naive_{rope,state,output}.c
+ *         core/{status,tensor,arena,convert,units,log,targets}.c
  *         core/{device,device_cpu,device_null,device_cuda,cublaslt_cuda}.c -ldl
  *     ./bench_attention [check | time]
  */

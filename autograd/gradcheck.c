@@ -48,7 +48,7 @@ static lt_status analytic(const lt_gradcheck *c, double **grads) {
     return LT_OK;
 }
 
-static lt_status compare(const lt_gradcheck *c, int input, const double *grad, double *error) {
+static lt_status compare_gradient(const lt_gradcheck *c, int input, const double *grad, double *error) {
     double *x = c->inputs[input].data, step = c->step > 0 ? c->step : 1e-5, difference = 0, reference = 0;
     int64_t n = lt_numel(&c->inputs[input]);
     int64_t stride = c->samples > 0 && n > c->samples ? n / c->samples : 1;
@@ -75,7 +75,7 @@ lt_status lt_gradcheck_run(const lt_gradcheck *c, double *worst) {
     *worst = 0;
     for (int i = 0; status == LT_OK && i < c->count; i++) {
         double error;
-        status = compare(c, i, grads[i], &error);
+        status = compare_gradient(c, i, grads[i], &error);
         if (status == LT_OK && error > *worst) *worst = error;
     }
     for (int i = 0; i < c->count; i++) free(grads[i]);

@@ -63,7 +63,7 @@ typedef struct parser {
     int count;
 } parser;
 
-static void collect(parser *p, const lt_option *table) {
+static void collect_options(parser *p, const lt_option *table) {
     for (; table && table->name && p->count < MAX_OPTIONS; table++) p->options[p->count++] = table;
 }
 
@@ -102,7 +102,7 @@ static lt_status check_choice(const lt_option *option, const char *text) {
                    near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
 }
 
-static lt_status store(parser *p, int index, const char *text) {
+static lt_status store_option(parser *p, int index, const char *text) {
     const lt_option *option = p->options[index];
     bool again = p->seen[index];
     p->seen[index] = true;
@@ -176,7 +176,7 @@ static lt_status parse_option(parser *p, int argc, char **argv, int *i) {
                  option->hint ? option->hint : "VALUE");
         value = argv[++*i];
     }
-    return store(p, index, value);
+    return store_option(p, index, value);
 }
 
 static lt_status check_complete(const parser *p, int positional_count) {
@@ -241,8 +241,8 @@ lt_status lt_cli_parse(const lt_command *command, int argc, char **argv, void **
     }
     LT_TRY(new_options(command, argc, argv, &made));
     parser p = {.command = command, .values = (char *)made};
-    collect(&p, command->options);
-    collect(&p, lt_global_options);
+    collect_options(&p, command->options);
+    collect_options(&p, lt_global_options);
     lt_status status = parse_all(&p, argc, argv, positional, count);
     if (status == LT_OK) {
         *options = made;

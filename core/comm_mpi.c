@@ -17,7 +17,7 @@ typedef struct mpi_state {
     int *inbox_starts;
 } mpi_state;
 
-static lt_status check(int code, const char *what) {
+static lt_status check_mpi(int code, const char *what) {
     char text[MPI_MAX_ERROR_STRING];
     int length;
     if (code == MPI_SUCCESS) return LT_OK;
@@ -57,14 +57,14 @@ static lt_status sum_chunk(lt_comm *comm, char *values, int count, lt_dtype dtyp
     mpi_state *state = comm->state;
     MPI_Datatype type = dtype == LT_F32 ? MPI_FLOAT : MPI_DOUBLE;
     const int mine = divide(comm, state, count);
-    LT_TRY(check(MPI_Alltoallv(values, state->counts, state->starts, type, state->inbox, state->inbox_counts,
-                               state->inbox_starts, type, MPI_COMM_WORLD),
-                 "sending parts of a sum"));
+    LT_TRY(check_mpi(MPI_Alltoallv(values, state->counts, state->starts, type, state->inbox,
+                                   state->inbox_counts, state->inbox_starts, type, MPI_COMM_WORLD),
+                     "sending parts of a sum"));
     add_parts(comm, state->inbox, mine, dtype,
               values + (size_t)state->starts[comm->rank] * lt_dtype_size(dtype));
-    return check(MPI_Allgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, values, state->counts, state->starts,
-                                type, MPI_COMM_WORLD),
-                 "gathering a sum");
+    return check_mpi(MPI_Allgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, values, state->counts, state->starts,
+                                    type, MPI_COMM_WORLD),
+                     "gathering a sum");
 }
 
 lt_status lt_comm_mpi_sum(lt_comm *comm, void *values, int64_t count, lt_dtype dtype) {
@@ -79,14 +79,14 @@ lt_status lt_comm_mpi_broadcast(lt_comm *comm, void *bytes, int64_t count, int r
     (void)comm;
     for (int64_t at = 0; at < count; at += 1 << 30) {
         int chunk = (int)(count - at < 1 << 30 ? count - at : 1 << 30);
-        LT_TRY(check(MPI_Bcast((char *)bytes + at, chunk, MPI_BYTE, root, MPI_COMM_WORLD), "broadcast"));
+        LT_TRY(check_mpi(MPI_Bcast((char *)bytes + at, chunk, MPI_BYTE, root, MPI_COMM_WORLD), "broadcast"));
     }
     return LT_OK;
 }
 
 lt_status lt_comm_mpi_barrier(lt_comm *comm) {
     (void)comm;
-    return check(MPI_Barrier(MPI_COMM_WORLD), "barrier");
+    return check_mpi(MPI_Barrier(MPI_COMM_WORLD), "barrier");
 }
 
 void lt_comm_mpi_close(lt_comm *comm) {
@@ -127,25 +127,25 @@ static lt_status make_state(lt_comm *comm) {
 
 static lt_status find_local_rank(lt_comm *comm) {
     MPI_Comm machine;
-    LT_TRY(check(MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &machine),
-                 "finding the ranks of this machine"));
-    lt_status status = check(MPI_Comm_rank(machine, &comm->local_rank), "rank on this machine");
+    LT_TRY(check_mpi(MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &machine),
+                     "finding the ranks of this machine"));
+    lt_status status = check_mpi(MPI_Comm_rank(machine, &comm->local_rank), "rank on this machine");
     comm->machine = comm->rank;
     if (status == LT_OK)
-        status = check(MPI_Bcast(&comm->machine, 1, MPI_INT, 0, machine), "first rank of this machine");
+        status = check_mpi(MPI_Bcast(&comm->machine, 1, MPI_INT, 0, machine), "first rank of this machine");
     MPI_Comm_free(&machine);
     return status;
 }
 
 lt_status lt_comm_open_mpi(lt_comm *comm) {
     int provided, used;
-    LT_TRY(check(MPI_Initialized(&used), "asking whether it is initialised"));
+    LT_TRY(check_mpi(MPI_Initialized(&used), "asking whether it is initialised"));
     LT_CHECK(!used, LT_FAILED, "lt_comm_open was called before in this process");
-    LT_TRY(check(MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided), "initialising"));
+    LT_TRY(check_mpi(MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided), "initialising"));
     lt_status status =
-        check(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN), "setting the error handler");
-    if (status == LT_OK) status = check(MPI_Comm_rank(MPI_COMM_WORLD, &comm->rank), "rank");
-    if (status == LT_OK) status = check(MPI_Comm_size(MPI_COMM_WORLD, &comm->size), "size");
+        check_mpi(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN), "setting the error handler");
+    if (status == LT_OK) status = check_mpi(MPI_Comm_rank(MPI_COMM_WORLD, &comm->rank), "rank");
+    if (status == LT_OK) status = check_mpi(MPI_Comm_size(MPI_COMM_WORLD, &comm->size), "size");
     if (status == LT_OK) status = find_local_rank(comm);
     if (status == LT_OK) status = make_state(comm);
     comm->ops = &mpi_ops;

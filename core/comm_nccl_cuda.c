@@ -15,7 +15,7 @@ typedef struct nccl_state {
     bool pending;            /* sums that no lt_comm_reduce_end has waited for */
 } nccl_state;
 
-static lt_status check(ncclResult_t result, const char *what) {
+static lt_status check_nccl(ncclResult_t result, const char *what) {
     if (result == ncclSuccess) return LT_OK;
     return lt_fail(LT_FAILED, "NCCL: %s: %s; NCCL_DEBUG=WARN in the environment tells more", what,
                    ncclGetErrorString(result));
@@ -34,9 +34,9 @@ static lt_status nccl_reduce(lt_comm *comm, lt_stream *stream, void *values, int
     LT_TRY(check_cuda(cudaEventRecord(state->ready, (cudaStream_t)stream), "marking values to sum"));
     LT_TRY(check_cuda(cudaStreamWaitEvent(state->stream, state->ready, 0), "waiting for values to sum"));
     state->pending = true;
-    return check(ncclAllReduce(values, values, (size_t)count, dtype == LT_F64 ? ncclDouble : ncclFloat,
-                               ncclSum, state->comm, state->stream),
-                 "sum over ranks");
+    return check_nccl(ncclAllReduce(values, values, (size_t)count, dtype == LT_F64 ? ncclDouble : ncclFloat,
+                                    ncclSum, state->comm, state->stream),
+                      "sum over ranks");
 }
 
 static lt_status nccl_reduce_end(lt_comm *comm, lt_stream *stream) {
@@ -55,8 +55,8 @@ static lt_status nccl_reduce_check(lt_comm *comm) {
     cudaError_t error;
     if (!state->comm) return LT_OK;
     while ((error = cudaEventQuery(state->done)) == cudaErrorNotReady) {
-        LT_TRY(check(ncclCommGetAsyncError(state->comm, &failed), "asking for errors"));
-        if (failed != ncclSuccess && failed != ncclInProgress) return check(failed, "sums over ranks");
+        LT_TRY(check_nccl(ncclCommGetAsyncError(state->comm, &failed), "asking for errors"));
+        if (failed != ncclSuccess && failed != ncclInProgress) return check_nccl(failed, "sums over ranks");
         sched_yield();
     }
     return check_cuda(error, "waiting for sums");
@@ -122,7 +122,7 @@ static lt_status make_stream(nccl_state *state) {
     return check_cuda(cudaEventCreateWithFlags(&state->done, cudaEventDisableTiming), "creating an event");
 }
 
-static lt_status prepare(nccl_state **out, cudaUUID_t *gpu) {
+static lt_status prepare_nccl(nccl_state **out, cudaUUID_t *gpu) {
     int index;
     struct cudaDeviceProp properties;
     nccl_state *state = *out = calloc(1, sizeof *state);
@@ -136,10 +136,10 @@ static lt_status prepare(nccl_state **out, cudaUUID_t *gpu) {
 /* What must be done by all ranks together, once each of them can. */
 static lt_status meet(lt_comm *comm, nccl_state *state) {
     ncclUniqueId id = {0};
-    lt_status status = comm->rank == 0 ? check(ncclGetUniqueId(&id), "making an address") : LT_OK;
+    lt_status status = comm->rank == 0 ? check_nccl(ncclGetUniqueId(&id), "making an address") : LT_OK;
     LT_TRY(lt_comm_agree(comm, status));
     LT_TRY(lt_comm_broadcast(comm, &id, sizeof id, 0));
-    status = check(ncclCommInitRank(&state->comm, comm->size, id, comm->rank), "joining ranks");
+    status = check_nccl(ncclCommInitRank(&state->comm, comm->size, id, comm->rank), "joining ranks");
     lt_comm_end_alone(comm, status); /* others may wait for this rank inside of it */
     return status;
 }
@@ -149,7 +149,7 @@ lt_status lt_comm_attach_nccl(lt_comm *comm) {
     cudaUUID_t gpu = {0};
     /* Sums inside the switch promise no order; a user's own setting stays. */
     setenv("NCCL_NVLS_ENABLE", "0", 0);
-    lt_status status = lt_comm_agree(comm, prepare(&state, &gpu));
+    lt_status status = lt_comm_agree(comm, prepare_nccl(&state, &gpu));
     if (status == LT_OK) status = check_own_gpus(comm, &gpu);
     if (status == LT_OK) status = meet(comm, state);
     if (status == LT_OK) {

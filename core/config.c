@@ -159,8 +159,8 @@ static lt_status apply_default(lt_config *config, int index) {
     return status;
 }
 
-static lt_status resolve(lt_config *config, const char *path, const char *text, const char *origin,
-                         const char *const *overrides, int override_count) {
+static lt_status resolve_extends(lt_config *config, const char *path, const char *text, const char *origin,
+                                 const char *const *overrides, int override_count) {
     for (int i = 0; i < config->count; i++) LT_TRY(apply_default(config, i));
     lt_config_files files = {0};
     lt_status status = path ? lt_config_apply_file(config, path, &files)
@@ -174,12 +174,12 @@ static lt_status resolve(lt_config *config, const char *path, const char *text, 
     return LT_OK;
 }
 
-static lt_status load(const char *path, const char *text, const char *origin, const char *const *overrides,
-                      int override_count, lt_config **out) {
+static lt_status load_text(const char *path, const char *text, const char *origin,
+                           const char *const *overrides, int override_count, lt_config **out) {
     lt_config *config;
     *out = NULL;
     LT_TRY(lt_config_new(&config));
-    lt_status status = resolve(config, path, text, origin, overrides, override_count);
+    lt_status status = resolve_extends(config, path, text, origin, overrides, override_count);
     if (status == LT_OK) *out = config;
     else lt_config_free(config);
     return status;
@@ -190,10 +190,10 @@ lt_status lt_config_load(const char *name, const char *const *overrides, int ove
     char path[LT_PATH_MAX];
     *out = NULL;
     LT_TRY(lt_config_find(name, path, sizeof path));
-    return load(path, NULL, NULL, overrides, override_count, out);
+    return load_text(path, NULL, NULL, overrides, override_count, out);
 }
 
 lt_status lt_config_parse(const char *text, const char *origin, const char *const *overrides,
                           int override_count, lt_config **out) {
-    return load(NULL, text, origin, overrides, override_count, out);
+    return load_text(NULL, text, origin, overrides, override_count, out);
 }

@@ -91,7 +91,7 @@ bool lt_key_is_array(lt_key_type type) {
     return type == LT_KEY_INTS || type == LT_KEY_FLOATS || type == LT_KEY_STRINGS;
 }
 
-static const char *describe(const cJSON *value, char text[64]) {
+static const char *describe_value(const cJSON *value, char text[64]) {
     if (cJSON_IsString(value)) snprintf(text, 64, "\"%.50s\"", value->valuestring);
     else if (cJSON_IsNumber(value)) snprintf(text, 64, "%.17g", value->valuedouble);
     else
@@ -109,7 +109,7 @@ static lt_status check_number(const lt_key *key, const cJSON *value, const char 
     const double number = value->valuedouble;
     const char *kind = integer ? "an integer" : "a number";
     LT_CHECK(cJSON_IsNumber(value), LT_USAGE, "%s: %s is %s; expected %s (%s)", origin, key->name,
-             describe(value, found), kind, key->help);
+             describe_value(value, found), kind, key->help);
     LT_CHECK(!integer || number == floor(number), LT_USAGE, "%s: %s is %.17g; expected an integer (%s)",
              origin, key->name, number, key->help);
     LT_CHECK(!integer || fabs(number) <= (double)LT_JSON_MAX_INT, LT_USAGE,
@@ -135,14 +135,14 @@ static lt_status check_string(const lt_key *key, const cJSON *value, const char 
     char found[64], copy[1024];
     const char *names[64];
     LT_CHECK(cJSON_IsString(value), LT_USAGE, "%s: %s is %s; expected a string (%s)", origin, key->name,
-             describe(value, found), key->help);
+             describe_value(value, found), key->help);
     if (!key->choices) return LT_OK;
     const int count = split_choices(key->choices, copy, names);
     for (int i = 0; i < count; i++)
         if (!strcmp(value->valuestring, names[i])) return LT_OK;
     const char *nearest = lt_nearest(value->valuestring, names, count);
     return lt_fail(LT_USAGE, "%s: %s is %s; expected one of %s%s%s%s", origin, key->name,
-                   describe(value, found), key->choices, nearest ? "; did you mean \"" : "",
+                   describe_value(value, found), key->choices, nearest ? "; did you mean \"" : "",
                    nearest ? nearest : "", nearest ? "\"?" : "");
 }
 
@@ -157,7 +157,7 @@ static lt_status check_scalar(const lt_key *key, const cJSON *value, const char 
     case LT_KEY_STRINGS: return check_string(key, value, origin);
     case LT_KEY_BOOL:
         LT_CHECK(cJSON_IsBool(value), LT_USAGE, "%s: %s is %s; expected true or false (%s)", origin,
-                 key->name, describe(value, found), key->help);
+                 key->name, describe_value(value, found), key->help);
         return LT_OK;
     case LT_KEY_JSON: break;
     }
@@ -169,7 +169,7 @@ lt_status lt_schema_check(const lt_key *key, const cJSON *value, const char *ori
     const cJSON *element;
     if (!lt_key_is_array(key->type)) return check_scalar(key, value, origin);
     LT_CHECK(cJSON_IsArray(value), LT_USAGE, "%s: %s is %s; expected an array (%s)", origin, key->name,
-             describe(value, found), key->help);
+             describe_value(value, found), key->help);
     cJSON_ArrayForEach(element, value) LT_TRY(check_scalar(key, element, origin));
     return LT_OK;
 }

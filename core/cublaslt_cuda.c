@@ -7,16 +7,16 @@
 
 static void *library;
 
-static void load(void) {
+static void load_cublaslt(void) {
     char soname[64];
     snprintf(soname, sizeof soname, "libcublasLt.so.%d", CUBLAS_VER_MAJOR);
     library = dlopen(soname, RTLD_LAZY | RTLD_LOCAL);
     if (!library) library = dlopen(LT_CUBLASLT, RTLD_LAZY | RTLD_LOCAL); /* where the build found it */
 }
 
-static void *find(const char *name) {
+static void *find_cublaslt(const char *name) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, load);
+    pthread_once(&once, load_cublaslt);
     return library ? dlsym(library, name) : NULL;
 }
 
@@ -24,7 +24,7 @@ static void *find(const char *name) {
 #define PASS_ON(name, parameters, arguments)                                                                 \
     cublasStatus_t name parameters {                                                                         \
         static __typeof__(&name) function;                                                                   \
-        if (!function) function = (__typeof__(&name))find(#name);                                            \
+        if (!function) function = (__typeof__(&name))find_cublaslt(#name);                                   \
         return function ? function arguments : CUBLAS_STATUS_NOT_INITIALIZED;                                \
     }
 
@@ -69,12 +69,12 @@ PASS_ON(cublasLtMatmul,
         (handle, compute, alpha, A, a, B, b, beta, C, c, D, d, algorithm, workspace, workspace_bytes, stream))
 
 size_t cublasLtGetVersion(void) {
-    size_t (*function)(void) = (size_t(*)(void))find("cublasLtGetVersion");
+    size_t (*function)(void) = (size_t(*)(void))find_cublaslt("cublasLtGetVersion");
     return function ? function() : 0;
 }
 
 const char *cublasLtGetStatusString(cublasStatus_t status) {
     const char *(*function)(cublasStatus_t) =
-        (const char *(*)(cublasStatus_t))find("cublasLtGetStatusString");
+        (const char *(*)(cublasStatus_t))find_cublaslt("cublasLtGetStatusString");
     return function ? function(status) : "the library libcublasLt was not found";
 }

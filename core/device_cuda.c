@@ -23,7 +23,7 @@ typedef struct cuda_state {
     bool shared;
 } cuda_state;
 
-static lt_status check(cudaError_t error, const char *what) {
+static lt_status check_cuda(cudaError_t error, const char *what) {
     if (error == cudaSuccess) return LT_OK;
     return lt_fail(LT_FAILED, "CUDA: %s: %s (%s)", what, cudaGetErrorString(error), cudaGetErrorName(error));
 }
@@ -62,12 +62,13 @@ static int64_t context_of(const char *name, int64_t held) {
     return usual;
 }
 
-static lt_status describe(lt_device *device, int index) {
+static lt_status describe_gpu(lt_device *device, int index) {
     struct cudaDeviceProp properties;
     size_t free_bytes, total;
-    LT_TRY(check(cudaGetDeviceProperties(&properties, index), "reading the device's properties"));
-    LT_TRY(check(cudaMemGetInfo(&free_bytes, &total), "reading the device's memory"));
-    LT_TRY(check(cudaDeviceGetPCIBusId(device->place, sizeof device->place, index), "reading its address"));
+    LT_TRY(check_cuda(cudaGetDeviceProperties(&properties, index), "reading the device's properties"));
+    LT_TRY(check_cuda(cudaMemGetInfo(&free_bytes, &total), "reading the device's memory"));
+    LT_TRY(
+        check_cuda(cudaDeviceGetPCIBusId(device->place, sizeof device->place, index), "reading its address"));
     lt_target *target = &device->target;
     snprintf(target->name, sizeof target->name, "%.63s", properties.name);
     target->memory_bytes = (int64_t)total;
@@ -95,17 +96,17 @@ static lt_status cuda_open(lt_device *device, const char *variant) {
     int index = 0;
     bool shared = variant && strcmp(variant, "shared") == 0;
     LT_TRY(pick(shared ? NULL : variant, &index));
-    LT_TRY(check(cudaSetDevice(index), "choosing the device"));
+    LT_TRY(check_cuda(cudaSetDevice(index), "choosing the device"));
     cuda_state *state = device->state = calloc(1, sizeof *state);
     LT_CHECK(state, LT_FAILED, "out of memory while opening device \"cuda\"");
     state->shared = shared;
-    lt_status status = check(cudaHostAlloc((void **)&state->stage, STAGE_BYTES, cudaHostAllocDefault),
-                             "allocating pinned memory");
+    lt_status status = check_cuda(cudaHostAlloc((void **)&state->stage, STAGE_BYTES, cudaHostAllocDefault),
+                                  "allocating pinned memory");
     cublasStatus_t blas = status == LT_OK ? cublasLtCreate(&state->blas) : CUBLAS_STATUS_SUCCESS;
     if (blas != CUBLAS_STATUS_SUCCESS)
         status = lt_fail(LT_UNAVAILABLE, "device \"cuda\": cuBLASLt did not start: %s",
                          cublasLtGetStatusString(blas));
-    if (status == LT_OK) status = describe(device, index);
+    if (status == LT_OK) status = describe_gpu(device, index);
     if (status != LT_OK) cuda_close(device);
     return status;
 }
@@ -127,7 +128,7 @@ static lt_status cuda_allocate(lt_device *device, size_t bytes, void **out) {
         (void)cudaGetLastError(); /* an allocation that failed leaves the device as it was */
         return lt_fail(LT_FAILED, "the GPU has no more memory; use a smaller batch, model or budget");
     }
-    return check(error, "allocating memory");
+    return check_cuda(error, "allocating memory");
 }
 
 static void cuda_release(lt_device *device, void *memory) {
@@ -138,7 +139,7 @@ static void cuda_release(lt_device *device, void *memory) {
 static lt_status cuda_free_memory(lt_device *device, int64_t *bytes) {
     size_t free_bytes, total;
     (void)device;
-    LT_TRY(check(cudaMemGetInfo(&free_bytes, &total), "reading the device's memory"));
+    LT_TRY(check_cuda(cudaMemGetInfo(&free_bytes, &total), "reading the device's memory"));
     *bytes = (int64_t)free_bytes;
     return LT_OK;
 }
@@ -148,9 +149,9 @@ static lt_status cuda_free_memory(lt_device *device, int64_t *bytes) {
 static lt_status copy_staged(cuda_state *state, lt_stream *stream, void *to, const void *from, size_t bytes) {
     size_t rounded = (bytes + STAGE_ALIGN - 1) / STAGE_ALIGN * STAGE_ALIGN;
     if (state->staged + rounded > STAGE_BYTES) {
-        LT_TRY(
-            check(state->stager ? cudaStreamSynchronize(stream_of(state->stager)) : cudaDeviceSynchronize(),
-                  "waiting for copies to the device"));
+        LT_TRY(check_cuda(state->stager ? cudaStreamSynchronize(stream_of(state->stager))
+                                        : cudaDeviceSynchronize(),
+                          "waiting for copies to the device"));
         state->staged = 0;
     }
     if (state->staged == 0) state->stager = stream;
@@ -158,19 +159,19 @@ static lt_status copy_staged(cuda_state *state, lt_stream *stream, void *to, con
     char *slot = state->stage + state->staged;
     state->staged += rounded;
     memcpy(slot, from, bytes);
-    return check(cudaMemcpyAsync(to, slot, bytes, cudaMemcpyHostToDevice, stream_of(stream)),
-                 "copy to the device");
+    return check_cuda(cudaMemcpyAsync(to, slot, bytes, cudaMemcpyHostToDevice, stream_of(stream)),
+                      "copy to the device");
 }
 
 /* Without a stream: after all work asked for so far, and complete on return. */
 static lt_status copy_alone(const cuda_state *state, void *to, const void *from, size_t bytes) {
-    LT_TRY(check(cudaDeviceSynchronize(), "waiting before a copy"));
+    LT_TRY(check_cuda(cudaDeviceSynchronize(), "waiting before a copy"));
     if (state->shared) {
         memcpy(to, from, bytes);
         return LT_OK;
     }
-    LT_TRY(check(cudaMemcpy(to, from, bytes, cudaMemcpyDefault), "copy"));
-    return check(cudaDeviceSynchronize(), "copy");
+    LT_TRY(check_cuda(cudaMemcpy(to, from, bytes, cudaMemcpyDefault), "copy"));
+    return check_cuda(cudaDeviceSynchronize(), "copy");
 }
 
 /* Whether the stream notes work for a graph in place of doing it. */
@@ -194,19 +195,20 @@ static lt_status cuda_copy(lt_device *device, lt_stream *stream, void *to, const
              "a graph cannot hold a copy from the host");
     cudaStream_t s = stream_of(stream);
     if (kind == LT_COPY_ON_DEVICE)
-        return check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, s), "copy on the device");
+        return check_cuda(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, s),
+                          "copy on the device");
     if (kind == LT_COPY_TO_DEVICE && bytes <= STAGE_MOST) return copy_staged(state, stream, to, from, bytes);
     if (kind == LT_COPY_TO_DEVICE)
-        return check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, s), "copy to the device");
-    LT_TRY(check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, s), "copy to the host"));
-    return kind == LT_COPY_TO_PINNED ? LT_OK : check(cudaStreamSynchronize(s), "copy to the host");
+        return check_cuda(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, s), "copy to the device");
+    LT_TRY(check_cuda(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, s), "copy to the host"));
+    return kind == LT_COPY_TO_PINNED ? LT_OK : check_cuda(cudaStreamSynchronize(s), "copy to the host");
 }
 
 static lt_status cuda_pin(lt_device *device, void *memory, size_t bytes) {
     (void)device;
     cudaError_t error = cudaHostRegister(memory, bytes, cudaHostRegisterDefault);
     if (error != cudaSuccess) (void)cudaGetLastError(); /* the device is as it was */
-    return check(error, "pinning host memory");
+    return check_cuda(error, "pinning host memory");
 }
 
 static void cuda_unpin(lt_device *device, void *memory) {
@@ -216,21 +218,23 @@ static void cuda_unpin(lt_device *device, void *memory) {
 
 static lt_status cuda_fill(lt_device *device, lt_stream *stream, void *to, int byte, size_t bytes) {
     const cuda_state *state = device->state;
-    if (!at_once(state, stream)) return check(cudaMemsetAsync(to, byte, bytes, stream_of(stream)), "fill");
-    LT_TRY(check(cudaDeviceSynchronize(), "waiting before a fill"));
+    if (!at_once(state, stream))
+        return check_cuda(cudaMemsetAsync(to, byte, bytes, stream_of(stream)), "fill");
+    LT_TRY(check_cuda(cudaDeviceSynchronize(), "waiting before a fill"));
     if (state->shared) {
         memset(to, byte, bytes);
         return LT_OK;
     }
-    LT_TRY(check(cudaMemset(to, byte, bytes), "fill"));
-    return check(cudaDeviceSynchronize(), "fill");
+    LT_TRY(check_cuda(cudaMemset(to, byte, bytes), "fill"));
+    return check_cuda(cudaDeviceSynchronize(), "fill");
 }
 
 /* ---- streams and events -------------------------------------------------------------------------------- */
 
 static lt_status cuda_stream_create(lt_device *device, lt_stream **out) {
     (void)device;
-    return check(cudaStreamCreateWithFlags((cudaStream_t *)out, cudaStreamNonBlocking), "creating a stream");
+    return check_cuda(cudaStreamCreateWithFlags((cudaStream_t *)out, cudaStreamNonBlocking),
+                      "creating a stream");
 }
 
 static void cuda_stream_destroy(lt_device *device, lt_stream *stream) {
@@ -241,13 +245,14 @@ static void cuda_stream_destroy(lt_device *device, lt_stream *stream) {
 
 static lt_status cuda_synchronize(lt_device *device, lt_stream *stream) {
     (void)device;
-    return check(stream ? cudaStreamSynchronize(stream_of(stream)) : cudaDeviceSynchronize(),
-                 "waiting for the device");
+    return check_cuda(stream ? cudaStreamSynchronize(stream_of(stream)) : cudaDeviceSynchronize(),
+                      "waiting for the device");
 }
 
 static lt_status cuda_event_create(lt_device *device, lt_event **out) {
     (void)device;
-    return check(cudaEventCreateWithFlags((cudaEvent_t *)out, cudaEventDisableTiming), "creating an event");
+    return check_cuda(cudaEventCreateWithFlags((cudaEvent_t *)out, cudaEventDisableTiming),
+                      "creating an event");
 }
 
 static void cuda_event_destroy(lt_device *device, lt_event *event) {
@@ -257,12 +262,12 @@ static void cuda_event_destroy(lt_device *device, lt_event *event) {
 
 static lt_status cuda_event_record(lt_device *device, lt_event *event, lt_stream *stream) {
     (void)device;
-    return check(cudaEventRecord((cudaEvent_t)event, stream_of(stream)), "recording an event");
+    return check_cuda(cudaEventRecord((cudaEvent_t)event, stream_of(stream)), "recording an event");
 }
 
 static lt_status cuda_event_wait(lt_device *device, lt_event *event, lt_stream *stream) {
     (void)device;
-    return check(cudaStreamWaitEvent(stream_of(stream), (cudaEvent_t)event, 0), "waiting for an event");
+    return check_cuda(cudaStreamWaitEvent(stream_of(stream), (cudaEvent_t)event, 0), "waiting for an event");
 }
 
 const lt_device_ops lt_device_cuda = {

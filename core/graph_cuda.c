@@ -3,7 +3,7 @@
 
 #include <cuda_runtime_api.h>
 
-static lt_status check(cudaError_t error, const char *what) {
+static lt_status check_graph(cudaError_t error, const char *what) {
     if (error == cudaSuccess) return LT_OK;
     (void)cudaGetLastError(); /* noting that failed leaves the device as it was */
     return lt_fail(LT_FAILED, "CUDA graph: %s: %s (%s)", what, cudaGetErrorString(error),
@@ -13,7 +13,7 @@ static lt_status check(cudaError_t error, const char *what) {
 /* Relaxed: a kernel may be loaded on its first use, which allocates. */
 lt_status lt_cuda_graph_begin(lt_device *device, lt_stream *stream) {
     (void)device;
-    return check(cudaStreamBeginCapture((cudaStream_t)stream, cudaStreamCaptureModeRelaxed), "noting");
+    return check_graph(cudaStreamBeginCapture((cudaStream_t)stream, cudaStreamCaptureModeRelaxed), "noting");
 }
 
 void lt_cuda_graph_destroy(lt_device *device, lt_graph *graph) {
@@ -29,7 +29,7 @@ static lt_status make(lt_device *device, cudaGraph_t noted, lt_graph **graph) {
     (void)cudaGetLastError();
     lt_cuda_graph_destroy(device, *graph);
     *graph = NULL;
-    return check(cudaGraphInstantiate((cudaGraphExec_t *)graph, noted, 0), "making it");
+    return check_graph(cudaGraphInstantiate((cudaGraphExec_t *)graph, noted, 0), "making it");
 }
 
 lt_status lt_cuda_graph_end(lt_device *device, lt_stream *stream, lt_graph **graph) {
@@ -37,7 +37,7 @@ lt_status lt_cuda_graph_end(lt_device *device, lt_stream *stream, lt_graph **gra
     cudaError_t error = cudaStreamEndCapture((cudaStream_t)stream, &noted);
     lt_status status = LT_OK;
     if (!graph) (void)cudaGetLastError(); /* what went wrong before has its message already */
-    else status = check(error, "end of noting");
+    else status = check_graph(error, "end of noting");
     if (graph && status == LT_OK) status = make(device, noted, graph);
     if (noted) (void)cudaGraphDestroy(noted);
     return status;
@@ -45,5 +45,5 @@ lt_status lt_cuda_graph_end(lt_device *device, lt_stream *stream, lt_graph **gra
 
 lt_status lt_cuda_graph_launch(lt_device *device, lt_graph *graph, lt_stream *stream) {
     (void)device;
-    return check(cudaGraphLaunch((cudaGraphExec_t)graph, (cudaStream_t)stream), "launch");
+    return check_graph(cudaGraphLaunch((cudaGraphExec_t)graph, (cudaStream_t)stream), "launch");
 }

@@ -8,21 +8,21 @@
 
 static void *library;
 
-static void load(void) {
+static void load_nccl(void) {
     library = dlopen("libnccl.so.2", RTLD_LAZY | RTLD_LOCAL);
     if (!library && *LT_NCCL_LIBRARY)
         library = dlopen(LT_NCCL_LIBRARY, RTLD_LAZY | RTLD_LOCAL); /* where the build found it */
 }
 
-static void *find(const char *name) {
+static void *find_nccl(const char *name) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, load);
+    pthread_once(&once, load_nccl);
     return library ? dlsym(library, name) : NULL;
 }
 
 lt_status lt_nccl_load(void) {
     LT_CHECK(
-        find("ncclAllReduce"), LT_UNAVAILABLE,
+        find_nccl("ncclAllReduce"), LT_UNAVAILABLE,
         "the library libnccl.so.2 was not found; install libnccl2, name its folder in LD_LIBRARY_PATH, or "
         "use --collectives mpi");
     return LT_OK;
@@ -32,7 +32,7 @@ lt_status lt_nccl_load(void) {
 #    define PASS_ON(name, parameters, arguments)                                                             \
         ncclResult_t name parameters {                                                                       \
             static __typeof__(&name) function;                                                               \
-            if (!function) function = (__typeof__(&name))find(#name);                                        \
+            if (!function) function = (__typeof__(&name))find_nccl(#name);                                   \
             return function ? function arguments : ncclInvalidUsage;                                         \
         }
 
@@ -47,7 +47,7 @@ PASS_ON(ncclAllReduce,
         (from, to, count, type, op, comm, stream))
 
 const char *ncclGetErrorString(ncclResult_t result) {
-    const char *(*function)(ncclResult_t) = (const char *(*)(ncclResult_t))find("ncclGetErrorString");
+    const char *(*function)(ncclResult_t) = (const char *(*)(ncclResult_t))find_nccl("ncclGetErrorString");
     return function ? function(result) : "the library libnccl was not found";
 }
 #endif

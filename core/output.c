@@ -71,7 +71,7 @@ static ssize_t cookie_write(void *cookie, const char *data, size_t size) {
     return (ssize_t)size;
 }
 
-static lt_status start(lt_output *o) {
+static lt_status start_output(lt_output *o) {
     static const cookie_io_functions_t functions = {.write = cookie_write};
     int length = snprintf(o->aside, sizeof o->aside, "%s.tmp%ld", o->path, (long)getpid());
     LT_CHECK(length > 0 && length < LT_PATH_MAX, LT_USAGE, "%.60s...: path too long", o->path);
@@ -88,7 +88,7 @@ lt_status lt_output_open(const char *path, lt_output **out) {
     LT_CHECK(o, LT_FAILED, "%s: out of memory", path);
     o->descriptor = -1;
     snprintf(o->path, sizeof o->path, "%s", path);
-    lt_status status = start(o);
+    lt_status status = start_output(o);
     if (status == LT_OK) *out = o;
     else lt_output_close(o, false);
     return status;

@@ -47,7 +47,7 @@ static void format_line(char *line, size_t size, int64_t done, int64_t total, co
     snprintf(line, size, "%s: %s %s%s%s", progress.what, amount, unit, speed, time);
 }
 
-static void show(const char *line, bool end, bool terminal) {
+static void show_line(const char *line, bool end, bool terminal) {
     if (!terminal) {
         fprintf(stderr, "%s\n", line);
         return;
@@ -72,7 +72,7 @@ void lt_progress(const char *what, int64_t done, int64_t total, const char *unit
     if (end || now - progress.shown_at >= (terminal ? 0.1 : 10.0)) {
         char line[256];
         format_line(line, sizeof line, done, total, unit);
-        show(line, end, terminal);
+        show_line(line, end, terminal);
         progress.shown_at = now;
     }
     if (end) progress.active = false;

@@ -26,7 +26,7 @@ static int64_t *slot_of(const lt_clip_index *index, lt_clip_key key, const lt_cl
 }
 
 /* At most half of the slots are in use. */
-static lt_status grow(lt_clip_index *index, lt_clip_key key, const lt_clip *clips) {
+static lt_status grow_clip_index(lt_clip_index *index, lt_clip_key key, const lt_clip *clips) {
     lt_clip_index wider = {.capacity = index->capacity ? 2 * index->capacity : 64, .used = index->used};
     wider.slots = calloc((size_t)wider.capacity, sizeof *wider.slots);
     LT_CHECK(wider.slots, LT_FAILED, "no memory for an index of %lld clips", (long long)wider.capacity);
@@ -38,7 +38,7 @@ static lt_status grow(lt_clip_index *index, lt_clip_key key, const lt_clip *clip
 }
 
 lt_status lt_clip_index_add(lt_clip_index *index, lt_clip_key key, const lt_clip *clips, int64_t at) {
-    if (2 * (index->used + 1) > index->capacity) LT_TRY(grow(index, key, clips));
+    if (2 * (index->used + 1) > index->capacity) LT_TRY(grow_clip_index(index, key, clips));
     int64_t *slot = slot_of(index, key, clips, &clips[at]);
     if (*slot) return LT_OK;
     *slot = at + 1;

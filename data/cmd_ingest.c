@@ -61,7 +61,7 @@ typedef struct totals {
     bool first_bad;
 } totals;
 
-static lt_status resolve(const ingest_options *opt, const lt_dataset_spec *file, lt_dataset_spec *spec) {
+static lt_status resolve_size(const ingest_options *opt, const lt_dataset_spec *file, lt_dataset_spec *spec) {
     char rest;
     *spec = file ? *file : (lt_dataset_spec){64, 64, 16, false};
     if (opt->size)
@@ -85,9 +85,9 @@ static lt_status open_set(const ingest_options *opt, bool exists, lt_dataset **s
     *set = NULL;
     if (exists) {
         LT_TRY(lt_dataset_open_append(opt->out, set));
-        return resolve(opt, lt_dataset_get_spec(*set), &spec);
+        return resolve_size(opt, lt_dataset_get_spec(*set), &spec);
     }
-    LT_TRY(resolve(opt, NULL, &spec));
+    LT_TRY(resolve_size(opt, NULL, &spec));
     return lt_dataset_create(opt->out, &spec, set);
 }
 

@@ -93,7 +93,7 @@ static lt_status parse_size(const job *j, lt_scenes_spec *spec) {
 
 /* The specification from the options; what an existing file fixes comes from the file and must not be
  * contradicted. */
-static lt_status resolve(const job *j, const lt_dataset_spec *file, lt_scenes_spec *spec) {
+static lt_status resolve_scenes(const job *j, const lt_dataset_spec *file, lt_scenes_spec *spec) {
     *spec = lt_scenes_default();
     if (file) spec->width = file->width, spec->height = file->height, spec->fps = file->fps;
     if (j->opt->size) LT_TRY(parse_size(j, spec));
@@ -117,9 +117,9 @@ static lt_status open_set(job *j) {
     LT_TRY(lt_role_shares_parse(&j->opt->roles, &j->shares));
     if (j->opt->append && lt_path_exists(j->opt->out)) {
         LT_TRY(lt_dataset_open_append(j->opt->out, &j->set));
-        return resolve(j, lt_dataset_get_spec(j->set), &j->spec);
+        return resolve_scenes(j, lt_dataset_get_spec(j->set), &j->spec);
     }
-    LT_TRY(resolve(j, NULL, &j->spec));
+    LT_TRY(resolve_scenes(j, NULL, &j->spec));
     int64_t pixel_bytes = j->opt->no_flow ? 3 : 7;
     LT_TRY(lt_require_space(j->opt->out,
                             j->opt->clips * j->opt->frames * j->spec.width * j->spec.height * pixel_bytes));
@@ -200,7 +200,7 @@ static lt_status store_slots(job *j, slot *slots, int count) {
 
 enum { COMMIT_CLIPS = 64 }; /* an interruption loses at most about this many */
 
-static lt_status fill(job *j, slot *slots, int slot_count) {
+static lt_status fill_slots(job *j, slot *slots, int slot_count) {
     for (uint64_t next = 0; next < (uint64_t)j->opt->clips;) {
         int count = 0;
         for (; count < slot_count && next < (uint64_t)j->opt->clips; next++) {
@@ -236,7 +236,7 @@ static lt_status run_slots(job *j) {
         ok = ok && slots[i].rgb && (slots[i].flow || !with_flow);
     }
     lt_status status =
-        ok ? fill(j, slots, count)
+        ok ? fill_slots(j, slots, count)
            : lt_fail(LT_FAILED, "scenes: out of memory for %d clips of %" PRId64 " frames at %dx%d", count,
                      j->spec.frames, j->spec.width, j->spec.height);
     for (int i = 0; i < count; i++) free(slots[i].rgb), free(slots[i].flow);

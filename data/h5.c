@@ -95,7 +95,7 @@ static lt_status create_new(lt_h5 *h5) {
     return lt_h5_leave(lt_h5_written(h5, h5->file >= 0, "create", "the file"));
 }
 
-static lt_status start(const char *path, bool append, lt_status (*open)(lt_h5 *), lt_h5 **out) {
+static lt_status start_file(const char *path, bool append, lt_status (*open)(lt_h5 *), lt_h5 **out) {
     *out = NULL;
     lt_h5 *h5 = calloc(1, sizeof *h5);
     LT_CHECK(h5, LT_FAILED, "%s: out of memory", path);
@@ -112,10 +112,10 @@ static lt_status start(const char *path, bool append, lt_status (*open)(lt_h5 *)
     return LT_OK;
 }
 
-lt_status lt_h5_create(const char *path, lt_h5 **out) { return start(path, true, create_new, out); }
+lt_status lt_h5_create(const char *path, lt_h5 **out) { return start_file(path, true, create_new, out); }
 
 lt_status lt_h5_open(const char *path, bool append, lt_h5 **out) {
-    return start(path, append, open_existing, out);
+    return start_file(path, append, open_existing, out);
 }
 
 static void end(lt_h5 *h5, void (*let_go)(lt_jfile *)) {

@@ -55,7 +55,7 @@ static lt_status set_labels(lt_h5 *h5, const char *array, const lt_h5_layout *la
     return status;
 }
 
-static lt_status describe(lt_h5 *h5, const char *array, const lt_h5_layout *layout) {
+static lt_status describe_array(lt_h5 *h5, const char *array, const lt_h5_layout *layout) {
     if (layout->about) LT_TRY(set_text(h5, array, "description", layout->about));
     if (layout->units) LT_TRY(set_text(h5, array, "units", layout->units));
     if (layout->labels[0]) LT_TRY(set_labels(h5, array, layout));
@@ -67,7 +67,7 @@ static lt_status describe(lt_h5 *h5, const char *array, const lt_h5_layout *layo
 
 lt_status lt_h5_describe(lt_h5 *h5, const char *array, const lt_h5_layout *layout) {
     lt_h5_enter();
-    return lt_h5_leave(describe(h5, array, layout));
+    return lt_h5_leave(describe_array(h5, array, layout));
 }
 
 /* Reads an attribute as `type`, which must be of its class and, for a text, large enough. */

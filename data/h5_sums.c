@@ -61,8 +61,8 @@ lt_status lt_h5_sums_read(lt_h5 *h5, lt_h5_array *a, int64_t first, int64_t coun
 }
 
 /* `stride` 0: every row has the same content. */
-static lt_status put(lt_h5 *h5, lt_h5_array *a, int64_t first, int64_t count, const uint8_t *rows,
-                     size_t stride) {
+static lt_status put_sums(lt_h5 *h5, lt_h5_array *a, int64_t first, int64_t count, const uint8_t *rows,
+                          size_t stride) {
     uint64_t sums[CHUNK_ROWS];
     for (int64_t done = 0, n; done < count; done += n) {
         n = count - done < CHUNK_ROWS ? count - done : CHUNK_ROWS;
@@ -80,7 +80,7 @@ static lt_status set_rows(lt_h5 *h5, lt_h5_array *a, hsize_t rows) {
 }
 
 lt_status lt_h5_sums_write(lt_h5 *h5, lt_h5_array *a, int64_t first, int64_t count, const void *data) {
-    return put(h5, a, first, count, data, a->row_bytes);
+    return put_sums(h5, a, first, count, data, a->row_bytes);
 }
 
 lt_status lt_h5_sums_resize(lt_h5 *h5, lt_h5_array *a, hsize_t before, hsize_t end) {
@@ -88,7 +88,7 @@ lt_status lt_h5_sums_resize(lt_h5 *h5, lt_h5_array *a, hsize_t before, hsize_t e
     if (end <= before) return LT_OK;
     uint8_t *zeros = calloc(1, a->row_bytes);
     LT_CHECK(zeros, LT_FAILED, "%s: out of memory", h5->path);
-    lt_status status = put(h5, a, (int64_t)before, (int64_t)(end - before), zeros, 0);
+    lt_status status = put_sums(h5, a, (int64_t)before, (int64_t)(end - before), zeros, 0);
     free(zeros);
     return status;
 }

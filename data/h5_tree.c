@@ -6,7 +6,7 @@
  * file format specification, III.A.1. Numbers are little-endian, as is every machine that this runs on. */
 enum { HEAD = 24, NAMES = 0, CHUNKS = 1, NAME_CHILDREN = 32, CHUNK_CHILDREN = 64, MOST_LEVELS = 16 };
 
-static uint64_t number(const uint8_t *at, size_t bytes) {
+static uint64_t number_at(const uint8_t *at, size_t bytes) {
     uint64_t value = 0;
     memcpy(&value, at, bytes);
     return value;
@@ -39,13 +39,13 @@ lt_status lt_h5_tree_check(lt_jfile *file, int64_t base, int64_t end, int64_t of
     int kind = node[4], level = node[5];
     LT_CHECK(kind <= CHUNKS && level <= MOST_LEVELS, LT_INPUT,
              "the tree node at byte %lld is of kind %d, level %d", (long long)offset, kind, level);
-    size_t key = key_bytes(kind, bytes), entries = number(node + 6, 2);
+    size_t key = key_bytes(kind, bytes), entries = number_at(node + 6, 2);
     LT_CHECK(key > 0 && HEAD + entries * (key + 8) + key <= bytes, LT_INPUT,
              "the tree node at byte %lld has %zu entries in %zu bytes", (long long)offset, entries, bytes);
     for (size_t i = 0; i < entries; i++) {
         const uint8_t *at = node + HEAD + i * (key + 8);
-        uint64_t child = (uint64_t)base + number(at + key, 8),
-                 stored = kind == CHUNKS && level == 0 ? number(at, 4) : 0;
+        uint64_t child = (uint64_t)base + number_at(at + key, 8),
+                 stored = kind == CHUNKS && level == 0 ? number_at(at, 4) : 0;
         LT_TRY(check_child(file, (uint64_t)end, offset, child, kind, level));
         LT_CHECK(stored <= (uint64_t)end - child, LT_INPUT,
                  "the tree node at byte %lld has a chunk of %llu bytes that the file cannot hold",

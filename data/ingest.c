@@ -148,7 +148,7 @@ static lt_status take_all(intake *in) {
     }
 }
 
-static lt_status describe(intake *in) {
+static lt_status describe_intake(intake *in) {
     const lt_source *source = in->source;
     lt_clip *base = &in->base;
     bool whole;
@@ -176,7 +176,7 @@ static lt_status open_intake(intake *in) {
     /* One more than a chunk, for the frame that is being decided on. */
     in->frames = malloc((LT_DATASET_CHUNK + 1) * in->frame_bytes);
     LT_CHECK(in->frames, LT_FAILED, "no memory for %d frames", LT_DATASET_CHUNK + 1);
-    return describe(in);
+    return describe_intake(in);
 }
 
 /* The frames of a failed source are given up; clips that it had finished go with them. */

@@ -51,7 +51,7 @@ static bool qualifies(const lt_clip_filter *filter, const lt_clip *clip) {
 }
 
 /* "calm/train: 12 clips of up to 96 frames; ...", as far as it fits. */
-static void describe(const lt_dataset *set, char *text, size_t size) {
+static void describe_domains(const lt_dataset *set, char *text, size_t size) {
     int64_t total = lt_dataset_clip_count(set), first_of_kind = 0;
     size_t used = 0;
     snprintf(text, size, "no clips");
@@ -96,7 +96,7 @@ static void advise(const lt_dataset *set, const lt_clip_filter *filter, const ch
 
 static lt_status none_found(const lt_dataset *set, const lt_clip_filter *filter, const char *domain) {
     char held[512], advice[160];
-    describe(set, held, sizeof held);
+    describe_domains(set, held, sizeof held);
     advise(set, filter, domain, advice, sizeof advice);
     return lt_fail(
         LT_INPUT, "%s: no clip of role %s, domain %s, with at least %" PRId64 " frames (%s); it holds %s",
@@ -279,7 +279,7 @@ static lt_status take_memory(lt_loader *l) {
     return LT_OK;
 }
 
-static lt_status start(lt_loader *l) {
+static lt_status start_reading(lt_loader *l) {
     LT_TRY(take_memory(l));
     int error = pthread_create(&l->reader, NULL, read_ahead, l);
     LT_CHECK(error == 0, LT_FAILED, "loader: no thread to read ahead: %s", strerror(error));
@@ -300,7 +300,7 @@ lt_status lt_loader_open(lt_dataset *set, const lt_loader_spec *spec, int64_t st
     pthread_cond_init(&l->changed, NULL);
     lt_clip_filter filter = {spec->role, spec->domains, spec->domain_count, spec->frames};
     lt_status status = lt_select_clips(set, &filter, &l->clips, &l->count);
-    if (status == LT_OK) status = start(l);
+    if (status == LT_OK) status = start_reading(l);
     if (status != LT_OK) {
         lt_loader_close(l);
         return status;

@@ -39,7 +39,7 @@ static uint8_t *end_chunk(uint8_t *data, size_t length) {
 }
 
 /* zlib stream (RFC 1950) of stored blocks. Returns its end. */
-static uint8_t *store(uint8_t *at, const uint8_t *raw, size_t size) {
+static uint8_t *store_block(uint8_t *at, const uint8_t *raw, size_t size) {
     *at++ = 0x78, *at++ = 0x01;
     for (size_t done = 0; done < size;) {
         size_t n = size - done < STORED_MAX ? size - done : STORED_MAX;
@@ -71,7 +71,7 @@ lt_status lt_png_encode(const uint8_t *rgb, int width, int height, uint8_t **out
     put32(put32(data, (uint32_t)width), (uint32_t)height);
     memcpy(data + 8, (const uint8_t[]){8, 2, 0, 0, 0}, 5); /* 8 bits, RGB, no interlace */
     data = begin_chunk(end_chunk(data, 13), "IDAT", stream);
-    store(data, raw, raw_size);
+    store_block(data, raw, raw_size);
     data = begin_chunk(end_chunk(data, stream), "IEND", 0);
     *size = (size_t)(end_chunk(data, 0) - file), *out = file;
     free(raw);

@@ -27,7 +27,7 @@ struct lt_role_plan {
     pair_set held, expected;
 };
 
-static bool put(pair_set *set, uint64_t hash) {
+static bool add_pair(pair_set *set, uint64_t hash) {
     int64_t at = (int64_t)(hash & (uint64_t)(set->capacity - 1));
     while (set->slots[at] && set->slots[at] != hash) at = (at + 1) & (set->capacity - 1);
     bool fresh = !set->slots[at];
@@ -43,23 +43,23 @@ static lt_status insert(pair_set *set, const char *domain, const char *group, bo
         larger.slots = calloc((size_t)larger.capacity, sizeof *larger.slots);
         LT_CHECK(larger.slots, LT_FAILED, "out of memory for the roles of groups");
         for (int64_t i = 0; i < set->capacity; i++)
-            if (set->slots[i]) put(&larger, set->slots[i]);
+            if (set->slots[i]) add_pair(&larger, set->slots[i]);
         free(set->slots);
         *set = larger;
     }
     uint64_t hash = lt_hash(group, strlen(group), lt_hash(domain, strlen(domain) + 1, LT_HASH_SEED));
-    *fresh = put(set, hash ? hash : 1);
+    *fresh = add_pair(set, hash ? hash : 1);
     return LT_OK;
 }
 
-static domain_counts *find(const lt_role_plan *plan, const char *domain) {
+static domain_counts *find_domain(const lt_role_plan *plan, const char *domain) {
     for (int i = 0; i < plan->domain_count; i++)
         if (strcmp(plan->domains[i].name, domain) == 0) return &plan->domains[i];
     return NULL;
 }
 
 static lt_status find_or_add(lt_role_plan *plan, const char *domain, domain_counts **out) {
-    if ((*out = find(plan, domain))) return LT_OK;
+    if ((*out = find_domain(plan, domain))) return LT_OK;
     domain_counts *more = realloc(plan->domains, (size_t)(plan->domain_count + 1) * sizeof *more);
     LT_CHECK(more, LT_FAILED, "out of memory for the roles of groups");
     plan->domains = more;
@@ -69,8 +69,8 @@ static lt_status find_or_add(lt_role_plan *plan, const char *domain, domain_coun
     return LT_OK;
 }
 
-static lt_status count(lt_role_plan *plan, const char *domain, const char *group, const char *role,
-                       bool new) {
+static lt_status count_clip(lt_role_plan *plan, const char *domain, const char *group, const char *role,
+                            bool new) {
     domain_counts *counts;
     bool fresh;
     int number = lt_role_number(role);
@@ -87,7 +87,7 @@ lt_status lt_role_plan_open(const lt_dataset *set, const lt_role_shares *shares,
     plan->set = set, plan->shares = *shares;
     for (int64_t i = 0; i < lt_dataset_clip_count(set); i++) {
         const lt_clip *clip = lt_dataset_clip(set, i);
-        LT_TRY(count(plan, clip->domain, clip->group, clip->role, false));
+        LT_TRY(count_clip(plan, clip->domain, clip->group, clip->role, false));
         LT_TRY(lt_role_plan_expect(plan, clip->domain, clip->group));
     }
     for (int i = 0; i < plan->domain_count; i++) plan->domains[i].touched = false;
@@ -113,7 +113,7 @@ lt_status lt_role_plan_expect(lt_role_plan *plan, const char *domain, const char
 }
 
 bool lt_role_plan_small(const lt_role_plan *plan, const char *domain) {
-    const domain_counts *counts = find(plan, domain);
+    const domain_counts *counts = find_domain(plan, domain);
     return !counts || !lt_role_by_hash(&plan->shares, counts->expected);
 }
 
@@ -121,12 +121,12 @@ const char *lt_role_plan_role(const lt_role_plan *plan, const char *domain, cons
     static const int64_t none[LT_ROLES];
     const lt_clip *relative = lt_dataset_clip(plan->set, lt_dataset_find_group(plan->set, group));
     if (relative) return relative->role;
-    const domain_counts *counts = find(plan, domain);
+    const domain_counts *counts = find_domain(plan, domain);
     return lt_role_choose(&plan->shares, group, counts ? counts->held : none, counts ? counts->expected : 1);
 }
 
 lt_status lt_role_plan_add(lt_role_plan *plan, const char *domain, const char *group, const char *role) {
-    return count(plan, domain, group, role, true);
+    return count_clip(plan, domain, group, role, true);
 }
 
 void lt_role_plan_log(const lt_role_plan *plan) {

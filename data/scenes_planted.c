@@ -77,7 +77,7 @@ static float between(double x, int side, int *low, int *high) {
     return (float)(x - floor_x);
 }
 
-static void sample(const lt_planted_picture *p, double x, double y, uint8_t rgb[3]) {
+static void sample_picture(const lt_planted_picture *p, double x, double y, uint8_t rgb[3]) {
     int x0, x1, y0, y1;
     float u = between(x, p->side, &x0, &x1), v = between(y, p->side, &y0, &y1);
     const float *row0 = p->tile + 3 * (int64_t)y0 * p->side, *row1 = p->tile + 3 * (int64_t)y1 * p->side;
@@ -98,7 +98,7 @@ void lt_planted_draw(const lt_planted_picture *p, double seconds, double next, u
             int64_t at = (int64_t)y * p->width + x;
             bool still = on_frame(p, x, y);
             if (still) rgb[3 * at] = rgb[3 * at + 1] = rgb[3 * at + 2] = WHITE;
-            else sample(p, x - p->pan[0] * seconds, y - p->pan[1] * seconds, rgb + 3 * at);
+            else sample_picture(p, x - p->pan[0] * seconds, y - p->pan[1] * seconds, rgb + 3 * at);
             for (int c = 0; flow && c < 2; c++)
                 flow[2 * at + c] = still ? 0 : (float)(p->pan[c] * (next - seconds));
         }

@@ -108,7 +108,7 @@ static lt_status find_group(lt_source *source, const char *relative, const lt_gr
     return LT_OK;
 }
 
-static lt_status grow(lt_sources *sources) {
+static lt_status grow_sources(lt_sources *sources) {
     if (sources->count < sources->capacity) return LT_OK;
     int64_t capacity = sources->capacity ? 2 * sources->capacity : 64;
     lt_source *items = realloc(sources->items, (size_t)capacity * sizeof *items);
@@ -120,7 +120,7 @@ static lt_status grow(lt_sources *sources) {
 
 static lt_status add_source(lt_sources *sources, const char *domain, const char *path, bool named,
                             lt_source **out) {
-    LT_TRY(grow(sources));
+    LT_TRY(grow_sources(sources));
     lt_source *source = *out = &sources->items[sources->count];
     memset(source, 0, sizeof *source);
     source->path = strdup(path);

@@ -80,7 +80,7 @@ static const float blue_of[3] = {-0.299f / 1.772f * 224 / 255, -0.587f / 1.772f 
                                  0.5f * 224 / 255};
 static const float red_of[3] = {0.5f * 224 / 255, -0.587f / 1.402f * 224 / 255, -0.114f / 1.402f * 224 / 255};
 
-static float dot(const float by[3], const float rgb[3]) {
+static float dot3(const float by[3], const float rgb[3]) {
     return by[0] * rgb[0] + by[1] * rgb[1] + by[2] * rgb[2];
 }
 
@@ -98,8 +98,8 @@ static void chroma_rows(const uint8_t *top, const uint8_t *low, int width, uint8
             mean[c] = (float)(top[left + c] + low[left + c] + 2 * (top[here + c] + low[here + c]) +
                               top[right + c] + low[right + c]) *
                       0.125f;
-        blue[x / 2] = code(128 + dot(blue_of, mean));
-        red[x / 2] = code(128 + dot(red_of, mean));
+        blue[x / 2] = code(128 + dot3(blue_of, mean));
+        red[x / 2] = code(128 + dot3(red_of, mean));
     }
 }
 

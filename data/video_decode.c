@@ -143,7 +143,7 @@ static bool is_transparent(const AVFrame *frame, const AVPixFmtDescriptor *forma
     return false;
 }
 
-static lt_picture describe(const lt_video_decoder *decoder) {
+static lt_picture describe_picture(const lt_video_decoder *decoder) {
     const AVFrame *frame = decoder->frame;
     const AVPixFmtDescriptor *format = av_pix_fmt_desc_get(frame->format);
     double base = av_q2d(decoder->file.stream->time_base);
@@ -173,7 +173,7 @@ lt_status lt_video_decode(lt_video_decoder *decoder, lt_picture *picture, bool *
         } else if (decoder->waits && !is_key(frame)) {
             decoder->lost++;
         } else {
-            *picture = describe(decoder);
+            *picture = describe_picture(decoder);
             frame->sample_aspect_ratio =
                 av_guess_sample_aspect_ratio(decoder->file.format, decoder->file.stream, frame);
             decoder->waits = decoder->gap = false;

@@ -116,7 +116,7 @@ static struct SwsContext *open_sws(const lt_scaler *scaler, const AVFrame *frame
 }
 
 /* Makes the conversion for pictures like this one; kept until the pictures change. */
-static bool prepare(lt_scaler *scaler, const AVFrame *frame, bool limited_grey) {
+static bool prepare_scaler(lt_scaler *scaler, const AVFrame *frame, bool limited_grey) {
     lt_planes *planes = &scaler->planes;
     if (!lt_planes_of(planes, frame, limited_grey)) return false;
     scaler->matrix = lt_colour_to_rgb(&planes->colour);
@@ -162,7 +162,7 @@ lt_status lt_scaler_run(lt_scaler *scaler, AVFrame *frame, bool limited_grey, co
     /* What an untagged picture most likely is: the convention of players. */
     if (frame->colorspace == AVCOL_SPC_UNSPECIFIED)
         frame->colorspace = frame->height >= 720 ? AVCOL_SPC_BT709 : AVCOL_SPC_SMPTE170M;
-    LT_CHECK(crop(scaler, frame) && prepare(scaler, frame, limited_grey), LT_INPUT,
+    LT_CHECK(crop(scaler, frame) && prepare_scaler(scaler, frame, limited_grey), LT_INPUT,
              "%s: cannot convert a picture of %d x %d, format %s", path, frame->width, frame->height,
              av_get_pix_fmt_name(frame->format) ? av_get_pix_fmt_name(frame->format) : "unknown");
     uint8_t *out[4] = {scaler->scaled[0], scaler->scaled[1], scaler->scaled[2]};

@@ -15,14 +15,14 @@ static bool readable(const AVPixFmtDescriptor *format) {
     return format && !(format->flags & odd) && format->comp[0].depth >= 8;
 }
 
-static uint8_t sample(const AVFrame *frame, const AVComponentDescriptor *luma, int x, int y) {
+static uint8_t luma_sample(const AVFrame *frame, const AVComponentDescriptor *luma, int x, int y) {
     const uint8_t *at = frame->data[luma->plane] + (ptrdiff_t)y * frame->linesize[luma->plane] +
                         (ptrdiff_t)x * luma->step + luma->offset;
     if (luma->depth == 8) return *at;
     return (uint8_t)((at[0] | at[1] << 8) >> luma->shift >> (luma->depth - 8));
 }
 
-static lt_status grow(lt_step_meter *meter, int columns, int rows) {
+static lt_status grow_samples(lt_step_meter *meter, int columns, int rows) {
     if (!meter->grid) meter->grid = malloc(GRID * GRID);
     LT_CHECK(meter->grid, LT_FAILED, "out of memory");
     if (meter->count == meter->capacity) {
@@ -40,13 +40,13 @@ lt_status lt_step_meter_add(lt_step_meter *meter, const AVFrame *frame) {
     const AVPixFmtDescriptor *format = av_pix_fmt_desc_get(frame->format);
     int columns = frame->width < GRID ? frame->width : GRID,
         rows = frame->height < GRID ? frame->height : GRID;
-    LT_TRY(grow(meter, columns, rows));
+    LT_TRY(grow_samples(meter, columns, rows));
     bool first = meter->columns == 0;
     int64_t sum = 0;
     for (int r = 0; r < rows && readable(format); r++) {
         for (int c = 0; c < columns; c++) {
-            uint8_t now = sample(frame, &format->comp[0], (2 * c + 1) * frame->width / (2 * columns),
-                                 (2 * r + 1) * frame->height / (2 * rows));
+            uint8_t now = luma_sample(frame, &format->comp[0], (2 * c + 1) * frame->width / (2 * columns),
+                                      (2 * r + 1) * frame->height / (2 * rows));
             uint8_t *last = &meter->grid[r * GRID + c];
             sum += first ? 0 : abs(now - *last);
             *last = now;

@@ -22,13 +22,13 @@
 
 static const char kind[] = "results";
 
-static bool has(const char *folder, const char *name) {
+static bool has_file(const char *folder, const char *name) {
     char path[LT_PATH_MAX];
     return lt_path_join(path, folder, name) == LT_OK && lt_path_exists(path);
 }
 
 static lt_status check_folder(const lt_ablate_options *o) {
-    bool exists = lt_path_exists(o->out), results = exists && has(o->out, "cells"),
+    bool exists = lt_path_exists(o->out), results = exists && has_file(o->out, "cells"),
          empty = !exists || lt_folder_is_empty(o->out);
     LT_CHECK(!o->resume || !o->force, LT_USAGE, "--resume and --force exclude each other");
     bool begun = exists && empty; /* and stopped before its first cell */
@@ -50,7 +50,7 @@ static lt_status check_folder(const lt_ablate_options *o) {
 /* Before any work. A folder that is not there yet is made when everything else stands. */
 static lt_status claim_folder(const lt_ablate_options *o, lt_folder_lock **lock) {
     LT_TRY(check_folder(o));
-    if (!o->resume && !has(o->out, LT_FOLDER_MARK)) return LT_OK;
+    if (!o->resume && !has_file(o->out, LT_FOLDER_MARK)) return LT_OK;
     LT_TRY(lt_folder_lock_take(o->out, kind, lock));
     return check_folder(o); /* the one that held it may have changed it */
 }
@@ -281,7 +281,7 @@ static void end_workers(const lt_ablation *a, workers *w, bool stop) {
     if (w->gate[0] >= 0) close(w->gate[0]);
 }
 
-static lt_status finish(lt_ablation *a) {
+static lt_status finish_ablation(lt_ablation *a) {
     LT_TRY(lt_ablation_showcase(a));
     return lt_ablation_summarise(a);
 }
@@ -296,7 +296,7 @@ static lt_status run_first(lt_ablation *a, workers *w, int jobs, lt_folder_lock 
     end_workers(a, w, status != LT_OK);
     LT_TRY(status);
     if (jobs > 1) LT_TRY(run_cells(a, 0, 1));
-    return finish(a);
+    return finish_ablation(a);
 }
 
 static lt_status ablate(const lt_ablate_options *options, lt_folder_lock **lock) {

@@ -28,14 +28,14 @@ void lt_finished_close(lt_finished *f) {
     if (f) (void)munmap(f, sizeof *f);
 }
 
-static int index_of(int set, int variant) { return set * LT_VARIANTS + variant; }
+static int cell_index_of(int set, int variant) { return set * LT_VARIANTS + variant; }
 
 bool lt_finished_has(const lt_finished *f, int set, int variant) {
-    return atomic_load(&f->cells[index_of(set, variant)]);
+    return atomic_load(&f->cells[cell_index_of(set, variant)]);
 }
 
 void lt_finished_add(lt_finished *f, int set, int variant) {
-    if (!atomic_exchange(&f->cells[index_of(set, variant)], true)) atomic_fetch_add(&f->count, 1);
+    if (!atomic_exchange(&f->cells[cell_index_of(set, variant)], true)) atomic_fetch_add(&f->count, 1);
 }
 
 void lt_finished_expect(lt_finished *f, int cells) { f->all = cells; }

@@ -44,7 +44,7 @@ typedef struct collector {
 
 _Static_assert(sizeof(lt_cell_sample) == 8 + 8 * 4, "no padding: it would be part of a checksum");
 
-static lt_status collect(const lt_eval_sample *s, void *user) {
+static lt_status collect_sample(const lt_eval_sample *s, void *user) {
     collector *c = user;
     if (c->cell->count == c->room) {
         int64_t room = c->room ? 2 * c->room : 4096;
@@ -69,7 +69,7 @@ lt_status lt_cell_evaluate(lt_model *model, lt_dataset *data, const lt_eval_set 
     collector c = {.cell = out};
     double start = lt_seconds();
     *out = (lt_cell){0};
-    lt_status status = lt_evaluate(model, data, &set->options, &variant->spec, 1, collect, &c);
+    lt_status status = lt_evaluate(model, data, &set->options, &variant->spec, 1, collect_sample, &c);
     out->seconds = lt_seconds() - start;
     if (status != LT_OK) lt_cell_free(out);
     return status;

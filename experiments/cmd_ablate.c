@@ -49,7 +49,7 @@ static lt_status load_config(const ablate_options *opt, lt_config **config) {
     return lt_config_load(opt->config, overrides, count, config);
 }
 
-static lt_status show(const ablate_options *opt) {
+static lt_status show_results(const ablate_options *opt) {
     char path[LT_PATH_MAX];
     cJSON *results;
     LT_TRY(lt_path_join(path, opt->out, "results.json"));
@@ -86,7 +86,7 @@ static lt_status run_ablate(const void *options_given, int positional_count, con
     lt_status status = lt_ablate(&o);
     lt_config_free(config);
     LT_TRY(status);
-    return show(opt);
+    return show_results(opt);
 }
 
 const lt_command lt_cmd_ablate = {

@@ -76,7 +76,7 @@ static double mean_between(const lt_losses *list, double from, double to) {
     return count ? sum / (double)count : NAN;
 }
 
-static void add_row(cJSON *rows, double from, double to, double a, double b) {
+static void add_compared_row(cJSON *rows, double from, double to, double a, double b) {
     cJSON *row = cJSON_CreateObject();
     if (from >= 0) cJSON_AddNumberToObject(row, "after", from);
     cJSON_AddNumberToObject(row, "step", to);
@@ -93,8 +93,8 @@ static void align_losses(const side *sides, cJSON *rows) {
     for (int row = 1; row <= ROWS && end > 0; row++) {
         double to = floor(end * row / ROWS);
         if (to <= from) continue;
-        add_row(rows, from, to, mean_between(&sides[0].loss, from, to),
-                mean_between(&sides[1].loss, from, to));
+        add_compared_row(rows, from, to, mean_between(&sides[0].loss, from, to),
+                         mean_between(&sides[1].loss, from, to));
         from = to;
     }
 }
@@ -104,7 +104,7 @@ static void align_validations(const side *sides, cJSON *rows) {
     const lt_losses *a = &sides[0].val, *b = &sides[1].val;
     for (int64_t i = 0, k = 0; i < a->count && k < b->count;) {
         double x = a->at[i][0], y = b->at[k][0];
-        if (x == y) add_row(rows, -1, x, a->at[i][1], b->at[k][1]);
+        if (x == y) add_compared_row(rows, -1, x, a->at[i][1], b->at[k][1]);
         i += x <= y, k += y <= x;
     }
 }

@@ -18,27 +18,27 @@ static const lt_option options[] = {{"check", LT_OPT_FLAG, offsetof(info_options
                                      "read everything and report every fault; exits with 3 if there is one"},
                                     {NULL}};
 
-static double number(const cJSON *object, const char *name) { return lt_json_number(object, name); }
+static double member_number(const cJSON *object, const char *name) { return lt_json_number(object, name); }
 
 static void print_dataset(const cJSON *info) {
     const cJSON *set;
     printf("dataset %s: %gx%g, %g fps, %g clips, %g frames, hash %s\n", lt_json_string(info, "path"),
-           number(info, "width"), number(info, "height"), number(info, "fps"), number(info, "clips"),
-           number(info, "frames"), lt_json_string(info, "hash"));
+           member_number(info, "width"), member_number(info, "height"), member_number(info, "fps"),
+           member_number(info, "clips"), member_number(info, "frames"), lt_json_string(info, "hash"));
     printf("flow: %s; latents: %s; text: %s\n\n", cJSON_IsTrue(lt_json_member(info, "flow")) ? "yes" : "no",
            cJSON_IsString(lt_json_member(info, "latents")) ? lt_json_string(info, "latents") : "none",
            cJSON_IsString(lt_json_member(info, "text")) ? lt_json_string(info, "text") : "none");
     printf("%-16s %-6s %7s %7s %9s %9s %10s %10s %6s %8s\n", "domain", "role", "groups", "clips", "frames",
            "seconds", "luma diff", "flow px/s", "cuts", "returns");
-    cJSON_ArrayForEach(set, lt_json_member(info, "sets"))
-        printf("%-16s %-6s %7g %7g %9g %9.1f %10.2f %10.2f %6g %8g\n", lt_json_string(set, "domain"),
-               lt_json_string(set, "role"), number(set, "groups"), number(set, "clips"),
-               number(set, "frames"), number(set, "seconds"), number(set, "luma_diff"),
-               number(set, "flow_px_per_s"), number(set, "cuts"), number(set, "returns"));
+    cJSON_ArrayForEach(set, lt_json_member(info, "sets")) printf(
+        "%-16s %-6s %7g %7g %9g %9.1f %10.2f %10.2f %6g %8g\n", lt_json_string(set, "domain"),
+        lt_json_string(set, "role"), member_number(set, "groups"), member_number(set, "clips"),
+        member_number(set, "frames"), member_number(set, "seconds"), member_number(set, "luma_diff"),
+        member_number(set, "flow_px_per_s"), member_number(set, "cuts"), member_number(set, "returns"));
 }
 
 static void print_figure(const char *name, const cJSON *object, const char *member, const char *format) {
-    double value = number(object, member);
+    double value = member_number(object, member);
     if (!isfinite(value)) return;
     printf("%-18s ", name);
     printf(format, value);
@@ -74,14 +74,14 @@ static void print_run(const cJSON *info) {
     print_figure("  at step", info, "val_step", "%.0f");
     print_figure("best validation", info, "best_val_loss", "%.5f");
     print_figure("  at step", info, "best_val_step", "%.0f");
-    cJSON_ArrayForEach(item, lt_json_member(info, "checkpoints"))
-        printf("%-18s %s, %.1f MB%s\n", "checkpoint", lt_json_string(item, "name"),
-               number(item, "bytes") / 1e6, cJSON_IsTrue(lt_json_member(item, "done")) ? "" : ", incomplete");
+    cJSON_ArrayForEach(item, lt_json_member(info, "checkpoints")) printf(
+        "%-18s %s, %.1f MB%s\n", "checkpoint", lt_json_string(item, "name"),
+        member_number(item, "bytes") / 1e6, cJSON_IsTrue(lt_json_member(item, "done")) ? "" : ", incomplete");
 }
 
 static void print_results(const cJSON *info) {
     const cJSON *results = lt_json_member(info, "results");
-    printf("results %s: %g finished cells\n", lt_json_string(info, "path"), number(info, "cells"));
+    printf("results %s: %g finished cells\n", lt_json_string(info, "path"), member_number(info, "cells"));
     if (cJSON_IsObject(results)) {
         printf("run %s, weights %s\n\n", lt_json_string(results, "run"),
                lt_json_string(results, "weights_hash"));
@@ -96,7 +96,7 @@ static void print_fault(const char *line, void *user) {
 
 typedef lt_status (*reader_fn)(const char *path, cJSON **info);
 
-static lt_status describe(const char *path, lt_info_kind kind, cJSON **info) {
+static lt_status describe_path(const char *path, lt_info_kind kind, cJSON **info) {
     static const reader_fn readers[] = {lt_info_dataset, lt_info_run, lt_info_results};
     return readers[kind](path, info);
 }
@@ -112,7 +112,7 @@ static lt_status run_info(const void *options_given, int count, const char *cons
     if (opt->check && checked != LT_OK && checked != LT_INPUT) return checked;
     char fault[512];
     snprintf(fault, sizeof fault, "%s", checked == LT_OK ? "" : lt_error());
-    lt_status status = describe(paths[0], kind, &info);
+    lt_status status = describe_path(paths[0], kind, &info);
     if (status == LT_OK) {
         if (opt->check) cJSON_AddBoolToObject(info, "sound", checked == LT_OK);
         if (opt->global.json) lt_json_print(info);

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static bool has(const char *folder, const char *name) {
+static bool has_file(const char *folder, const char *name) {
     char path[LT_PATH_MAX];
     return lt_path_join(path, folder, name) == LT_OK && lt_path_exists(path);
 }
@@ -17,8 +17,8 @@ lt_status lt_info_kind_of(const char *name, lt_info_kind *out) {
     const char *path = lt_share_find(name, shared);
     LT_CHECK(lt_path_exists(path), LT_INPUT, "%s: there is no such file or folder", path);
     if (!lt_path_is_dir(path)) *out = LT_INFO_DATASET;
-    else if (has(path, "cells")) *out = LT_INFO_RESULTS;
-    else if (has(path, "config.json")) *out = LT_INFO_RUN;
+    else if (has_file(path, "cells")) *out = LT_INFO_RESULTS;
+    else if (has_file(path, "config.json")) *out = LT_INFO_RUN;
     else
         return lt_fail(LT_INPUT,
                        "%s: neither a run (config.json) nor results (cells), expected a dataset, a "

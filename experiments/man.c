@@ -6,13 +6,13 @@
 
 #include <string.h>
 
-static void put(FILE *to, const char *text) { lt_roff_text(to, text, (int)strlen(text)); }
+static void put_roff(FILE *to, const char *text) { lt_roff_text(to, text, (int)strlen(text)); }
 
 static void put_key(const char *room, const lt_key *key, void *user) {
     FILE *to = user;
     (void)room;
     fputs(".TP\n\\fB", to);
-    put(to, key->name);
+    put_roff(to, key->name);
     fputs("\\fR (", to);
     for (const char *at = key->preset ? key->preset : "must be given";
          *at;) { /* may end a line after each comma */
@@ -22,8 +22,8 @@ static void put_key(const char *room, const lt_key *key, void *user) {
         at += part;
     }
     fputs(")\n", to);
-    put(to, key->help);
-    if (key->choices) fputs("; ", to), put(to, key->choices);
+    put_roff(to, key->help);
+    if (key->choices) fputs("; ", to), put_roff(to, key->choices);
     fputc('\n', to);
 }
 
@@ -31,7 +31,7 @@ static void put_codes(FILE *to) {
     fputs(".SH EXIT STATUS\n", to);
     for (const lt_exit_code *row = lt_exit_codes; row->name; row++) {
         fprintf(to, ".TP\n\\fB%d\\fR\n", row->code);
-        put(to, row->meaning);
+        put_roff(to, row->meaning);
         fputc('\n', to);
     }
 }
@@ -40,7 +40,7 @@ static void put_environment(FILE *to) {
     fputs(".SH ENVIRONMENT\n", to);
     for (int i = 0; lt_environment_names[i][0]; i++) {
         fprintf(to, ".TP\n\\fB%s\\fR\n", lt_environment_names[i][0]);
-        put(to, lt_environment_names[i][1]);
+        put_roff(to, lt_environment_names[i][1]);
         fputc('\n', to);
     }
 }

@@ -12,7 +12,7 @@ typedef struct tally {
     double least, most; /* detectable difference, percent of what was compared with */
 } tally;
 
-static tally count(const lt_page *page, const cJSON *set, const lt_question *question) {
+static tally count_verdicts(const lt_page *page, const cJSON *set, const lt_question *question) {
     tally t = {.least = INFINITY};
     const cJSON *row;
     cJSON_ArrayForEach(row, page->rows) {
@@ -100,7 +100,7 @@ static double share_learned(const lt_page *page, const cJSON *set) {
 
 static void put_set(lt_page *page, const cJSON *set, const lt_question *question) {
     FILE *to = page->to;
-    tally t = count(page, set, question);
+    tally t = count_verdicts(page, set, question);
     fputs("<li><strong>", to);
     lt_html_text(to, lt_json_string(set, "set"));
     fputs("</strong> ", to);
@@ -172,7 +172,7 @@ static int name_across(lt_page *page, const lt_question *question, bool everywhe
 static void put_across(lt_page *page, const lt_question *question) {
     const cJSON *set;
     int compared = 0;
-    cJSON_ArrayForEach(set, page->sets) compared += count(page, set, question).compared > 0;
+    cJSON_ArrayForEach(set, page->sets) compared += count_verdicts(page, set, question).compared > 0;
     if (compared < 2) return;
     if (!name_across(page, question, true, "<li><strong>every domain</strong> better in all: "))
         fputs("<li><strong>every domain</strong> no policy is better in all.</li>\n", page->to);
@@ -219,7 +219,7 @@ static int count_compared(const lt_page *page) {
     const lt_question *ordered[LT_QUESTIONS];
     lt_order_questions(page, ordered);
     for (int i = 0; i < LT_QUESTIONS; i++)
-        cJSON_ArrayForEach(set, page->sets) compared += count(page, set, ordered[i]).compared;
+        cJSON_ArrayForEach(set, page->sets) compared += count_verdicts(page, set, ordered[i]).compared;
     return compared;
 }
 

@@ -231,7 +231,7 @@ static int by_height(const void *a, const void *b) {
 }
 
 /* Names are moved apart: first down from the topmost, then up from the floor, so that all stay in the frame. */
-static void spread(end *ends, int count) {
+static void spread_labels(end *ends, int count) {
     for (int i = 0; i < count; i++)
         ends[i].at = i ? fmax(ends[i].y, ends[i - 1].at + NAME_STEP) : fmax(ends[i].y, TOP);
     for (int i = count - 1; i >= 0; i--) {
@@ -264,7 +264,7 @@ static void put_names(FILE *to, const lt_plot *p, double right) {
                       lt_plot_place(&p->y, at->y, FLOOR, TOP), 0};
     }
     qsort(ends, (size_t)count, sizeof *ends, by_height);
-    spread(ends, count);
+    spread_labels(ends, count);
     for (int i = 0; i < count; i++) put_name(to, &ends[i], right);
     free(ends);
 }

@@ -55,7 +55,7 @@ static void lay_out_rows(lt_results_h5 *f) {
     f->record_bytes = (f->record_bytes + 7) / 8 * 8;
 }
 
-static lt_status start(lt_results_h5 *f) {
+static lt_status start_results(lt_results_h5 *f) {
     lt_h5_layout layout = {.type = LT_H5_RECORD,
                            .fields = sample_fields,
                            .record_bytes = sizeof(sample_record),
@@ -76,7 +76,7 @@ lt_status lt_results_h5_open(const char *path, lt_results_h5 **out) {
     int length = snprintf(f->part, sizeof f->part, "%s.part", path);
     lay_out_rows(f);
     lt_status status =
-        length < (int)sizeof f->part ? start(f) : lt_fail(LT_USAGE, "%.60s...: path too long", path);
+        length < (int)sizeof f->part ? start_results(f) : lt_fail(LT_USAGE, "%.60s...: path too long", path);
     if (status == LT_OK) *out = f;
     else {
         lt_h5_close(f->h5);

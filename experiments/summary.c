@@ -86,8 +86,8 @@ static void variant_name(const lt_variant *v, char *text, size_t size) {
 }
 
 /* Compares `variant` with `other` (-1 or itself: null). */
-static lt_status compare(const source *s, const lt_eval_slice *slice, int variant, int other, cJSON *row,
-                         const char *name, const char *table) {
+static lt_status compare_variants(const source *s, const lt_eval_slice *slice, int variant, int other,
+                                  cJSON *row, const char *name, const char *table) {
     lt_eval_figures f = {0};
     char against[160] = "";
     if (other >= 0 && other != variant) {
@@ -113,7 +113,7 @@ static void add_loss(cJSON *row, const lt_eval_figures *f) {
 /* ---- whom a variant is compared with --------------------------------------------------------------------- */
 
 /* The variant whose policy is `wanted` in every parameter; -1: none. */
-static int find(const lt_grid *grid, const lt_cache_spec *wanted) {
+static int find_variant(const lt_grid *grid, const lt_cache_spec *wanted) {
     char text[LT_SPEC_TEXT];
     lt_cache_spec_text(wanted, text, sizeof text);
     for (int i = 0; i < grid->variant_count; i++)
@@ -128,14 +128,14 @@ static int find_window(const lt_grid *grid, int variant) {
     if (lt_cache_spec_parse("window", wanted.budget, &window) != LT_OK) return -1;
     wanted.policy = window.policy;
     memcpy(wanted.params, window.params, sizeof wanted.params);
-    return find(grid, &wanted);
+    return find_variant(grid, &wanted);
 }
 
 /* The same but for how it is read: every entry with weight 1. */
 static int find_one(const lt_grid *grid, int variant) {
     lt_cache_spec wanted = grid->variants[variant].spec;
     wanted.read = LT_READ_ONE;
-    return find(grid, &wanted);
+    return find_variant(grid, &wanted);
 }
 
 static int find_none(const lt_grid *grid) {
@@ -158,9 +158,10 @@ static lt_status add_primary(const source *s, int variant, int reference, cJSON 
     if (reference >= 0) cJSON_AddStringToObject(row, "reference", s->grid->variants[reference].text);
     else cJSON_AddNullToObject(row, "reference");
     cJSON_AddBoolToObject(row, "is_reference", reference == variant);
-    LT_TRY(compare(s, &slice, variant, reference, row, "vs_reference", "vs_reference"));
-    LT_TRY(compare(s, &slice, variant, find_window(s->grid, variant), row, "vs_window", "vs_window"));
-    return compare(s, &slice, variant, find_one(s->grid, variant), row, "vs_one", "vs_one");
+    LT_TRY(compare_variants(s, &slice, variant, reference, row, "vs_reference", "vs_reference"));
+    LT_TRY(
+        compare_variants(s, &slice, variant, find_window(s->grid, variant), row, "vs_window", "vs_window"));
+    return compare_variants(s, &slice, variant, find_one(s->grid, variant), row, "vs_one", "vs_one");
 }
 
 static lt_status add_slice(const source *s, lt_eval_slice slice, int variant, int reference, cJSON *row,
@@ -171,8 +172,8 @@ static lt_status add_slice(const source *s, lt_eval_slice slice, int variant, in
     cJSON_AddNumberToObject(part, "clips", (double)f.clips);
     cJSON_AddNumberToObject(part, "groups", f.groups);
     add_loss(part, &f);
-    LT_TRY(compare(s, &slice, variant, find_none(s->grid), part, "vs_none", none_table));
-    return compare(s, &slice, variant, reference, part, "vs_reference", reference_table);
+    LT_TRY(compare_variants(s, &slice, variant, find_none(s->grid), part, "vs_none", none_table));
+    return compare_variants(s, &slice, variant, reference, part, "vs_reference", reference_table);
 }
 
 static lt_status add_point(const source *s, lt_eval_slice slice, double at, int variant, int reference,
@@ -187,7 +188,7 @@ static lt_status add_point(const source *s, lt_eval_slice slice, double at, int 
     lt_json_add_number(point, "stderr", f.loss.standard_error);
     lt_json_add_number(point, "gaussian", f.gaussian);
     cJSON_AddNumberToObject(point, "clips", (double)f.clips);
-    return compare(s, &slice, variant, reference, point, "vs_reference", table);
+    return compare_variants(s, &slice, variant, reference, point, "vs_reference", table);
 }
 
 static lt_status add_curves(const source *s, int variant, int reference, cJSON *row) {
@@ -232,7 +233,7 @@ static int grid_rows(const lt_grid *grid) {
     return grid->variant_count * (grid->set_count - (grid->has_reference ? 1 : 0));
 }
 
-static lt_status add_row(const source *s, int set, int variant, int reference, const char *dataset) {
+static lt_status add_summary_row(const source *s, int set, int variant, int reference, const char *dataset) {
     char id[32];
     cJSON *row = cJSON_CreateObject();
     LT_CHECK(row, LT_FAILED, "out of memory for results");
@@ -256,7 +257,7 @@ lt_status lt_summary_add(lt_summary *summary, const lt_grid *grid, int set,
                          const char *dataset) {
     source s = {summary, grid, &grid->sets[set], tables, table_count, lt_eval_table_first_block(tables[0])};
     for (int v = 0; v < grid->variant_count; v++) {
-        LT_TRY(add_row(&s, set, v, reference[v], dataset));
+        LT_TRY(add_summary_row(&s, set, v, reference[v], dataset));
         lt_progress("figures", cJSON_GetArraySize(summary->rows), grid_rows(grid), "rows");
     }
     return LT_OK;

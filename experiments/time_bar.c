@@ -20,7 +20,7 @@ static int unit_of(int width) { return width >= 128 ? width / 64 : 1; }
 
 int lt_time_bar_height(int width) { return ROWS * unit_of(width); }
 
-static void fill(uint8_t *rgb, int width, int x, int y, int side, const uint8_t colour[3]) {
+static void fill_square(uint8_t *rgb, int width, int x, int y, int side, const uint8_t colour[3]) {
     for (int r = y; r < y + side; r++)
         for (int c = x; c < x + side && c < width; c++) memcpy(rgb + ((int64_t)r * width + c) * 3, colour, 3);
 }
@@ -29,7 +29,7 @@ static void put_letter(uint8_t *rgb, int width, int unit, int x, char letter, co
     for (size_t g = 0; g < sizeof glyphs / sizeof *glyphs; g++)
         for (int i = 0; i < GLYPH_WIDTH * GLYPH_HEIGHT && glyphs[g].letter == letter; i++)
             if (glyphs[g].rows[i / GLYPH_WIDTH] >> (GLYPH_WIDTH - 1 - i % GLYPH_WIDTH) & 1)
-                fill(rgb, width, (x + i % GLYPH_WIDTH) * unit, i / GLYPH_WIDTH * unit, unit, colour);
+                fill_square(rgb, width, (x + i % GLYPH_WIDTH) * unit, i / GLYPH_WIDTH * unit, unit, colour);
 }
 
 static void put_line(uint8_t *rgb, int width, int unit, int64_t frame, int64_t given, int64_t frames) {

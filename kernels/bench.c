@@ -93,7 +93,7 @@ static double bandwidth_for(const measured *m, double bytes) {
     return m->bytes[i];
 }
 
-static lt_status measure(lt_bench *b, lt_op_id id, const measured *m, lt_bench_row *row) {
+static lt_status measure_row(lt_bench *b, lt_op_id id, const measured *m, lt_bench_row *row) {
     const lt_op *op = lt_op_at(id);
     lt_bench_setup setup = lt_bench_setup_of(id);
     LT_CHECK(setup, LT_FAILED, "op %s: no benchmark is described; add one to kernels/bench_cases.c",
@@ -168,7 +168,7 @@ static lt_status run_all(lt_bench *b, int only, lt_bench_limits *limits, lt_benc
             lt_bench_row row;
             b->blocks = sizes[i].blocks;
             b->channels = sizes[i].channels;
-            LT_TRY(measure(b, (lt_op_id)id, &m, &row));
+            LT_TRY(measure_row(b, (lt_op_id)id, &m, &row));
             visit(&row, user);
         }
     return LT_OK;

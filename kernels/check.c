@@ -46,7 +46,7 @@ double lt_check_get(const lt_tensor *t, int64_t index) {
     return t->dtype == LT_F64 ? *(const double *)at : (double)*(const float *)at;
 }
 
-static void put(lt_tensor *t, int64_t index, double value) {
+static void put_value_at(lt_tensor *t, int64_t index, double value) {
     void *at = element(t, index);
     if (t->dtype == LT_I32) *(int32_t *)at = (int32_t)value;
     else if (t->dtype == LT_F64) *(double *)at = value;
@@ -58,12 +58,14 @@ static void put(lt_tensor *t, int64_t index, double value) {
 /* Whether the check in progress has bf16 passes: its values must then be the same in all passes. */
 static bool rounds_to_bf16;
 
-static double rounded(double value) {
+static double rounded_as_stored(double value) {
     float single = (float)value;
     return (double)(rounds_to_bf16 ? lt_bf16_to_f32(lt_f32_to_bf16(single)) : single);
 }
 
-void lt_check_set(lt_tensor *t, int64_t index, double value) { put(t, index, rounded(value)); }
+void lt_check_set(lt_tensor *t, int64_t index, double value) {
+    put_value_at(t, index, rounded_as_stored(value));
+}
 
 void lt_check_affine(lt_tensor *t, double scale, double offset) {
     for (int64_t i = 0; i < lt_numel(t); i++) lt_check_set(t, i, scale * lt_check_get(t, i) + offset);
@@ -267,7 +269,7 @@ static lt_check_operand *operand_new(lt_check *check, lt_check_role role, lt_dty
 }
 
 /* Normals into a new operand. */
-static void fill(const lt_check *check, int operand, lt_tensor *t) {
+static void fill_operand(const lt_check *check, int operand, lt_tensor *t) {
     lt_rng_key key = {.seed = check->seed, .purpose = LT_RNG_TEST, .clip = (uint64_t)operand};
     lt_rng_stream stream = lt_rng_open(&key, LT_RNG_NORMALS);
     float normals[4];
@@ -283,7 +285,7 @@ lt_tensor lt_check_operand_new(lt_check *check, lt_check_role role, bool sum, in
     int number = check->count[check->pass];
     lt_tensor t = operand_new(check, role, dtype, ndim, shape)->tensor;
     if (lt_is_empty(&t) || role == LT_CHECK_OUTPUT || role == LT_CHECK_PARTLY) return t;
-    fill(check, number, &t);
+    fill_operand(check, number, &t);
     return t;
 }
 
@@ -297,9 +299,9 @@ lt_tensor lt_check_e4m3(lt_check *check, int ndim, const int64_t *shape) {
         return t;
     }
     lt_tensor wide = lt_tensor_of(values, LT_F32, ndim, shape);
-    fill(check, number, &wide);
+    fill_operand(check, number, &wide);
     for (int64_t i = 0; i < lt_numel(&t); i++)
-        put(&t, i, (double)lt_e4m3_to_f32(lt_f32_to_e4m3(64 * values[i])));
+        put_value_at(&t, i, (double)lt_e4m3_to_f32(lt_f32_to_e4m3(64 * values[i])));
     free(values);
     return t;
 }
@@ -330,7 +332,7 @@ lt_tensor lt_check_ids(lt_check *check, int bound, int ndim, const int64_t *shap
     lt_tensor t = operand_new(check, LT_CHECK_INPUT, LT_I32, ndim, shape)->tensor;
     lt_rng_stream stream = lt_rng_open(&key, LT_RNG_WORDS);
     for (int64_t i = 0; !lt_is_empty(&t) && i < lt_numel(&t); i++)
-        put(&t, i, (double)(lt_rng_words(&stream, (uint64_t)i).w[0] % (uint32_t)bound));
+        put_value_at(&t, i, (double)(lt_rng_words(&stream, (uint64_t)i).w[0] % (uint32_t)bound));
     return t;
 }
 
@@ -392,11 +394,11 @@ static lt_status differences(lt_check *check, const char *what, lt_op_id forward
     lt_status status = LT_OK;
     for (int64_t i = 0; status == LT_OK && i < lt_numel(&x); i++) {
         double at = lt_check_get(&x, i), step = 1e-5 * fmax(1, fabs(at)), above = 0, below = 0;
-        put(&x, i, at + step);
+        put_value_at(&x, i, at + step);
         status = loss_of(check, forward, args, outputs, y, dy, &above);
-        put(&x, i, at - step);
+        put_value_at(&x, i, at - step);
         if (status == LT_OK) status = loss_of(check, forward, args, outputs, y, dy, &below);
-        put(&x, i, at);
+        put_value_at(&x, i, at);
         values[i] = (above - below) / (2 * step);
     }
     if (status == LT_OK) status = lt_compare(what, dx, &expected, LT_TOL_DIFFERENCES);

@@ -19,7 +19,7 @@ static lt_dtype dtype_of(const lt_ctx *ctx, const lt_tensor *x) {
 }
 
 /* Partial sums of fast backends. */
-static void reserve(const lt_ctx *ctx, lt_cost *cost, int64_t values, size_t size) {
+static void reserve_partial_sums(const lt_ctx *ctx, lt_cost *cost, int64_t values, size_t size) {
     if (ctx->backend != LT_BACKEND_NAIVE) cost->workspace = (size_t)values * size;
 }
 
@@ -78,7 +78,7 @@ lt_status lt_add_broadcast_backward_describe(const lt_ctx *ctx, const void *args
     charge(lt_ctx_sum_dtype(ctx), cost, (double)lt_numel(&a->dy), 2, 2);
     const int64_t *s = a->dy.shape;
     if (!lt_is_empty(&a->db) && a->db.shape[1] == 1 && ctx->backend != LT_BACKEND_CUDA)
-        reserve(ctx, cost, s[0] * lt_pieces(s[1], LT_ROW_PIECE) * s[2], sizeof(float));
+        reserve_partial_sums(ctx, cost, s[0] * lt_pieces(s[1], LT_ROW_PIECE) * s[2], sizeof(float));
     return LT_OK;
 }
 
@@ -129,7 +129,7 @@ lt_status lt_gated_residual_backward_describe(const lt_ctx *ctx, const void *arg
     const int64_t *s = a->dy.shape;
     bool strips = ctx->backend == LT_BACKEND_CUDA;
     int64_t pieces = strips ? lt_strips(s[0], s[1]) : lt_pieces(s[1], LT_ROW_PIECE);
-    if (gate) reserve(ctx, cost, s[0] * pieces * s[2], sizeof(float));
+    if (gate) reserve_partial_sums(ctx, cost, s[0] * pieces * s[2], sizeof(float));
     return LT_OK;
 }
 
@@ -175,7 +175,7 @@ lt_status lt_sum_describe(const lt_ctx *ctx, const void *args, lt_cost *cost) {
     LT_TRY(LT_EXPECT_DENSE("sum", "x", &a->x, dtype, false, -1, -1));
     LT_TRY(lt_expect_dense("sum", "y", &a->y, dtype, false, 1, a->x.shape));
     charge(dtype, cost, (double)lt_numel(&a->x), 1, 1);
-    reserve(ctx, cost, a->x.shape[0] * lt_pieces(a->x.shape[1], LT_PIECE), sizeof(double));
+    reserve_partial_sums(ctx, cost, a->x.shape[0] * lt_pieces(a->x.shape[1], LT_PIECE), sizeof(double));
     return LT_OK;
 }
 

@@ -59,7 +59,7 @@ static void gate_backward(lt_glu_shape s, const lt_glu_depthwise_backward_args *
 }
 
 /* dx[n, i, j, c]: every output whose window holds (i, j). */
-static void input_gradient(lt_glu_shape s, const lt_glu_depthwise_backward_args *a, const double *dh) {
+static void glu_input_gradient(lt_glu_shape s, const lt_glu_depthwise_backward_args *a, const double *dh) {
     const double *x = a->x.data, *w = a->w.data;
     double *dx = a->dx.data;
     int64_t channels = 2 * s.half;
@@ -77,7 +77,7 @@ static void input_gradient(lt_glu_shape s, const lt_glu_depthwise_backward_args 
                 }
 }
 
-static void weight_gradient(lt_glu_shape s, const lt_glu_depthwise_backward_args *a, const double *dh) {
+static void glu_weight_gradient(lt_glu_shape s, const lt_glu_depthwise_backward_args *a, const double *dh) {
     const double *x = a->x.data;
     double *dw = a->dw.data, *db = a->db.data;
     int64_t channels = 2 * s.half;
@@ -100,7 +100,7 @@ lt_status lt_glu_depthwise_backward_naive(lt_ctx *ctx, const void *args, void *w
     const lt_glu_depthwise_backward_args *a = args;
     lt_glu_shape s = lt_glu_shape_of(&a->x);
     gate_backward(s, a, workspace);
-    if (!lt_is_empty(&a->dx)) input_gradient(s, a, workspace);
-    if (!lt_is_empty(&a->dw)) weight_gradient(s, a, workspace);
+    if (!lt_is_empty(&a->dx)) glu_input_gradient(s, a, workspace);
+    if (!lt_is_empty(&a->dw)) glu_weight_gradient(s, a, workspace);
     return LT_OK;
 }

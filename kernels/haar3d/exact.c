@@ -32,7 +32,7 @@ static const uint8_t kept[LT_HAAR3D_KEPT][4] = {
     {2, 0, 0, 0},                                                         /* green - magenta */
 };
 
-static int index_of(const uint8_t at[4]) { return at[0] * PLANE + at[1] * H * W + at[2] * W + at[3]; }
+static int cell_index(const uint8_t at[4]) { return at[0] * PLANE + at[1] * H * W + at[2] * W + at[3]; }
 
 /* One level of Haar over the pair (a, b): mean and difference, each scaled to length 1. */
 static inline void pair(float *a, float *b) {
@@ -62,7 +62,7 @@ static inline void join4(float *x, int stride) {
     pair(c, d);
 }
 
-static void forward(float cell[CELL]) {
+static void transform_cell(float cell[CELL]) {
     for (float *plane = cell; plane < cell + CELL; plane += H * W) {
         for (int h = 0; h < H; h++) split4(plane + h * W, 1);
         for (int w = 0; w < W; w++) split4(plane + w, W);
@@ -81,7 +81,7 @@ static void inverse(float cell[CELL]) {
 }
 
 /* `rgb` is the cell's first byte, rows are `row` bytes and frames `frame` bytes apart. */
-static void load(const uint8_t *rgb, int64_t frame, int64_t row, float cell[CELL]) {
+static void load_cell(const uint8_t *rgb, int64_t frame, int64_t row, float cell[CELL]) {
     for (int i = 0; i < PLANE; i++) {
         const uint8_t *p = rgb + i / (H * W) * frame + i / W % H * row + i % W * 3;
         float r = p[0] / 127.5f - 1, g = p[1] / 127.5f - 1, b = p[2] / 127.5f - 1;
@@ -96,7 +96,7 @@ static uint8_t to_byte(float value) {
     return scaled > 0 ? (uint8_t)(fminf(scaled, 255) + 0.5f) : 0; /* NaN is not > 0 */
 }
 
-static void store(const float cell[CELL], int64_t frame, int64_t row, uint8_t *rgb) {
+static void store_cell(const float cell[CELL], int64_t frame, int64_t row, uint8_t *rgb) {
     for (int i = 0; i < PLANE; i++) {
         uint8_t *p = rgb + i / (H * W) * frame + i / W % H * row + i % W * 3;
         float grey = cell[i] * r3, red_blue = cell[PLANE + i] * r2, green = cell[2 * PLANE + i] * r6;
@@ -109,11 +109,11 @@ static void store(const float cell[CELL], int64_t frame, int64_t row, uint8_t *r
 static void encode_row(int64_t width, int64_t frame, const uint8_t *rgb, bool full, float *out) {
     float cell[CELL];
     for (int64_t w = 0; w < width; w++, rgb += 3 * W) {
-        load(rgb, frame, width * W * 3, cell);
-        forward(cell);
+        load_cell(rgb, frame, width * W * 3, cell);
+        transform_cell(cell);
         if (full) memcpy(out, cell, sizeof(cell)), out += CELL;
         else
-            for (int i = 0; i < LT_HAAR3D_KEPT; i++) *out++ = cell[index_of(kept[i])];
+            for (int i = 0; i < LT_HAAR3D_KEPT; i++) *out++ = cell[cell_index(kept[i])];
     }
 }
 
@@ -123,9 +123,9 @@ static void decode_row(int64_t width, int64_t frame, const float *in, bool full,
         memset(cell, 0, sizeof(cell));
         if (full) memcpy(cell, in, sizeof(cell)), in += CELL;
         else
-            for (int i = 0; i < LT_HAAR3D_KEPT; i++) cell[index_of(kept[i])] = *in++;
+            for (int i = 0; i < LT_HAAR3D_KEPT; i++) cell[cell_index(kept[i])] = *in++;
         inverse(cell);
-        store(cell, frame, width * W * 3, rgb);
+        store_cell(cell, frame, width * W * 3, rgb);
     }
 }
 

@@ -9,16 +9,17 @@
  * stay in L1 while ROWS rows of A pass by in L2. */
 enum { PANEL = 64, DEPTH = 128, WIDTH = 256, ROWS = 252 };
 
-static int64_t less(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 static const float *at(const lt_factor *f, int64_t row, int64_t column) {
     return f->data + (f->transposed ? column * f->step + row : row * f->step + column);
 }
 
 /* b[k .. k + depth, j .. j + width] as panels of [depth, PANEL], the last one of lt_pad16 of what is left. */
-static void pack(const lt_factor *b, int64_t k, int64_t depth, int64_t j, int64_t width, float *packed) {
+static void pack_operand(const lt_factor *b, int64_t k, int64_t depth, int64_t j, int64_t width,
+                         float *packed) {
     for (int64_t at_j = 0; at_j < width; at_j += PANEL) {
-        int64_t columns = less(PANEL, width - at_j);
+        int64_t columns = least(PANEL, width - at_j);
         float *to = packed + at_j * depth;
         if (b->transposed) lt_tile_transpose(columns, depth, at(b, k, j + at_j), b->step, to);
         else lt_tile_pad(depth, columns, at(b, k, j + at_j), b->step, to);
@@ -51,13 +52,13 @@ static void panel(const lt_product *p, int64_t i, int64_t rows, int64_t j, int64
 static void rectangle(const lt_product *p, int64_t top, int64_t bottom, int64_t left, int64_t right) {
     _Alignas(64) float packed[DEPTH * WIDTH];
     for (int64_t j = left; j < right; j += WIDTH) {
-        int64_t width = less(WIDTH, right - j);
+        int64_t width = least(WIDTH, right - j);
         for (int64_t k = 0; k == 0 || k < p->k; k += DEPTH) {
-            int64_t depth = less(DEPTH, p->k - k);
-            pack(&p->b, k, depth, j, width, packed);
+            int64_t depth = least(DEPTH, p->k - k);
+            pack_operand(&p->b, k, depth, j, width, packed);
             for (int64_t i = top; i < bottom; i += ROWS)
                 for (int64_t l = 0; l < width; l += PANEL)
-                    panel(p, i, less(ROWS, bottom - i), j + l, less(PANEL, width - l), k, depth,
+                    panel(p, i, least(ROWS, bottom - i), j + l, least(PANEL, width - l), k, depth,
                           packed + l * depth);
         }
     }
@@ -67,13 +68,14 @@ lt_status lt_product_cpu(const lt_product *p) {
     if (p->m == 0 || p->n == 0) return LT_OK;
     int64_t threads = (double)p->m * (double)p->n * (double)p->k < 4e5 ? 1 : lt_threads();
     int64_t panels = (p->n + PANEL - 1) / PANEL, sixths = (p->m + 5) / 6;
-    int64_t down = p->m >= p->n ? less(threads, (sixths + 7) / 8) : 1, across = less(threads / down, panels);
-    if (p->m < p->n) across = less(threads, panels), down = less(threads / across, (sixths + 7) / 8);
+    int64_t down = p->m >= p->n ? least(threads, (sixths + 7) / 8) : 1,
+            across = least(threads / down, panels);
+    if (p->m < p->n) across = least(threads, panels), down = least(threads / across, (sixths + 7) / 8);
 #    pragma omp parallel for schedule(static) num_threads((int)threads) if (threads > 1)
     for (int64_t part = 0; part < down * across; part++) {
         int64_t y = part / across, x = part % across;
-        rectangle(p, less(sixths * y / down * 6, p->m), less(sixths * (y + 1) / down * 6, p->m),
-                  less(panels * x / across * PANEL, p->n), less(panels * (x + 1) / across * PANEL, p->n));
+        rectangle(p, least(sixths * y / down * 6, p->m), least(sixths * (y + 1) / down * 6, p->m),
+                  least(panels * x / across * PANEL, p->n), least(panels * (x + 1) / across * PANEL, p->n));
     }
     return LT_OK;
 }

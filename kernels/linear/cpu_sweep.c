@@ -18,12 +18,12 @@ typedef struct sweep {
     float *sums;     /* [spans][m]: of the columns of dy */
 } sweep;
 
-static int64_t less(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t least_rows(int64_t a, int64_t b) { return a < b ? a : b; }
 
 static sweep sweep_of(const lt_linear_backward_args *a, float *workspace) {
     sweep s = {.args = a, .dy = lt_rows_of(&a->dy, 1), .x = lt_rows_of(&a->x, 1), .w = lt_rows_of(&a->w, 1)};
     s.dx = lt_rows_of(&a->dx, 1), s.dw = lt_rows_of(&a->dw, 1);
-    s.spans = less(s.dy.rows / SPAN, MOST_SPANS);
+    s.spans = least_rows(s.dy.rows / SPAN, MOST_SPANS);
     s.packed = workspace;
     s.products = s.packed + s.w.rows * s.w.columns;
     s.sums = s.products + (s.spans - 1) * s.w.rows * s.w.columns;
@@ -37,31 +37,32 @@ bool lt_linear_sweeps(const lt_linear_backward_args *a) {
 }
 
 size_t lt_linear_sweep_bytes(const lt_linear_backward_args *a) {
-    int64_t spans = less(lt_rows_of(&a->dy, 1).rows / SPAN, MOST_SPANS), m = a->w.shape[0];
+    int64_t spans = least_rows(lt_rows_of(&a->dy, 1).rows / SPAN, MOST_SPANS), m = a->w.shape[0];
     return (size_t)(spans * m * a->w.shape[1] + spans * m) * sizeof(float);
 }
 
 /* dx of rows [row, row + rows): a GEMM with w. */
-static void input_gradient(const sweep *s, int64_t row, int64_t rows) {
+static void sweep_input_gradient(const sweep *s, int64_t row, int64_t rows) {
     float *dx = (float *)s->args->dx.data + row * s->dx.ld;
     const float *dy = (const float *)s->args->dy.data + row * s->dy.ld;
     for (int64_t m = 0; m < s->w.rows; m += BLOCK)
         for (int64_t k = 0; k < s->w.columns; k += PANEL) {
-            int64_t width = less(PANEL, s->w.columns - k);
+            int64_t width = least_rows(PANEL, s->w.columns - k);
             const float *w = s->packed + k * s->w.rows + m * width;
             bool add = m > 0 || s->args->accumulate_dx;
-            lt_tile_product_from(rows, width, less(BLOCK, s->w.rows - m), dy + m, s->dy.ld, false, w, width,
-                                 (lt_tile_out){dx + k, s->dx.ld, add ? dx + k : NULL, s->dx.ld});
+            lt_tile_product_from(rows, width, least_rows(BLOCK, s->w.rows - m), dy + m, s->dy.ld, false, w,
+                                 width, (lt_tile_out){dx + k, s->dx.ld, add ? dx + k : NULL, s->dx.ld});
         }
 }
 
 /* What rows [row, row + rows) add to dw, or to a span's part of it. */
-static void weight_gradient(const sweep *s, int64_t row, int64_t rows, float *dw, int64_t step, bool add) {
+static void sweep_weight_gradient(const sweep *s, int64_t row, int64_t rows, float *dw, int64_t step,
+                                  bool add) {
     _Alignas(64) float packed[BLOCK * PANEL];
     const float *x = (const float *)s->args->x.data + row * s->x.ld;
     const float *dy = (const float *)s->args->dy.data + row * s->dy.ld;
     for (int64_t k = 0; k < s->w.columns; k += PANEL) {
-        int64_t width = less(PANEL, s->w.columns - k);
+        int64_t width = least_rows(PANEL, s->w.columns - k);
         lt_tile_pad(rows, width, x + k, s->x.ld, packed);
         lt_tile_product_from(s->w.rows, width, rows, dy, s->dy.ld, true, packed, width,
                              (lt_tile_out){dw + k, step, add ? dw + k : NULL, step});
@@ -81,11 +82,11 @@ static void run_span(const sweep *s, int64_t span) {
     float *sums = s->sums + span * s->w.rows;
     memset(sums, 0, (size_t)s->w.rows * sizeof *sums);
     for (int64_t row = first; row < last; row += BLOCK) {
-        int64_t rows = less(BLOCK, last - row);
+        int64_t rows = least_rows(BLOCK, last - row);
         bool add = row > first || (span == 0 && s->args->accumulate_dw);
-        weight_gradient(s, row, rows, dw, span ? s->w.columns : s->dw.ld, add);
+        sweep_weight_gradient(s, row, rows, dw, span ? s->w.columns : s->dw.ld, add);
         if (!lt_is_empty(&s->args->db)) column_sums(s, row, rows, sums);
-        input_gradient(s, row, rows);
+        sweep_input_gradient(s, row, rows);
     }
 }
 
@@ -108,7 +109,7 @@ void lt_linear_sweep(const lt_linear_backward_args *a, float *workspace) {
     {
 #pragma omp for schedule(static)
         for (int64_t k = 0; k < s.w.columns; k += PANEL)
-            lt_tile_pad(s.w.rows, less(PANEL, s.w.columns - k), (const float *)a->w.data + k, s.w.ld,
+            lt_tile_pad(s.w.rows, least_rows(PANEL, s.w.columns - k), (const float *)a->w.data + k, s.w.ld,
                         s.packed + k * s.w.rows);
 #pragma omp for schedule(static)
         for (int64_t span = 0; span < s.spans; span++) run_span(&s, span);

@@ -10,7 +10,7 @@ static double squares_of(const float *g, int64_t n) {
 }
 
 /* The tensor that holds chunk `chunk`: the last one whose first chunk is not behind it. */
-static int find(const int64_t *first, int count, int64_t chunk) {
+static int find_parameter(const int64_t *first, int count, int64_t chunk) {
     int low = 0, high = count;
     while (high - low > 1) {
         int middle = low + (high - low) / 2;
@@ -31,7 +31,7 @@ lt_status lt_grad_norm_cpu(lt_ctx *ctx, const void *args, void *workspace) {
     double *partial = (double *)(first + a->count + 1), squares = 0, control[3];
 #pragma omp parallel for schedule(static) if (chunks > 4)
     for (int64_t c = 0; c < chunks; c++) {
-        int t = find(first, a->count, c);
+        int t = find_parameter(first, a->count, c);
         int64_t begin = (c - first[t]) * LT_NORM_CHUNK;
         int64_t end = lt_piece_end(c - first[t], lt_numel(&a->grads[t]), LT_NORM_CHUNK);
         partial[c] = squares_of((const float *)a->grads[t].data + begin, end - begin);
@@ -42,8 +42,8 @@ lt_status lt_grad_norm_cpu(lt_ctx *ctx, const void *args, void *workspace) {
     return LT_OK;
 }
 
-static void update(lt_adamw_coefficients k, float factor, const float *restrict grad, float *restrict p,
-                   float *restrict m, float *restrict v, float *restrict ema, int64_t n) {
+static void adamw_update(lt_adamw_coefficients k, float factor, const float *restrict grad, float *restrict p,
+                         float *restrict m, float *restrict v, float *restrict ema, int64_t n) {
     for (int64_t i = 0; i < n; i++) {
         float g = factor * grad[i];
         m[i] = k.beta1 * m[i] + k.rest1 * g;
@@ -60,8 +60,8 @@ static void update_param(lt_adamw_coefficients k, float factor, const lt_adamw_p
     for (int64_t p = 0; p < lt_pieces(n, LT_PIECE); p++) {
         int64_t i = p * LT_PIECE;
         float *ema = lt_is_empty(&x->ema) ? NULL : (float *)x->ema.data + i;
-        update(k, factor, (const float *)x->grad.data + i, (float *)x->param.data + i, (float *)x->m.data + i,
-               (float *)x->v.data + i, ema, lt_piece_end(p, n, LT_PIECE) - i);
+        adamw_update(k, factor, (const float *)x->grad.data + i, (float *)x->param.data + i,
+                     (float *)x->m.data + i, (float *)x->v.data + i, ema, lt_piece_end(p, n, LT_PIECE) - i);
     }
 }
 

@@ -13,7 +13,7 @@ lt_status lt_grad_norm_naive(lt_ctx *ctx, const void *args, void *workspace) {
     return LT_OK;
 }
 
-static void update(const lt_adamw_args *a, const lt_adamw_param *x) {
+static void adamw_update_naive(const lt_adamw_args *a, const lt_adamw_param *x) {
     const double *control = a->control.data, *grad = x->grad.data;
     double *p = x->param.data, *m = x->m.data, *v = x->v.data, *ema = x->ema.data;
     double unbias_m = 1 - pow(a->beta1, (double)a->step), unbias_v = 1 - pow(a->beta2, (double)a->step);
@@ -31,6 +31,6 @@ lt_status lt_adamw_naive(lt_ctx *ctx, const void *args, void *workspace) {
     (void)ctx, (void)workspace;
     const lt_adamw_args *a = args;
     if (((const double *)a->control.data)[2] == 0) return LT_OK;
-    for (int i = 0; i < a->count; i++) update(a, &a->params[i]);
+    for (int i = 0; i < a->count; i++) adamw_update_naive(a, &a->params[i]);
     return LT_OK;
 }

@@ -11,13 +11,13 @@ typedef struct conv_shape {
     int64_t frame; /* elements */
 } conv_shape;
 
-static conv_shape shape_of(const lt_tensor *x) {
+static conv_shape conv_shape_of(const lt_tensor *x) {
     const int64_t *s = x->shape;
     return (conv_shape){s[0], s[1], s[2], s[3], s[2] * s[3]};
 }
 
 /* to += from */
-static void add(float *to, const float *from, int64_t count) {
+static void add_floats(float *to, const float *from, int64_t count) {
 #pragma omp parallel for simd schedule(static) if (count >= LT_PARALLEL_FROM)
     for (int64_t i = 0; i < count; i++) to[i] += from[i];
 }
@@ -68,7 +68,7 @@ static void round_factors(const lt_temporal_conv_args *a, float *memory, const f
 lt_status lt_temporal_conv_cpu(lt_ctx *ctx, const void *args, void *workspace) {
     (void)ctx;
     const lt_temporal_conv_args *a = args;
-    conv_shape s = shape_of(&a->x);
+    conv_shape s = conv_shape_of(&a->x);
     const float *x = a->x.data, *tail = a->tail.data, *w = a->w.data;
     if (!lt_is_empty(&a->scale)) round_factors(a, workspace, &x, &tail, &w);
     const float *left = w, *middle = w + s.channels * s.channels, *right = middle + s.channels * s.channels;
@@ -84,12 +84,12 @@ lt_status lt_temporal_conv_cpu(lt_ctx *ctx, const void *args, void *workspace) {
     return LT_OK;
 }
 
-static lt_status input_gradient(const lt_temporal_conv_backward_args *a, const conv_shape *s) {
+static lt_status conv_input_gradient(const lt_temporal_conv_backward_args *a, const conv_shape *s) {
     const float *dy = a->dy.data, *w = a->w.data;
     const float *left = w, *middle = w + s->channels * s->channels,
                 *right = middle + s->channels * s->channels;
     float *dx = a->dx.data;
-    if (a->accumulate_dx) add(dx, dy, lt_numel(&a->x));
+    if (a->accumulate_dx) add_floats(dx, dy, lt_numel(&a->x));
     LT_TRY(apply(s, s->blocks * s->frames, dy, middle, false, a->accumulate_dx ? dx : dy, dx));
     for (int64_t g = 0; g < s->blocks; g++) {
         int64_t at = g * s->frames * s->frame;
@@ -100,7 +100,7 @@ static lt_status input_gradient(const lt_temporal_conv_backward_args *a, const c
     return LT_OK;
 }
 
-static lt_status weight_gradient(const lt_temporal_conv_backward_args *a, const conv_shape *s) {
+static lt_status conv_weight_gradient(const lt_temporal_conv_backward_args *a, const conv_shape *s) {
     const float *dy = a->dy.data, *x = a->x.data, *tail = a->tail.data;
     float *left = a->dw.data, *middle = left + s->channels * s->channels;
     float *right = middle + s->channels * s->channels;
@@ -118,13 +118,13 @@ static lt_status weight_gradient(const lt_temporal_conv_backward_args *a, const 
 lt_status lt_temporal_conv_backward_cpu(lt_ctx *ctx, const void *args, void *workspace) {
     (void)ctx, (void)workspace;
     const lt_temporal_conv_backward_args *a = args;
-    conv_shape s = shape_of(&a->x);
+    conv_shape s = conv_shape_of(&a->x);
     const float *dy = a->dy.data, *w = a->w.data;
-    if (!lt_is_empty(&a->dx)) LT_TRY(input_gradient(a, &s));
+    if (!lt_is_empty(&a->dx)) LT_TRY(conv_input_gradient(a, &s));
     for (int64_t g = 0; g < s.blocks && !lt_is_empty(&a->dtail); g++) {
         float *dtail = (float *)a->dtail.data + g * s.frame;
         LT_TRY(
             apply(&s, 1, dy + g * s.frames * s.frame, w, false, a->accumulate_dtail ? dtail : NULL, dtail));
     }
-    return lt_is_empty(&a->dw) ? LT_OK : weight_gradient(a, &s);
+    return lt_is_empty(&a->dw) ? LT_OK : conv_weight_gradient(a, &s);
 }

@@ -84,7 +84,7 @@ template <typename T> lt_status add_all(lt_ctx *ctx, const lt_tensor &to, const 
 
 /* dx_f (+)= dy_f + dy_f w_1 + dy_{f+1} w_0 + dy_{f-1} w_2. The library adds one matrix to a GEMM: dy, or what dx held
  * and dy, which are summed first. */
-lt_status input_gradient(const conv &s, const lt_temporal_conv_backward_args &a) {
+lt_status conv_input_gradient(const conv &s, const lt_temporal_conv_backward_args &a) {
     lt_blas_matrix dy = frames_of(s, a.dy, 0), dx = frames_of(s, a.dx, 0);
     int64_t outer = (s.frames - 1) * s.pixels;
     if (a.accumulate_dx) LT_CUDA_BY_DTYPE(a.dx.dtype, T, LT_TRY(add_all<T>(s.ctx, a.dx, a.dy)));
@@ -183,7 +183,7 @@ lt_status outer_taps_batched(const conv &s, const lt_temporal_conv_backward_args
     return LT_OK;
 }
 
-lt_status weight_gradient(const conv &s, const lt_temporal_conv_backward_args &a, float *part) {
+lt_status conv_weight_gradient(const conv &s, const lt_temporal_conv_backward_args &a, float *part) {
     int64_t rows = s.blocks * s.frames * s.pixels;
     LT_TRY(correlate(s, rows, 1, frames_of(s, a.dy, 0), frames_of(s, a.x, 0), tap_of(s, a.dw, 1),
                      a.accumulate_dw));
@@ -267,11 +267,11 @@ extern "C" lt_status lt_temporal_conv_backward_cuda(lt_ctx *ctx, const void *arg
     const lt_temporal_conv_backward_args &a = *(const lt_temporal_conv_backward_args *)args;
     conv s = conv_of(ctx, a.x, workspace);
     size_t scratch = lt_blas_workspace(s.blocks * s.frames * s.pixels, s.channels, s.channels, 1, false);
-    if (!lt_is_empty(&a.dx)) LT_TRY(input_gradient(s, a));
+    if (!lt_is_empty(&a.dx)) LT_TRY(conv_input_gradient(s, a));
     if (!lt_is_empty(&a.dtail)) {
         const lt_blas_matrix dtail = tails_of(s, a.dtail), none = {};
         LT_TRY(through(s, s.pixels, frames_of(s, a.dy, 0), tap_of(s, a.w, 0),
                        a.accumulate_dtail ? dtail : none, dtail));
     }
-    return lt_is_empty(&a.dw) ? LT_OK : weight_gradient(s, a, (float *)((char *)workspace + scratch));
+    return lt_is_empty(&a.dw) ? LT_OK : conv_weight_gradient(s, a, (float *)((char *)workspace + scratch));
 }

@@ -11,7 +11,7 @@ static double *frame_of(const lt_tensor *t, const lt_tensor *tail, int64_t g, in
 }
 
 /* `t` with rows quantised to e4m3, in memory that is then taken from `*memory`. */
-static lt_tensor rounded(lt_tensor t, int64_t channels, double **memory) {
+static lt_tensor rounded_weights(lt_tensor t, int64_t channels, double **memory) {
     double *to = *memory;
     for (int64_t i = 0; !lt_is_empty(&t) && i < lt_numel(&t); i += channels)
         lt_e4m3_round_exactly((const double *)t.data + i, channels, to + i);
@@ -25,7 +25,7 @@ static lt_tensor rounded(lt_tensor t, int64_t channels, double **memory) {
 static void round_all(lt_temporal_conv_args *a, double *memory) {
     int64_t channels = a->x.shape[3];
     const double *w = a->w.data, *scale = a->scale.data;
-    a->x = rounded(a->x, channels, &memory), a->tail = rounded(a->tail, channels, &memory);
+    a->x = rounded_weights(a->x, channels, &memory), a->tail = rounded_weights(a->tail, channels, &memory);
     for (int64_t i = 0; i < lt_numel(&a->w); i++) memory[i] = w[i] * scale[i / channels];
     a->w.data = memory;
 }
@@ -67,7 +67,7 @@ static double sent_back(const lt_temporal_conv_backward_args *a, int64_t g, int6
     return sum;
 }
 
-static void input_gradient(const lt_temporal_conv_backward_args *a) {
+static void conv_input_gradient(const lt_temporal_conv_backward_args *a) {
     const lt_tensor none = {0};
     int64_t blocks = a->x.shape[0], frames = a->x.shape[1], size = a->x.shape[2] * a->x.shape[3];
     for (int64_t g = 0; g < blocks; g++)
@@ -88,7 +88,7 @@ static void tail_gradient(const lt_temporal_conv_backward_args *a) {
         }
 }
 
-static void weight_gradient(const lt_temporal_conv_backward_args *a) {
+static void conv_weight_gradient(const lt_temporal_conv_backward_args *a) {
     int64_t blocks = a->x.shape[0], frames = a->x.shape[1], channels = a->x.shape[3];
     const lt_tensor none = {0};
     double *dw = a->dw.data;
@@ -108,8 +108,8 @@ static void weight_gradient(const lt_temporal_conv_backward_args *a) {
 lt_status lt_temporal_conv_backward_naive(lt_ctx *ctx, const void *args, void *workspace) {
     (void)ctx, (void)workspace;
     const lt_temporal_conv_backward_args *a = args;
-    if (!lt_is_empty(&a->dx)) input_gradient(a);
+    if (!lt_is_empty(&a->dx)) conv_input_gradient(a);
     if (!lt_is_empty(&a->dtail)) tail_gradient(a);
-    if (!lt_is_empty(&a->dw)) weight_gradient(a);
+    if (!lt_is_empty(&a->dw)) conv_weight_gradient(a);
     return LT_OK;
 }

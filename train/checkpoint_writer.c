@@ -31,10 +31,6 @@ struct lt_checkpoint_writer {
     char message[1024];
 };
 
-static bool always;
-
-void lt_checkpoint_writer_always(bool on) { always = on; }
-
 /* ---- opening and closing ----------------------------------------------------------------------------------------- */
 
 static const lt_arena *slab(const lt_model *twin, int i) {
@@ -85,7 +81,6 @@ lt_status lt_checkpoint_writer_open(const lt_model *model, bool beside, lt_check
     lt_checkpoint_writer *w = calloc(1, sizeof *w);
     LT_CHECK(w, LT_FAILED, "out of memory for a writer of checkpoints");
     w->model = model;
-    beside = beside && (always || !lt_device_is_host(model->device));
     if (beside && open_twin(w) != LT_OK) {
         lt_warn("checkpoints are not written beside the steps, which wait for them: %s", lt_error());
         close_twin(w);

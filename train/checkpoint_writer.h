@@ -13,8 +13,8 @@
  * a kill meanwhile leaves the one before.
  *
  * The twin takes 16 bytes of host memory per parameter for as long as the writer is open, and while files are written 8
- * more are taken, as without it. Where the host has not so much, and on the cpu, lt_checkpoint_writer_begin writes all
- * files itself.
+ * more are taken, as without it. Where the host has not so much, lt_checkpoint_writer_begin writes all files itself; so
+ * it does for runs on the cpu, where nothing would be won.
  */
 #ifndef LT_TRAIN_CHECKPOINT_WRITER_H
 #define LT_TRAIN_CHECKPOINT_WRITER_H
@@ -27,8 +27,8 @@ extern "C" {
 
 typedef struct lt_checkpoint_writer lt_checkpoint_writer;
 
-/* For `model`, which must outlive it. `beside` false: as on the cpu. All calls come from one thread, the one that
- * trains. */
+/* For `model`, which must outlive it. Not `beside`: each checkpoint is written when it begins. All calls come from one
+ * thread, the one that trains. */
 lt_status lt_checkpoint_writer_open(const lt_model *model, bool beside, lt_checkpoint_writer **out);
 /* Waits for what is under way; what was not finished by then is not reported. `writer` may be NULL, as everywhere
  * here. */
@@ -45,9 +45,6 @@ lt_event *lt_checkpoint_writer_copied(const lt_checkpoint_writer *writer);
 lt_status lt_checkpoint_writer_step(lt_checkpoint_writer *writer);
 /* Returns when the checkpoint in hand, if there is one, is written; fails as it failed. */
 lt_status lt_checkpoint_writer_finish(lt_checkpoint_writer *writer);
-
-/* For tests: writers opened from now on work like this on the cpu too. */
-void lt_checkpoint_writer_always(bool on);
 
 #ifdef __cplusplus
 }

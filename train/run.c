@@ -182,11 +182,12 @@ static lt_status find_room(training *run) {
     return lt_comm_min_i64(comm, &run->room);
 }
 
-/* One checkpoint, at the end, is not worth the memory. */
+/* One checkpoint, at the end, is not worth the memory of a writer beside the steps. */
 static lt_status open_writer(training *run) {
     const lt_train_config *c = &run->config;
-    return lt_checkpoint_writer_open(run->model, c->checkpoint_every > 0 || c->validate_every > 0,
-                                     &run->writer);
+    bool several = c->checkpoint_every > 0 || c->validate_every > 0;
+    bool apart = !lt_device_is_host(run->model->device) || run->options.writes_beside;
+    return lt_checkpoint_writer_open(run->model, several && apart, &run->writer);
 }
 
 static lt_status open_and_train(training *run) {

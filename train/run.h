@@ -25,6 +25,7 @@ typedef struct lt_run_options {
     const char *init;      /* run or folder whose weights and latent statistics it starts from; or NULL */
     const char *arguments; /* command line, for environment.json; or NULL */
     bool resume, force;
+    bool writes_beside;   /* checkpoints are written beside the steps on the cpu too: tests */
     int64_t resume_from;  /* with resume: the step of an older checkpoint; 0: the latest */
     int64_t memory_limit; /* bytes on the device; 0: none, and train.recompute=auto uses what is free */
     lt_device *device;

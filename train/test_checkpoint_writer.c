@@ -150,11 +150,13 @@ static lt_status train_into(const char *folder, const char *const *overrides, wa
     lt_config *config = test_config(overrides);
     LT_TRY(lt_device_open(device_name, &device));
     if (how == LATE) play(device);
-    lt_checkpoint_writer_always(how != AT_ONCE);
-    lt_run_options options = {
-        .config = config, .data = test_data, .out = folder, .resume = resume, .device = device};
+    lt_run_options options = {.config = config,
+                              .data = test_data,
+                              .out = folder,
+                              .resume = resume,
+                              .writes_beside = how != AT_ONCE,
+                              .device = device};
     lt_status status = lt_run_train(&options);
-    lt_checkpoint_writer_always(false);
     CHECK(late.pinned == 0 && late.count == 0);
     lt_device_close(device);
     lt_config_free(config);
